@@ -1,0 +1,116 @@
+"""A cell: the frozen description of one result, and the key by which every store finds it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+
+from .errors import BadInput, choose
+
+ARMS = (
+    "ticket",  # iterative magnitude pruning; its level 0 is the dense network
+    "reinit",  # the ticket's mask on freshly drawn weights
+    "random",  # a random mask with the ticket's per-layer counts, the ticket's initialization
+    "random_open",  # the same, the output layer left unpruned
+    "one_shot",  # pruned once, from the trained dense network, to the density of its level
+    "redraw",  # the ticket's mask, weights drawn anew from the ticket's own initial weights, layer by layer
+    "magnitude_at_init",  # the smallest initial weights pruned, to the ticket's per-layer counts
+    "noise",  # the ticket's initialization plus Gaussian noise of `sigma` layer standard deviations
+    "finetune",  # the ticket's mask on the weights it was read from, the full schedule again
+    "anatomy",  # a measurement on the ticket of this level: where it sits in the network, what its weights did
+)
+MEASUREMENTS = ("anatomy",)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that determines a number: one trained network, or one measurement on trained networks.
+
+    Steps count minibatches; rates are fractions of the surviving weights removed in one round. The precision belongs to
+    a cell, the device does not. A field added later must default to what all earlier records had (its default enters
+    the key only when it is not that value, see `key`).
+    """
+
+    # the task
+    dataset: str = "mnist"
+    inputs: str = "unit"  # "unit": pixels in [0, 1]; "standard": minus mean, over standard deviation
+    augment: str = "none"  # or "flip_crop"
+    model: str = "lenet-300-100"
+    # training
+    steps: int = 50_000
+    batch: int = 60
+    optimizer: str = "adam"  # or "sgd"
+    learning_rate: float = 1.2e-3
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    drops: tuple[int, ...] = ()  # steps at which the learning rate is divided by 10
+    warmup: int = 0  # steps of linear warmup from 0
+    dropout: float = 0.0
+    # pruning
+    scope: str = "layerwise"  # or "global"
+    rate: float = 0.2  # dense layers, and every layer when the scope is global
+    conv_rate: float = 0.2
+    output_rate: float = 0.1
+    rewind: int = 0  # the step whose weights survivors return to
+    # which network of the experiment
+    arm: str = "ticket"
+    level: float = 0  # pruning rounds; one_shot may lie between two rungs of the ladder
+    sigma: float = 0.0  # arm "noise" only
+    # random streams
+    replicate: int = 0
+    draw: int = 0  # of a reinitialization, a random mask, a redraw, a noise
+    order: int = 0  # of the data; the dense network in a second order is the A/A arm
+    # numbers
+    precision: str = "float32"
+    algorithm: int = 1  # version of the training and pruning code; raised by hand when results change
+
+    def __post_init__(self):
+        choose("arm", self.arm, ARMS)
+        choose("input scaling", self.inputs, ("unit", "standard"))
+        choose("augmentation", self.augment, ("none", "flip_crop"))
+        choose("optimizer", self.optimizer, ("adam", "sgd"))
+        choose("scope", self.scope, ("layerwise", "global"))
+        choose("precision", self.precision, ("float32", "float64"))
+        if self.arm != "one_shot" and self.level != int(self.level):
+            raise BadInput(f"level {self.level}: only one_shot may lie between two rungs")
+        if self.level < 0:
+            raise BadInput(f"level {self.level}: must not be negative")
+        for name in ("rate", "conv_rate", "output_rate"):
+            if not 0 <= getattr(self, name) < 1:
+                raise BadInput(f"{name} {getattr(self, name)}: the fraction removed in a round lies in [0, 1)")
+        # 0 and 0.0 are one number but two JSON texts: one form each, or equal cells would have two keys
+        for field in fields(self):
+            if field.type is float:
+                object.__setattr__(self, field.name, float(getattr(self, field.name)))
+        if self.level == int(self.level):
+            object.__setattr__(self, "level", int(self.level))
+        object.__setattr__(self, "drops", tuple(self.drops))
+
+    def key(self) -> str:
+        """sha256 of the canonical JSON of every field; 24 hexadecimal digits of it."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def to_dict(self) -> dict:
+        """Every field, defaults included, as JSON knows it; fields of `ADDED` only when not at their old value."""
+        spec = asdict(self)
+        spec["drops"] = list(self.drops)
+        return {name: value for name, value in spec.items() if name not in ADDED or value != ADDED[name]}
+
+    @classmethod
+    def from_dict(cls, spec: dict) -> "Cell":
+        """The cell a record describes. An unknown field, or one that is missing and was never added, is an error."""
+        known = {field.name for field in fields(cls)}
+        if unknown := set(spec) - known:
+            raise BadInput(f"unknown cell field {', '.join(sorted(unknown))}")
+        if missing := known - set(spec) - set(ADDED):
+            raise BadInput(f"cell field {', '.join(sorted(missing))} is missing")
+        return cls(**{**ADDED, **spec})
+
+    def but(self, **changes) -> "Cell":
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+ADDED: dict = {}
+"""Fields added after the first records were written, with the value that all earlier records had."""
+FIELDS = tuple(field.name for field in fields(Cell))

@@ -1,0 +1,182 @@
+"""Estimands of claims: from the tidy table to one number a replicate.
+
+A contrast (grammar: head of book/claims.yml) is read in complete blocks: a replicate counts when every network that the
+contrast names has been recorded for it. Draws, levels and layers are averaged inside a replicate first, so they never
+count as n.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from .cells import FIELDS, Cell
+from .errors import BadInput
+from .verdicts import LEVEL
+
+DEFAULTS = {name: getattr(Cell(), name) for name in FIELDS}
+FREE = ("replicate", "draw")
+"""Cell fields that place a network inside a contrast and never select it, unless a term names its draws."""
+SLACK = 1.05
+"""`tt` is the first step with validation loss <= SLACK x the dense minimum of the replicate."""
+LATE = 0.95
+"""An early-stop step beyond this share of the budget may be the budget's end and not the network's minimum."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`values`: Series by replicate, complete blocks only; `rows`: the records behind them, with the columns `value` and
+    `censored` (the step was not reached, or only at the end of the budget); `level`: of the interval to read it with."""
+
+    values: pd.Series
+    rows: pd.DataFrame
+    level: float = LEVEL
+
+    def on(self, replicates) -> "Reading":
+        """The same for some replicates only."""
+        kept = self.values.index.isin(list(replicates))
+        return replace(self, values=self.values[kept], rows=self.rows[self.rows["replicate"].isin(list(replicates))])
+
+
+class Records:
+    """A tidy table by cell. `loose`: fields that a profile is free to choose (its steps), so that they never select."""
+
+    def __init__(self, table: pd.DataFrame, loose: tuple[str, ...] = ()):
+        self.table, self.loose = table, loose
+        self._names = [name for name in FIELDS if name not in (*FREE, *loose)]
+        self._places = defaultdict(list)
+        columns = [map(tuple, table[name]) if name == "drops" else table[name].tolist() for name in self._names]
+        for place, key in enumerate(zip(*columns, strict=True)):
+            self._places[key].append(place)
+
+    def at(self, setting: dict, **fields) -> pd.DataFrame:
+        """Rows of the cells with these fields, every other at its default: all replicates and, if `draw` is not named,
+        all draws. Level 0 of every arm is the dense network, arm ticket."""
+        spec = {**DEFAULTS, **setting, **fields}
+        if spec["level"] == 0:
+            spec = {**spec, "arm": "ticket", "sigma": 0.0}
+        key = tuple(tuple(spec[name]) if name == "drops" else spec[name] for name in self._names)
+        rows = self.table.iloc[self._places.get(key, [])]
+        if "draw" in fields and spec["level"] != 0:
+            rows = rows[rows["draw"] == fields["draw"]]
+        for name in self.loose:
+            if rows[name].nunique() > 1:
+                raise BadInput(f"{name}: records of one arm differ ({sorted(rows[name].unique())}); a profile has one")
+        return rows
+
+    # contrasts
+
+    def read(self, contrast: dict, setting: dict, rung: float | None = None) -> Reading:
+        """The contrast, replicate by replicate; `rung` stands for the word `rung` in its terms."""
+        if "slope" in contrast:
+            return self._slope(contrast, setting)
+        values, rows, level = 0.0, [], LEVEL
+        for sign, name in ((1, "plus"), (-1, "minus")):
+            if name in contrast:
+                term = self._term(contrast, contrast[name], setting, rung)
+                values, level = values + sign * term.values, max(level, term.level)
+                rows.append(term.rows)
+        return _blocks(values, rows, level)
+
+    def _term(self, contrast: dict, term: dict, setting: dict, rung: float | None) -> Reading:
+        """One arm of a contrast: the mean over its lists of the mean over draws."""
+        fields = {"stat": contrast.get("stat"), **{k: rung if v == "rung" else v for k, v in term.items()}}
+        level = LEVEL
+        for name, wanted in fields.items():
+            if isinstance(wanted, dict):
+                fields[name], level = self._pick(contrast, fields, name, setting)
+        columns, rows = zip(*(self._column(contrast, one, setting) for one in _combinations(fields)), strict=True)
+        return _blocks(_side_by_side(columns).mean(axis=1), rows, level)
+
+    def _pick(self, contrast: dict, fields: dict, name: str, setting: dict) -> tuple:
+        """The value of a field with the best (or worst) mean of a statistic over replicates; it is chosen once for all.
+
+        If that statistic is the one to be read, the interval allows for the number of values it was picked from.
+        """
+        wanted = fields[name]
+        how = "best" if "best" in wanted else "worst"
+        others = {k: v for k, v in fields.items() if k not in (name, "stat")}
+        reads = lambda value: {**others, name: value, "stat": wanted["by"]}  # noqa: E731
+        columns = [self._column({}, reads(value), setting)[0] for value in wanted[how]]
+        means = _side_by_side(columns).mean().to_numpy()
+        if np.isnan(means).all():
+            return wanted[how][0], LEVEL
+        place = int(np.nanargmax(means) if how == "best" else np.nanargmin(means))
+        biased = wanted["by"] == fields["stat"]
+        return wanted[how][place], 1 - (1 - LEVEL) / len(means) if biased else LEVEL
+
+    def _column(self, contrast: dict, fields: dict, setting: dict) -> tuple[pd.Series, pd.DataFrame]:
+        """A statistic of one kind of network: Series by replicate (mean over draws), and its rows."""
+        fields = dict(fields)
+        stat = fields.pop("stat")
+        rows = self.at(setting, **fields)
+        values, censored = self._statistic(rows, stat, setting)
+        if contrast.get("log"):
+            values = np.log(values.where(values > 0))
+        rows = rows.assign(value=values, censored=censored)
+        return rows.groupby("replicate")["value"].mean(), rows
+
+    def _statistic(self, rows: pd.DataFrame, stat: str, setting: dict) -> tuple[pd.Series, pd.Series]:
+        """(values, censored) of the rows. A diverged network has not reached its step: it counts with the whole budget."""
+        if rows.empty:
+            return pd.Series(dtype=float), pd.Series(dtype=bool)
+        if stat == "tt":
+            reached = _time_to_loss(rows, self.at(setting, arm="ticket", level=0))
+            return reached.fillna(rows["steps"]), reached.isna()
+        if stat not in rows:
+            raise BadInput(f"statistic {stat!r}: no such column in the results")
+        values = rows[stat].astype(float)
+        if stat != "early_stop_step":
+            return values, pd.Series(False, rows.index)
+        failed = rows["diverged"].eq(True)
+        return values.mask(failed, rows["steps"]), failed | (values > LATE * rows["steps"])
+
+    def _slope(self, contrast: dict, setting: dict) -> Reading:
+        """Least-squares slope of the statistic on the level, within each replicate."""
+        fields = {"stat": contrast.get("stat"), **contrast["slope"]}
+        columns, rows = zip(*(self._column(contrast, one, setting) for one in _combinations(fields)), strict=True)
+        centred = np.asarray(fields["level"], dtype=float) - np.mean(fields["level"])
+        return _blocks(_side_by_side(columns) @ (centred / (centred**2).sum()), rows, LEVEL)
+
+
+def _combinations(fields: dict) -> list[dict]:
+    """Every choice of one value from each field that lists several."""
+    lists = [value if isinstance(value, list) and name != "drops" else [value] for name, value in fields.items()]
+    return [dict(zip(fields, chosen, strict=True)) for chosen in product(*lists)]
+
+
+def _side_by_side(columns) -> pd.DataFrame:
+    """One column a series, one row a replicate that all of them have."""
+    return pd.concat(columns, axis=1, join="inner").dropna().set_axis(range(len(columns)), axis=1)
+
+
+def _blocks(values: pd.Series, rows, level: float) -> Reading:
+    """A reading of the replicates with a number, and of no other rows."""
+    values = values.dropna()
+    full = [r for r in rows if len(r)]
+    found = pd.concat(full) if full else rows[0]
+    return Reading(values, found, level).on(values.index)
+
+
+def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:
+    """First step with validation loss <= SLACK x the replicate's dense minimum; nan where it is not reached."""
+    goal = dict(zip(dense["replicate"], SLACK * dense["best_loss"].map(_lowest), strict=True))
+
+    def first(replicate, steps, losses):
+        wanted = goal.get(replicate, -np.inf)
+        return next((float(s) for s, loss in zip(steps, losses, strict=True) if loss <= wanted), np.nan)
+
+    reached = map(first, rows["replicate"], rows["best_step"], rows["best_loss"])
+    return pd.Series(list(reached), rows.index, dtype=float)
+
+
+def _lowest(losses: list[float]) -> float:
+    return min(losses, default=-np.inf)
+
+
+def in_blocks(readings: dict) -> dict:
+    """Readings of several contrasts on the replicates that all of them have."""
+    shared = set.intersection(*(set(r.values.index) for r in readings.values()))
+    return {name: reading.on(shared) for name, reading in readings.items()}

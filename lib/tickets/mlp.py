@@ -1,0 +1,319 @@
+"""Multilayer perceptrons on one CPU core: dense layers by matrix products, sparse layers by kept weights only.
+
+The plain twin is the autograd loop in `train`; both give the same numbers (float64: 1e-10). Here nothing of a step runs
+in the interpreter, and a layer below `SPARSE_BELOW` density costs what it weighs: compressed rows forward, gradients
+only at kept positions, optimizer state only for kept weights.
+
+Layout. Activations are [features, batch], so that the innermost loop runs over images at unit stride. Letters: U units
+of all layers (inputs included), B columns, P parameters, L layers. Parameters are one flat vector: for each layer its
+weights (all of a dense layer, row by row; the kept ones of a sparse layer), then its biases.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+SPARSE_BELOW = 0.2
+"""Density below which a layer is stored by its kept weights (`make bench` shows the crossing)."""
+LANES = 16
+"""Columns are padded to a multiple of this many floats: one AVX-512 register, two AVX2 registers."""
+CHUNK = 500
+"""Images per evaluation block."""
+
+# never fastmath=True: it would delete the checks for NaN
+_jit = numba.njit(
+    fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", boundscheck=False, nogil=True, cache=True
+)
+
+
+@dataclass
+class Network:
+    """One perceptron in the flat layout, with its optimizer state.
+
+    widths: [L+1]; first: [L+1] offset of each layer in the flat vector; rows, columns: compressed-row index of sparse
+    layers, concatenated, with offsets row_at, column_at [L+1]; sparse: [L] bool; value, keep, slow, fast: [P] parameters,
+    1/0 mask of trainable entries, and the two optimizer moments (momentum uses the first only).
+    """
+
+    widths: np.ndarray
+    first: np.ndarray
+    sparse: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    row_at: np.ndarray
+    column_at: np.ndarray
+    value: np.ndarray
+    keep: np.ndarray
+    slow: np.ndarray
+    fast: np.ndarray
+
+    @property
+    def index(self):
+        """The arrays that describe the connections: what every kernel below takes first."""
+        return self.widths, self.first, self.sparse, self.rows, self.columns, self.row_at, self.column_at
+
+    @property
+    def state(self):
+        """The arrays that training changes, and which of their entries may change."""
+        return self.value, self.keep, self.slow, self.fast
+
+
+def pack(weights, masks, names, threshold: float = SPARSE_BELOW) -> Network:
+    """The flat network of `names` (layer weights in order; `x.weight` has its bias in `x.bias`) under masks.
+
+    weights: name -> [out, in] or [out]; masks: weight name -> bool [out, in].
+    """
+    dtype = weights[names[0]].dtype
+    values, keeps, rows, columns, sparse = [], [], [], [], []
+    for name in names:
+        mask, weight = masks[name], weights[name]
+        sparse.append(mask.mean() < threshold)
+        if sparse[-1]:
+            rows.append(np.concatenate([[0], np.cumsum(mask.sum(1))]))
+            columns.append(np.nonzero(mask)[1])
+            values.append(weight[mask])
+        else:
+            values.append(np.where(mask, weight, 0).ravel())
+        keeps.append(np.ones(values[-1].size) if sparse[-1] else mask.ravel())
+        values.append(weights[name.replace("weight", "bias")])
+        keeps.append(np.ones(values[-1].size))
+    join = lambda parts, kind: np.concatenate([np.zeros(0, kind), *parts]).astype(kind)  # noqa: E731
+    sizes = [values[2 * i].size + values[2 * i + 1].size for i in range(len(names))]
+    offsets = lambda sizes: np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)  # noqa: E731
+    counted = iter(rows), iter(columns)
+    return Network(
+        widths=np.array([weights[names[0]].shape[1], *(weights[name].shape[0] for name in names)]),
+        first=offsets(sizes),
+        sparse=np.array(sparse),
+        rows=join(rows, np.int64),
+        columns=join(columns, np.int32),
+        row_at=offsets([next(counted[0]).size if s else 0 for s in sparse]),
+        column_at=offsets([next(counted[1]).size if s else 0 for s in sparse]),
+        value=join(values, dtype),
+        keep=join(keeps, dtype),
+        slow=np.zeros(sum(sizes), dtype),
+        fast=np.zeros(sum(sizes), dtype),
+    )
+
+
+def unpack(network: Network, masks, names) -> dict[str, np.ndarray]:
+    """The weights and biases of `network` as full arrays, exactly zero where pruned."""
+    weights = {}
+    for i, name in enumerate(names):
+        mask = masks[name]
+        flat = network.value[network.first[i] : network.first[i + 1]]
+        bias = flat[flat.size - mask.shape[0] :]
+        full = np.zeros(mask.shape, flat.dtype)
+        full[mask if network.sparse[i] else slice(None)] = (
+            flat[: -bias.size] if network.sparse[i] else flat[: -bias.size].reshape(mask.shape)
+        )
+        weights |= {name: full, name.replace("weight", "bias"): bias.copy()}
+    return weights
+
+
+def blocks(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images [N, features] as evaluation blocks [N / CHUNK, features, CHUNK], with labels [N / CHUNK, CHUNK].
+
+    A last block that is not full is filled with label -1, which counts nowhere.
+    """
+    n = -(-len(labels) // CHUNK)
+    x = np.zeros((n * CHUNK, images.shape[1]), images.dtype)
+    y = np.full(n * CHUNK, -1, np.int64)
+    x[: len(labels)], y[: len(labels)] = images, labels
+    return np.ascontiguousarray(x.reshape(n, CHUNK, -1).transpose(0, 2, 1)), y.reshape(n, CHUNK)
+
+
+@_jit
+def _forward(widths, first, sparse, rows, columns, row_at, column_at, value, act):
+    """Fill act [U, B] below the inputs: rectified hidden layers, then logits."""
+    top = 0
+    for l in range(len(widths) - 1):
+        n_in, n_out = widths[l], widths[l + 1]
+        x, z = act[top : top + n_in], act[top + n_in : top + n_in + n_out]
+        flat = value[first[l] : first[l + 1]]
+        bias = flat[len(flat) - n_out :]
+        if sparse[l]:
+            _rows_times(rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]], flat, x, z)
+        else:
+            np.dot(flat[: n_out * n_in].reshape(n_out, n_in), x, z)
+        last = l == len(widths) - 2
+        for i in range(n_out):
+            for b in range(z.shape[1]):
+                s = z[i, b] + bias[i]
+                z[i, b] = s if last or s > 0 else 0
+        top += n_in
+
+
+@_jit
+def _rows_times(rows, columns, value, x, z):
+    """z[out, B] = compressed rows times x[in, B], four kept weights at a time."""
+    for i in range(len(rows) - 1):
+        k, end = rows[i], rows[i + 1]
+        z[i] = 0
+        while k + 4 <= end:
+            a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
+            p, q, r, s = value[k], value[k + 1], value[k + 2], value[k + 3]
+            for t in range(z.shape[1]):
+                z[i, t] += (p * a[t] + q * b[t]) + (r * c[t] + s * d[t])
+            k += 4
+        while k < end:
+            a, p = x[columns[k]], value[k]
+            for t in range(z.shape[1]):
+                z[i, t] += p * a[t]
+            k += 1
+
+
+@_jit
+def _rows_gradient(rows, columns, delta, x, gradient):
+    """gradient[k] = delta[row of k] . x[column of k], at kept positions only."""
+    for i in range(len(rows) - 1):
+        k, end, g = rows[i], rows[i + 1], delta[i]
+        while k + 4 <= end:
+            a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
+            p, q, r, s = g[0] * a[0], g[0] * b[0], g[0] * c[0], g[0] * d[0]
+            for t in range(1, len(g)):
+                p += g[t] * a[t]
+                q += g[t] * b[t]
+                r += g[t] * c[t]
+                s += g[t] * d[t]
+            gradient[k], gradient[k + 1], gradient[k + 2], gradient[k + 3] = p, q, r, s
+            k += 4
+        while k < end:
+            a = x[columns[k]]
+            p = g[0] * a[0]
+            for t in range(1, len(g)):
+                p += g[t] * a[t]
+            gradient[k] = p
+            k += 1
+
+
+@_jit
+def _rows_back(rows, columns, value, delta, out):
+    """out[in, B] = transposed compressed rows times delta[out, B]."""
+    out[:] = 0
+    for i in range(len(rows) - 1):
+        g = delta[i]
+        for k in range(rows[i], rows[i + 1]):
+            o, p = out[columns[k]], value[k]
+            for t in range(len(g)):
+                o[t] += p * g[t]
+
+
+@_jit
+def _backward(widths, first, sparse, rows, columns, row_at, column_at, value, act, delta, gradient):
+    """Gradient of every parameter from delta, whose last rows hold the gradient of the logits [classes, B]."""
+    top = act.shape[0]
+    for l in range(len(widths) - 2, -1, -1):
+        n_in, n_out = widths[l], widths[l + 1]
+        d, x = delta[top - n_out : top], act[top - n_out - n_in : top - n_out]
+        flat, g = value[first[l] : first[l + 1]], gradient[first[l] : first[l + 1]]
+        row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
+        if sparse[l]:
+            _rows_gradient(row, column, d, x, g)
+        else:
+            np.dot(d, x.T, g[: n_out * n_in].reshape(n_out, n_in))
+        for i in range(n_out):
+            g[len(g) - n_out + i] = d[i].sum()
+        top -= n_out
+        if l == 0:
+            break  # nobody needs the gradient of the pixels
+        below = delta[top - n_in : top]
+        if sparse[l]:
+            _rows_back(row, column, flat, d, below)
+        else:
+            np.dot(flat[: n_out * n_in].reshape(n_out, n_in).T, d, below)
+        for i in range(n_in):
+            for b in range(x.shape[1]):
+                if x[i, b] <= 0:
+                    below[i, b] = 0
+
+
+@_jit
+def _softmax_gradient(logits, labels, delta):
+    """delta = (softmax - one hot) / batch for the columns that carry an image; the padding stays zero."""
+    for b in range(len(labels)):
+        column = logits[:, b]
+        top = column.max()
+        total = np.exp(column - top).sum()
+        for i in range(len(column)):
+            delta[i, b] = (np.exp(column[i] - top) / total - (i == labels[b])) / len(labels)
+
+
+@_jit
+def _adam(value, keep, gradient, slow, fast, rate, step, decay):
+    """One Adam step (Kingma & Ba 2015; betas 0.9, 0.999, eps 1e-8), bias-corrected, weight decay added to the gradient."""
+    one = value.dtype.type(1)
+    a, b = value.dtype.type(0.9), value.dtype.type(0.999)
+    size = value.dtype.type(rate / (1 - 0.9**step))
+    root = value.dtype.type(1 / np.sqrt(1 - 0.999**step))
+    eps, lam = value.dtype.type(1e-8), value.dtype.type(decay)
+    for i in range(len(value)):
+        g = (gradient[i] + lam * value[i]) * keep[i]
+        slow[i] = a * slow[i] + (one - a) * g
+        fast[i] = b * fast[i] + (one - b) * g * g
+        value[i] -= size * slow[i] / (np.sqrt(fast[i]) * root + eps)
+
+
+@_jit
+def _sgd(value, keep, gradient, slow, rate, momentum, decay):
+    """One step of gradient descent with (heavy-ball) momentum, weight decay added to the gradient."""
+    size, mu, lam = value.dtype.type(rate), value.dtype.type(momentum), value.dtype.type(decay)
+    for i in range(len(value)):
+        slow[i] = mu * slow[i] + (gradient[i] + lam * value[i]) * keep[i]
+        value[i] -= size * slow[i]
+
+
+@_jit
+def _gather(images, picked, x):
+    """x[features, B] = the picked rows of images [N, features], transposed in tiles that stay in the first cache."""
+    for j in range(0, images.shape[1], 16):
+        for b in range(len(picked)):
+            for t in range(j, min(j + 16, images.shape[1])):
+                x[t, b] = images[picked[b], t]
+
+
+@_jit
+def advance(index, value, keep, slow, fast, images, labels, order, done, rates, adam, momentum, decay):
+    """Train in place on the minibatches `order` [n, batch] at the learning rates `rates` [n].
+
+    images: [N, features]; labels: [N]; done: steps this network took before (Adam's bias correction counts on).
+    """
+    widths, first, sparse, rows, columns, row_at, column_at = index
+    batch = order.shape[1]
+    wide = -(-batch // LANES) * LANES
+    act = np.zeros((widths.sum(), wide), value.dtype)
+    delta = np.zeros((widths.sum(), wide), value.dtype)
+    gradient = np.zeros(len(value), value.dtype)
+    classes = widths[-1]
+    for s in range(len(rates)):
+        picked = order[s]
+        _gather(images, picked, act[: widths[0]])
+        _forward(widths, first, sparse, rows, columns, row_at, column_at, value, act)
+        _softmax_gradient(act[len(act) - classes :], labels[picked], delta[len(delta) - classes :])
+        _backward(widths, first, sparse, rows, columns, row_at, column_at, value, act, delta, gradient)
+        if adam:
+            _adam(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay)
+        else:
+            _sgd(value, keep, gradient, slow, rates[s], momentum, decay)
+
+
+@_jit
+def evaluate(index, value, x, y, correct):
+    """Mean cross-entropy and number of right answers over blocks x [n, features, CHUNK], y [n, CHUNK]; fills correct [n, CHUNK]."""
+    widths, first, sparse, rows, columns, row_at, column_at = index
+    act = np.zeros((widths.sum(), x.shape[2]), value.dtype)
+    loss, right, count = 0.0, 0, 0
+    for n in range(len(x)):
+        act[: widths[0]] = x[n]
+        _forward(widths, first, sparse, rows, columns, row_at, column_at, value, act)
+        logits = act[len(act) - widths[-1] :]
+        for b in range(x.shape[2]):
+            if y[n, b] >= 0:
+                column = logits[:, b]
+                top = column.max()
+                loss += np.log(np.exp(column - top).sum()) + top - column[y[n, b]]
+                correct[n, b] = column.argmax() == y[n, b]
+                right += correct[n, b]
+                count += 1
+    return loss / count, right

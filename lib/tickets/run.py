@@ -1,0 +1,257 @@
+"""Running cells: what is missing is trained, once, and put into the store.
+
+`run` is the only way to compute. It adds the networks that missing cells start from, groups cells that can be trained
+together, and hands the groups to an engine; durability lives in the store, so any run may be killed, repeated or split.
+"""
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from datetime import UTC, datetime
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+from . import __version__, imp
+from .cells import MEASUREMENTS, Cell
+from .errors import BadInput, choose
+from .store import Store, record_of
+
+ENGINES = ("serial", "processes")
+SEEDED = ("arm", "level", "sigma", "replicate", "draw", "order", "rewind")
+"""Fields in which the cells of a population may differ (its networks still share their first step)."""
+Population = tuple[Cell, ...]
+
+
+def run(
+    cells, engine="processes", device="cpu", store=None, train=True, minutes=None, shard="1/1", workers=None, tell=None
+):
+    """The tidy table of `cells`, after training what the store lacks (train=False: gaps stay gaps).
+
+    engine: serial, or processes (one worker per core, one thread each); minutes: start no new work after that long;
+    shard "k/n": only the k-th of n parts of the populations, for job arrays; tell: called with (done, all, seconds) after
+    each population. BadInput for an unknown engine or a device that is not there.
+    """
+    store = store or Store()
+    choose("engine", engine, ENGINES)
+    if train and (todo := plan(cells, store, device, shard)):
+        check_device(device)
+        tell = tell or (lambda *_: None)
+        deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
+        work = _serial if engine == "serial" else _processes
+        began = time.monotonic()
+        for done, _ in enumerate(work(todo, store, device, deadline, workers), 1):
+            tell(done, len(todo), time.monotonic() - began)
+    return store.table(cells)
+
+
+def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
+    """The populations that must be trained, parents before children, otherwise in the order of `cells`.
+
+    Populations are cut from all cells, then those with nothing missing are dropped: what is trained together never
+    depends on what happens to be there already.
+    """
+    needed: dict[Cell, None] = {}
+    for cell in cells:
+        if cell not in store:
+            _require(cell, store, needed)
+    groups = populations(_closure(cells), device)
+    part, parts = _shard(shard)
+    mine = [group for i, group in enumerate(groups) if i % parts == part - 1 or parts == 1]
+    return [group for group in mine if any(cell in needed for cell in group)]
+
+
+def _require(cell: Cell, store: Store, needed: dict) -> None:
+    if cell in needed:
+        return
+    for parent in imp.parents(cell):
+        if not store.has_tensors(parent):
+            _require(parent, store, needed)
+    needed[cell] = None
+
+
+def _closure(cells) -> list[Cell]:
+    """`cells` with their ancestors, each before its children, in the order of `cells`."""
+    found: dict[Cell, None] = {}
+
+    def visit(cell: Cell) -> None:
+        if cell not in found:
+            for parent in imp.parents(cell):
+                visit(parent)
+            found[cell] = None
+
+    for cell in cells:
+        visit(cell)
+    return list(found)
+
+
+def populations(cells, device="cpu") -> list[Population]:
+    """Cut cells (parents first) into groups trained together: alike but for seeds, arm and mask, and equally deep.
+
+    The size is a function of network and device: on a CPU stacking gains nothing for these networks.
+    """
+    depth: dict[Cell, int] = {}
+    groups: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        depth[cell] = 1 + max((depth[parent] for parent in imp.parents(cell)), default=-1)
+        alike = cell.but(**{name: Cell.__dataclass_fields__[name].default for name in SEEDED})
+        first_step = cell.rewind if cell.level else 0
+        groups.setdefault((alike, depth[cell], first_step, cell.arm in MEASUREMENTS), []).append(cell)
+    size = lambda cell: population_size(cell.model, device)  # noqa: E731
+    cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
+    place = {cell: i for i, cell in enumerate(cells)}
+    return sorted(cut, key=lambda group: max(place[cell] for cell in group))
+
+
+def population_size(model: str, device) -> int:
+    """Networks trained together on a device."""
+    if not str(device).startswith("cuda"):
+        return 1
+    return {"lenet-300-100": 60, "vgg-19": 5}.get(model, 10)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    try:
+        part, parts = map(int, text.split("/"))
+        if 1 <= part <= parts:
+            return part, parts
+    except ValueError:
+        pass
+    raise BadInput(f"shard {text!r}: give k/n with 1 <= k <= n")
+
+
+def check_device(device: str) -> None:
+    """BadInput where the device is unknown or not there."""
+    choose("device", device.split(":")[0], ("cpu", "cuda"))
+    if device.startswith("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise BadInput(f"device {device!r}: no GPU is available to torch here; use cpu")
+
+
+# engines: each yields a population when its results are in the store
+
+
+def _serial(todo: list[Population], store: Store, device: str, deadline: float, workers) -> Iterator[Population]:
+    for group in todo:
+        if time.monotonic() > deadline:
+            return
+        compute(group, store, device)
+        yield group
+
+
+def _processes(todo: list[Population], store: Store, device: str, deadline: float, workers) -> Iterator[Population]:
+    """A pool that starts a population as soon as its parents are done, the first of the list first."""
+    waiting, done, running = list(todo), set(), {}
+    ours = {cell for group in todo for cell in group}
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    workers = workers or os.cpu_count()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        while waiting or running:
+            ready = [g for g in waiting if _is_ready(g, ours, done)]
+            for group in ready[: workers - len(running) if time.monotonic() < deadline else 0]:
+                waiting.remove(group)
+                running[pool.submit(compute, group, store, device)] = group
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                group = running.pop(future)
+                future.result()
+                done.update(group)
+                yield group
+
+
+def _is_ready(group: Population, ours: set[Cell], done: set[Cell]) -> bool:
+    return all(parent in done or parent not in ours for cell in group for parent in imp.parents(cell))
+
+
+# one population
+
+
+def compute(cells: Population, store: Store, device: str = "cpu") -> None:
+    """Train or measure the cells of one population and store what they leave."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    from . import data, models, train
+    from .registration import register
+
+    began = time.perf_counter()
+    digest = register(store)
+    with threadpool_limits(1 if device == "cpu" else None):
+        if device == "cpu":
+            torch.set_num_threads(1)
+        dataset = data.load(cells[0].dataset)
+        model = models.build(cells[0].model, dataset.shape, dataset.classes)
+        if cells[0].arm in MEASUREMENTS:
+            outcomes, path, starts = [_measure(cell, model, dataset, store) for cell in cells], "numpy", None
+        else:
+            starts = [imp.start(cell, model, store, device) for cell in cells]
+            weights, masks = zip(*starts, strict=True)
+            first = cells[0].rewind if cells[0].level else 0
+            outcomes, path = train.train(cells, model, weights, masks, device, start=first)
+    seconds = (time.perf_counter() - began) / len(cells)
+    for i, (cell, outcome) in enumerate(zip(cells, outcomes, strict=True)):
+        facts = provenance(device, path, len(cells), seconds)
+        record = record_of(cell, outcome.result, outcome.curves, outcome.wrong, facts, digest)
+        store.put(record, _tensors(cell, starts[i][1], outcome, store) if starts else None)
+
+
+def _tensors(cell: Cell, mask, outcome, store: Store) -> dict | None:
+    """Networks that others start from leave their tensors: the chain of tickets and the dense networks."""
+    if cell.arm != "ticket":
+        return None
+    return imp.tensors(cell, mask, store.tensors(imp.parents(cell)[0]) if cell.level else None, outcome.weights)
+
+
+def _measure(cell: Cell, model, dataset, store: Store):
+    from . import measure, train
+    from .masks import mask_at
+
+    second, ticket = (store.tensors(parent) for parent in imp.parents(cell))
+    lit = (dataset.train_images.flatten(1) > 0).any(0).numpy()
+    mask = mask_at(imp.levels(ticket), cell.level)
+    scalars, curves = measure.anatomy(cell, mask, imp.initial(cell, model), imp.final(second), lit)
+    return train.Outcome(scalars, curves, [], {})
+
+
+def provenance(device: str, path: str, population: int, seconds: float) -> dict:
+    """Where a number comes from: versions, device, numeric path, population, cost and date; nothing that names a host."""
+    import torch
+
+    cuda = device.startswith("cuda")
+    return {
+        "version": __version__,
+        "source": fingerprint(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if cuda else processor(),
+        "device_kind": "cuda" if cuda else "cpu",
+        "threads": torch.get_num_threads(),
+        "path": path,
+        "population": population,
+        "seconds": round(seconds, 2),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+@cache
+def fingerprint() -> str:
+    """Hash of the library's source, 12 digits: recorded, never part of a key."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.relative_to(Path(__file__).parent).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def processor() -> str:
+    """The processor's own name where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,242 @@
+"""Results on disk, in two layers, and the only module that knows file names.
+
+The recorded layer is committed under book/results: one line of JSON per cell, sorted, curves thinned, and the masks of
+each chain. The local layer lives in build/results: one JSON per cell, written last and by one atomic rename, so that it
+is the commit record of its cell; whoever is killed before that has written nothing. No file holds a pickle.
+"""
+
+import json
+import math
+import os
+import uuid
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file, save_file
+
+from .cells import FIELDS, Cell
+from .errors import BadInput
+
+ROOT = Path(__file__).resolve().parents[2]
+BOOK = ROOT / "book"
+CLAIMS = BOOK / "claims.yml"
+SCHEMA = 1
+POINTS = 60
+"""Most points of a recorded curve."""
+PARTS = ("schema", "key", "cell", "result", "curves", "wrong", "provenance", "registration")
+CURVES = ("step", "validation_loss", "validation_accuracy", "test_step", "test_accuracy")
+
+
+class Store:
+    """The results of cells: `local` (a folder, read and written) over `recorded` (a folder, read; None for none)."""
+
+    def __init__(self, local: Path | str = ROOT / "build" / "results", recorded: Path | None = BOOK / "results"):
+        self.local, self.recorded = Path(local), recorded and Path(recorded)
+
+    # one cell
+
+    def __contains__(self, cell: Cell) -> bool:
+        return self.get(cell) is not None
+
+    def get(self, cell: Cell) -> dict | None:
+        """The record of a cell, local before recorded; None where there is none."""
+        path = self._path(cell.key(), "json")
+        return _read(path) if path.exists() else self._recorded.get(cell.key())
+
+    def put(self, record: dict, tensors: dict[str, np.ndarray] | None = None) -> None:
+        """Write a record (see `record_of`) and what later cells need of it; two writers of one cell write the same."""
+        key = record["key"]
+        if tensors:
+            contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+            self._write(key, "safetensors", lambda path: save_file(contiguous, path))
+        self._write(key, "json", lambda path: path.write_text(json.dumps(record)))
+
+    def tensors(self, cell: Cell) -> dict[str, np.ndarray]:
+        """The tensors of a cell; KeyError where this store has none."""
+        for path in self._tensor_files(cell):
+            if path.exists():
+                return load_file(path)
+        raise KeyError(f"no tensors of {cell.arm} level {cell.level} replicate {cell.replicate} ({cell.key()})")
+
+    def has_tensors(self, cell: Cell) -> bool:
+        """Whether `tensors` would find them."""
+        return any(path.exists() for path in self._tensor_files(cell))
+
+    def _tensor_files(self, cell: Cell) -> list[Path]:
+        folders = [self._path(cell.key(), "safetensors")]
+        return [*folders, self.recorded / "tensors" / f"{cell.key()}.safetensors"] if self.recorded else folders
+
+    # many cells
+
+    def table(self, cells: list[Cell]) -> pd.DataFrame:
+        """One row per recorded cell: its fields, its result, its provenance, its key; cells without a record have no row.
+
+        Accuracies are in percent. The columns best_step and best_loss hold the staircase of validation minima.
+        """
+        rows = [_row(cell, record) for cell in cells if (record := self.get(cell))]
+        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*FIELDS, "key"])
+
+    def curves(self, cells: list[Cell], axis: str = "test_step", value: str = "test_accuracy") -> pd.DataFrame:
+        """Long table of one curve per cell: the cell's fields, `axis` and `value`. axis: step or test_step."""
+        frames = []
+        for cell in cells:
+            if record := self.get(cell):
+                frame = pd.DataFrame({axis: record["curves"][axis], value: record["curves"][value]})
+                frames.append(frame.assign(**{**cell.to_dict(), "drops": [cell.drops] * len(frame)}))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*FIELDS, axis, value])
+
+    def levels(self, cell: Cell) -> dict[str, np.ndarray] | None:
+        """Per layer [out, in], the level at which each weight of a ticket chain was pruned (uint8, 255: not yet)."""
+        if not self.has_tensors(cell):
+            return None
+        found = self.tensors(cell)
+        return {name.removeprefix("pruned_at/"): a for name, a in found.items() if name.startswith("pruned_at/")}
+
+    # registration of claims
+
+    def register(self, hashes: dict[str, str], digest: str) -> None:
+        """Keep which claims, in which wording, stood when records were made."""
+        path = self.local / "registrations" / f"{digest}.json"
+        if digest not in self.registrations():
+            _atomic(path, lambda temporary: temporary.write_text(json.dumps(hashes, indent=1, sort_keys=True)))
+
+    def registrations(self) -> dict[str, dict[str, str]]:
+        """Digest -> {claim: hash of its entry} for every set of claims that some record was made under."""
+        folders = [self.local / "registrations", *([self.recorded / "registrations"] if self.recorded else [])]
+        return {path.stem: json.loads(path.read_text()) for folder in folders for path in sorted(folder.glob("*.json"))}
+
+    # the recorded layer
+
+    def record(self, study: str, cells: list[Cell], keep: set[str]) -> int:
+        """Take the local records of a study's cells into the recorded layer; the number of records it then holds.
+
+        keep: keys of cells whose tensors are recorded with them. What is recorded already stays as it is.
+        """
+        lines = {key: record for key, record in self._recorded.items() if record["study"] == study}
+        for cell in cells:
+            key, path = cell.key(), self._path(cell.key(), "json")
+            if key not in lines and path.exists():
+                lines[key] = {**_thin(_read(path)), "study": study}
+        _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=_place))
+        for cell in cells:
+            if cell.key() in keep and self._path(cell.key(), "safetensors").exists():
+                self._record_tensors(cell)
+        used = {record["registration"] for record in lines.values()}
+        for digest, hashes in self.registrations().items():
+            if digest in used:
+                target = self.recorded / "registrations" / f"{digest}.json"
+                _atomic(
+                    target, lambda path, text=json.dumps(hashes, indent=1, sort_keys=True): path.write_text(text + "\n")
+                )
+        del self._recorded
+        return len(lines)
+
+    def _record_tensors(self, cell: Cell) -> None:
+        """Levels of pruning only; final weights stay local (1 MB a network, redone by re-running the chain)."""
+        kept = {name: array for name, array in self.tensors(cell).items() if name.startswith("pruned_at/")}
+        _atomic(self.recorded / "tensors" / f"{cell.key()}.safetensors", lambda path: save_file(kept, path))
+
+    @cached_property
+    def _recorded(self) -> dict[str, dict]:
+        """Every recorded record by its key; keys are recomputed, so that a line that was edited is found out."""
+        found = {}
+        for path in sorted(self.recorded.glob("*.jsonl")) if self.recorded else []:
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                record = check(json.loads(line), f"{path.name}, line {number}")
+                found[record["key"]] = {**record, "study": path.stem}
+        return found
+
+    # files
+
+    def _path(self, key: str, suffix: str) -> Path:
+        return self.local / key[:2] / f"{key}.{suffix}"
+
+    def _write(self, key: str, suffix: str, write) -> None:
+        _atomic(self._path(key, suffix), write)
+
+
+def record_of(cell: Cell, result: dict, curves: dict, wrong: list[int], provenance: dict, registration: str) -> dict:
+    """A record: the full cell, its numbers, and where they come from. wrong: test images answered wrongly at early stop."""
+    return dict(
+        zip(PARTS, (SCHEMA, cell.key(), cell.to_dict(), result, curves, wrong, provenance, registration), strict=True)
+    )
+
+
+def check(record: dict, where: str) -> dict:
+    """`record` if it is whole and its key is that of its cell; BadInput naming `where` otherwise."""
+    if missing := [part for part in PARTS if part not in record]:
+        raise BadInput(f"{where}: no {missing[0]} in the record")
+    if record["schema"] != SCHEMA:
+        raise BadInput(f"{where}: schema {record['schema']}, this version reads {SCHEMA}")
+    if Cell.from_dict(record["cell"]).key() != record["key"]:
+        raise BadInput(f"{where}: the key {record['key']} is not that of its cell")
+    return record
+
+
+def _read(path: Path) -> dict:
+    try:
+        return check(json.loads(path.read_text()), path.name)
+    except ValueError as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{path.name}: not a readable record ({error})") from error
+
+
+def _row(cell: Cell, record: dict) -> dict:
+    best = {name: record["curves"].get(name) for name in ("best_step", "best_loss")}
+    named = {
+        **record["provenance"],
+        "key": record["key"],
+        "registration": record["registration"],
+        "wrong": record["wrong"],
+    }
+    return {**{field: getattr(cell, field) for field in FIELDS}, **record["result"], **best, **named}
+
+
+def _atomic(path: Path, write) -> None:
+    """Let `write` fill a temporary file that no other writer can have, then rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_lines(path: Path, records: list[dict]) -> None:
+    text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
+    _atomic(path, lambda temporary: temporary.write_text(text))
+
+
+def _place(record: dict) -> tuple:
+    """Order of lines in a recorded file: like cells together, so that a re-run reads as a small difference."""
+    spec = record["cell"]
+    return tuple(str(spec[name]) for name in ("dataset", "model", "inputs", "steps", "learning_rate", "arm")) + (
+        spec["replicate"], spec["level"], spec["sigma"], spec["draw"], spec["order"], record["key"],
+    )  # fmt: skip
+
+
+def _thin(record: dict) -> dict:
+    """The record as it is committed: fewer points, fewer digits, wrong images only where the ladder is compared by image."""
+    curves = record["curves"]
+    index = _geometric(len(curves.get("step", [])))
+    thin = {name: [_digits(curves[name][i]) for i in index] for name in CURVES[:3] if name in curves}
+    rest = {name: [_digits(v) for v in values[-POINTS:]] for name, values in curves.items() if name not in thin}
+    wrong = record["wrong"] if record["cell"]["level"] in (0, 7, 15) else []
+    result = {name: _digits(value, 7) for name, value in record["result"].items()}
+    return {**{part: record[part] for part in PARTS}, "curves": {**thin, **rest}, "result": result, "wrong": wrong}
+
+
+def _geometric(n: int, most: int = 40) -> list[int]:
+    """At most `most` indices into n points, the first and last among them, dense where a curve moves: at its start."""
+    return sorted({round(i) - 1 for i in np.geomspace(1, n, min(n, most))}) if n else []
+
+
+def _digits(value, digits: int = 5):
+    """A float at some significant digits; lists element by element; anything else as it is."""
+    if isinstance(value, list):
+        return [_digits(v, digits) for v in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) and math.isfinite(value) else value

@@ -1,0 +1,18 @@
+"""One module per chapter: which cells it needs at each profile.
+
+A study module has `cells(profile)`, the cells in the order of their value to the claims: whoever stops early has the most.
+"""
+
+from ..cells import Cell
+from ..errors import choose
+from . import winning_tickets
+
+STUDIES = {"01_winning_tickets": winning_tickets}
+PROFILES = ("smoke", "quick", "paper")
+
+
+def cells(study: str, profile: str) -> list[Cell]:
+    """The cells of a study at a profile; BadInput for names that do not exist."""
+    choose("study", study, STUDIES)
+    choose("profile", profile, PROFILES)
+    return list(dict.fromkeys(STUDIES[study].cells(profile)))
