@@ -27,8 +27,11 @@ LATE = 0.95
 
 @dataclass(frozen=True)
 class Reading:
-    """`values`: Series by replicate, complete blocks only; `rows`: the records behind them, with the columns `value` and
-    `censored` (the step was not reached, or only at the end of the budget); `level`: of the interval to read it with."""
+    """One number a replicate.
+
+    values: Series by replicate, complete blocks only; rows: the records behind them, with the columns `value` and
+    `censored` (the step was not reached, or only at the end of the budget); level: of the interval to read it with.
+    """
 
     values: pd.Series
     rows: pd.DataFrame
@@ -119,7 +122,7 @@ class Records:
         return rows.groupby("replicate")["value"].mean(), rows
 
     def _statistic(self, rows: pd.DataFrame, stat: str, setting: dict) -> tuple[pd.Series, pd.Series]:
-        """(values, censored) of the rows. A diverged network has not reached its step: it counts with the whole budget."""
+        """(values, censored) of the rows. A diverged network has not reached its step: it gets the whole budget."""
         if rows.empty:
             return pd.Series(dtype=float), pd.Series(dtype=bool)
         if stat == "tt":

@@ -19,13 +19,14 @@ REFUTING = ("not reproduced", "contradicted")
 WORDS = (*SUPPORTING, *REFUTING, "inconclusive", "not run")
 LEAST_N = 5
 LEVEL = 0.95
+MOST_Q = 0.05
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A word with its estimate, interval, replicates and p-value.
 
-    `note` says in what sense ("smaller"); `nulls` are the differences whose exclusion decided, as (sample, value) pairs.
+    note: in what sense ("smaller"); nulls: the values whose exclusion decided, as (sample, value) pairs.
     """
 
     word: str
@@ -132,7 +133,7 @@ def match(values, margin: float, two_sided: bool = False, least_n: int = LEAST_N
 
 
 def value(values, theirs: float, margin: float, least_n: int = LEAST_N, level: float = LEVEL) -> Verdict:
-    """ "The accuracy is `theirs`": `values` are ours, not differences; the interval lies inside or outside the margin."""
+    """ "The accuracy is `theirs`": `values` are ours, no differences; their interval against `theirs` +- margin."""
     s = Sample.of(values)
     low, high = s.interval(level)
     bottom, top = theirs - margin, theirs + margin
@@ -234,7 +235,7 @@ def compound(parts: dict[str, Verdict]) -> Verdict:
     name, worst = min(parts.items(), key=lambda item: ranks.index(item[1].word))
     alike = [v for v in parts.values() if v.word == worst.word]
     n = min(v.n for v in parts.values())
-    note = "" if worst.word == "reproduced" else f"{name} {worst.note}".strip()
+    note = "" if worst.word in ("reproduced", "not run") else f"{name} {worst.note}".strip()
     if worst.word in SUPPORTING:
         return Verdict(worst.word, n=n, p=max(v.p for v in parts.values()), note=note)
     p = min(1.0, len(parts) * min(v.p for v in alike)) if worst.word in REFUTING else nan
