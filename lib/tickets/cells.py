@@ -114,3 +114,17 @@ class Cell:
 ADDED: dict = {}
 """Fields added after the first records were written, with the value that all earlier records had."""
 FIELDS = tuple(field.name for field in fields(Cell))
+SEEDED = ("arm", "level", "sigma", "rewind", "replicate", "draw", "order")
+"""Fields that tell the networks of one experiment apart; they share task, training and pruning."""
+
+
+def unseeded(cell: Cell) -> Cell:
+    """The experiment a cell belongs to: its fields but for `SEEDED`, which take their defaults."""
+    return replace(cell, **{name: Cell.__dataclass_fields__[name].default for name in SEEDED})
+
+
+def like(table, cell: Cell):
+    """The rows of a tidy table that belong to the experiment of `cell`."""
+    same = [table[name] == getattr(cell, name) for name in FIELDS if name not in SEEDED and name != "drops"]
+    same.append(table["drops"].map(tuple) == cell.drops)
+    return table[[all(row) for row in zip(*same, strict=True)]]

@@ -132,18 +132,18 @@ def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     return {
         **{name: entry[name] for name in ("paper", "statement", "theirs", "source", "unit")},
         **{"claim": entry["id"] + "-quick" * quick, "scope": scope, "profile": profile, "n": verdict.n, "q": q},
-        **{"ours": finding.ours, "low": finding.low, "high": finding.high, "needs": _needs(entry, verdict)},
+        **{"ours": finding.ours, "low": finding.low, "high": finding.high, "needs": _needs(entry, verdict, quick)},
         "device": " + ".join(sorted(finding.rows["device"].unique())) if verdict.n else "",
         "verdict": verdict.word + note + (f" ({marks})" if marks else ""),
     }
 
 
-def _needs(entry: dict, verdict: verdicts.Verdict) -> str:
+def _needs(entry: dict, verdict: verdicts.Verdict, quick: bool) -> str:
     """What a verdict still takes: everything, more replicates for the rule, or more for the stated precision."""
     if not verdict.n:
         return entry["needs"]
     if verdict.n < entry["n"]:
-        return f"{entry['n'] - verdict.n} more replicates: {entry['needs']}"
+        return f"{entry['n'] - verdict.n} more replicates" + ("" if quick else f": {entry['needs']}")
     if "n_max" in entry and verdicts.wants_more(verdict, entry["half_width"], entry["n_max"]):
         return f"more replicates, to a half-width of {entry['half_width']:g} {entry['unit']} or n = {entry['n_max']}"
     return ""

@@ -29,8 +29,9 @@ LATE = 0.95
 class Reading:
     """One number a replicate.
 
-    values: Series by replicate, complete blocks only; rows: the records behind them, with the columns `value` and
-    `censored` (the step was not reached, or only at the end of the budget); level: of the interval to read it with.
+    values: Series by replicate, complete blocks only; rows: the records behind them, with the columns `value`, `weight`
+    (the contrast is the sum of weight x value in a replicate) and `censored` (the step was not reached, or only at the
+    end of the budget); level: of the interval to read it with.
     """
 
     values: pd.Series
@@ -44,7 +45,7 @@ class Reading:
 
 
 class Records:
-    """A tidy table by cell. `loose`: fields that a profile is free to choose (its steps), so that they never select."""
+    """A tidy table by cell. loose: fields that a profile is free to choose (steps, draws), so they do not select."""
 
     def __init__(self, table: pd.DataFrame, loose: tuple[str, ...] = ()):
         self.table, self.loose = table, loose
@@ -62,11 +63,10 @@ class Records:
             spec = {**spec, "arm": "ticket", "sigma": 0.0}
         key = tuple(tuple(spec[name]) if name == "drops" else spec[name] for name in self._names)
         rows = self.table.iloc[self._places.get(key, [])]
-        if "draw" in fields and spec["level"] != 0:
+        if rows["steps"].nunique() > 1:
+            raise BadInput(f"steps: records of one arm have {sorted(rows['steps'].unique())}; a profile has one number")
+        if "draw" in fields and "draw" not in self.loose and spec["level"] != 0:
             rows = rows[rows["draw"] == fields["draw"]]
-        for name in self.loose:
-            if rows[name].nunique() > 1:
-                raise BadInput(f"{name}: records of one arm differ ({sorted(rows[name].unique())}); a profile has one")
         return rows
 
     # contrasts
@@ -80,35 +80,37 @@ class Records:
             if name in contrast:
                 term = self._term(contrast, contrast[name], setting, rung)
                 values, level = values + sign * term.values, max(level, term.level)
-                rows.append(term.rows)
+                rows.append(term.rows.assign(weight=sign * term.rows["weight"]))
         return _blocks(values, rows, level)
 
     def _term(self, contrast: dict, term: dict, setting: dict, rung: float | None) -> Reading:
         """One arm of a contrast: the mean over its lists of the mean over draws."""
         fields = {"stat": contrast.get("stat"), **{k: rung if v == "rung" else v for k, v in term.items()}}
-        level = LEVEL
+        level, chosen_on = LEVEL, None
         for name, wanted in fields.items():
             if isinstance(wanted, dict):
-                fields[name], level = self._pick(contrast, fields, name, setting)
+                fields[name], level, chosen_on = self._pick(fields, name, setting)
         columns, rows = zip(*(self._column(contrast, one, setting) for one in _combinations(fields)), strict=True)
-        return _blocks(_side_by_side(columns).mean(axis=1), rows, level)
+        rows = [one.assign(weight=one["weight"] / len(columns)) for one in rows]
+        reading = _blocks(_side_by_side(columns).mean(axis=1), rows, level)
+        return reading if chosen_on is None else reading.on(chosen_on)
 
-    def _pick(self, contrast: dict, fields: dict, name: str, setting: dict) -> tuple:
-        """The value of a field with the best (or worst) mean of a statistic over replicates; it is chosen once for all.
+    def _pick(self, fields: dict, name: str, setting: dict) -> tuple:
+        """(value, level, replicates) of a field: the value with the best (or worst) mean of a statistic.
 
-        If that statistic is the one to be read, the interval allows for the number of values it was picked from.
+        It is chosen once, on the replicates that have every value. If the statistic is the one that will be read, the
+        level of the interval allows for the number of values.
         """
         wanted = fields[name]
         how = "best" if "best" in wanted else "worst"
         others = {k: v for k, v in fields.items() if k not in (name, "stat")}
         reads = lambda value: {**others, name: value, "stat": wanted["by"]}  # noqa: E731
         columns = [self._column({}, reads(value), setting)[0] for value in wanted[how]]
-        means = _side_by_side(columns).mean().to_numpy()
-        if np.isnan(means).all():
-            return wanted[how][0], LEVEL
-        place = int(np.nanargmax(means) if how == "best" else np.nanargmin(means))
-        biased = wanted["by"] == fields["stat"]
-        return wanted[how][place], 1 - (1 - LEVEL) / len(means) if biased else LEVEL
+        frame = _side_by_side(columns)
+        means = frame.mean().fillna(0).to_numpy()
+        place = int(means.argmax() if how == "best" else means.argmin())
+        tried = len(means) if wanted["by"] == fields["stat"] else 1
+        return wanted[how][place], 1 - (1 - LEVEL) / tried, frame.index
 
     def _column(self, contrast: dict, fields: dict, setting: dict) -> tuple[pd.Series, pd.DataFrame]:
         """A statistic of one kind of network: Series by replicate (mean over draws), and its rows."""
@@ -119,7 +121,8 @@ class Records:
         if contrast.get("log"):
             values = np.log(values.where(values > 0))
         rows = rows.assign(value=values, censored=censored)
-        return rows.groupby("replicate")["value"].mean(), rows
+        replicates = rows.groupby("replicate")["value"]
+        return replicates.mean(), rows.assign(weight=1 / replicates.transform("size"))
 
     def _statistic(self, rows: pd.DataFrame, stat: str, setting: dict) -> tuple[pd.Series, pd.Series]:
         """(values, censored) of the rows. A diverged network has not reached its step: it gets the whole budget."""
@@ -141,7 +144,9 @@ class Records:
         fields = {"stat": contrast.get("stat"), **contrast["slope"]}
         columns, rows = zip(*(self._column(contrast, one, setting) for one in _combinations(fields)), strict=True)
         centred = np.asarray(fields["level"], dtype=float) - np.mean(fields["level"])
-        return _blocks(_side_by_side(columns) @ (centred / (centred**2).sum()), rows, LEVEL)
+        weights = centred / (centred**2).sum()
+        rows = [one.assign(weight=one["weight"] * weight) for one, weight in zip(rows, weights, strict=True)]
+        return _blocks(_side_by_side(columns) @ weights, rows, LEVEL)
 
 
 def _combinations(fields: dict) -> list[dict]:

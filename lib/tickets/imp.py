@@ -11,7 +11,9 @@ from . import prune, scores
 from .cells import Cell
 from .masks import KEPT, Mask, mask_at
 from .seeds import stream
-from .train import Weights, train
+from .store import LEVELS
+
+Weights = dict[str, np.ndarray]
 
 
 def parents(cell: Cell) -> list[Cell]:
@@ -44,10 +46,12 @@ def initial(cell: Cell, model, draw: int = 0) -> Weights:
 
 
 def rewound(cell: Cell, model, device) -> Weights:
-    """The dense network's weights at the rewind step, by training it that far: the same bits each time, nothing stored."""
+    """The dense network's weights at the rewind step, by training it that far: the same bits each time."""
     weights = initial(cell, model)
     if not cell.rewind:
         return weights
+    from .train import train  # brings torch, which whoever only reads records does without
+
     outcomes, _ = train([dense_of(cell)], model, [weights], [dense_mask(model)], device, stop=cell.rewind)
     return outcomes[0].weights
 
@@ -158,7 +162,7 @@ STARTS = {
     "noise": _noise,
     "finetune": _finetune,
 }
-FINAL, LEVELS = "final/", "pruned_at/"
+FINAL = "final/"
 
 
 def tensors(cell: Cell, mask: Mask, before: dict | None, weights: Weights) -> dict[str, np.ndarray]:

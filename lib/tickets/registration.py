@@ -16,7 +16,7 @@ UNHASHED = ("needs",)
 @cache
 def entries(path: Path = CLAIMS) -> tuple[dict, ...]:
     """The claims of the book, templates merged in."""
-    return tuple(yaml.safe_load(Path(path).read_text())["claims"])
+    return tuple(yaml.load(Path(path).read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["claims"])
 
 
 def entry_hash(entry: dict) -> str:

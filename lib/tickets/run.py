@@ -16,13 +16,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from . import __version__, imp
-from .cells import MEASUREMENTS, Cell
+from .cells import MEASUREMENTS, Cell, unseeded
 from .errors import BadInput, choose
 from .store import Store, record_of
 
 ENGINES = ("serial", "processes")
-SEEDED = ("arm", "level", "sigma", "replicate", "draw", "order", "rewind")
-"""Fields in which the cells of a population may differ (its networks still share their first step)."""
 Population = tuple[Cell, ...]
 
 
@@ -97,9 +95,8 @@ def populations(cells, device="cpu") -> list[Population]:
     groups: dict[tuple, list[Cell]] = {}
     for cell in cells:
         depth[cell] = 1 + max((depth[parent] for parent in imp.parents(cell)), default=-1)
-        alike = cell.but(**{name: Cell.__dataclass_fields__[name].default for name in SEEDED})
         first_step = cell.rewind if cell.level else 0
-        groups.setdefault((alike, depth[cell], first_step, cell.arm in MEASUREMENTS), []).append(cell)
+        groups.setdefault((unseeded(cell), depth[cell], first_step, cell.arm in MEASUREMENTS), []).append(cell)
     size = lambda cell: population_size(cell.model, device)  # noqa: E731
     cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
     place = {cell: i for i, cell in enumerate(cells)}

@@ -16,6 +16,7 @@ COLUMNS = (
     *("claim", "paper", "statement", "theirs", "source", "ours", "low", "high"),
     *("n", "unit", "scope", "profile", "device", "verdict", "q", "needs"),
 )
+CONFIRMED = "read in the paper"
 SIGNS = {
     "reproduced": "✓",
     "partly": "◐",
@@ -44,13 +45,12 @@ def verdict(row) -> tuple[str, str]:
     raise BadInput(f"claim {row['claim']}: unknown verdict {row['verdict']!r}; allowed: {', '.join(SIGNS)}")
 
 
-def page(rows, links=None, uncounted=()) -> str:
+def page(rows, links=None) -> str:
     """The front page's scorecard: the count, a filter by verdict, every claim; what never counts is folded away.
 
-    links: claim -> address of its chapter; uncounted: claims that are printed beside others, such as second readings.
+    links: claim -> address of its chapter.
     """
-    counted = [row for row in rows if row["scope"] == "paper" and row["claim"] not in uncounted]
-    beside = [row for row in rows if row not in counted]
+    counted, beside = ([row for row in rows if (row["scope"] == "paper") is wanted] for wanted in (True, False))
     return summary(counted) + filters(counted) + table(ordered(counted), links) + folded(beside, links)
 
 
@@ -79,11 +79,11 @@ def filters(rows) -> str:
 
 
 def folded(rows, links=None) -> str:
-    """Rows that never count: analogs, and second readings of a claim."""
+    """Rows that never count: parts of a claim, values and second readings, and analogs at other settings."""
     if not rows:
         return ""
-    title = f"Beside the count: {len(rows)} analogs at other settings and second readings of a claim"
-    return f'<details class="claims-beside"><summary>{title}</summary>\n{table(ordered(rows), links)}</details>\n'
+    title = f"Beside the count: {len(rows)} parts of claims, second readings and analogs at other settings"
+    return f'<details class="claims-beside"><summary>{title}</summary>\n{table(rows, links)}</details>\n'
 
 
 def table(rows, links=None) -> str:
@@ -112,7 +112,7 @@ def claim_cell(row, link=None) -> str:
     name = escape(row["claim"])
     name = f'<a href="{escape(link)}">{name}</a>' if link else f"<strong>{name}</strong>"
     scope = "" if row["scope"] == "paper" else f" · {row['scope']}"
-    head = f"{chip(word)} {name}" + (f' <span class="added">{escape(added)}</span>' if added else "")
+    head = f"{chip(word)} {name} " + (f'<span class="added">{escape(added)}</span>' if added else "")
     return f"<div>{head}</div>{escape(row['statement'])} {small(citation(row['paper']) + scope)}"
 
 
@@ -123,9 +123,12 @@ def citation(paper) -> str:
 
 
 def theirs_cell(row) -> str:
-    """The paper's number and how it is known."""
-    shown = escape(quantity(str(row["theirs"]), row["unit"])) if filled(row["theirs"]) else ""
-    return f"{shown} {small(row['source'] if shown else 'no number')}"
+    """The paper's number and how it is known; one that was not read in the paper is not printed as the paper's."""
+    if not filled(row["theirs"]):
+        return small("no number")
+    if row["source"] != CONFIRMED:
+        return small(f"not confirmed ({row['source']})")
+    return f"{escape(quantity(number(row['theirs']), row['unit']))} {small(CONFIRMED)}"
 
 
 def ours_cell(row) -> str:
@@ -140,7 +143,7 @@ def ours_cell(row) -> str:
 
 def sketch(ours, low, high, row) -> str:
     """A small picture: our interval and mean, the paper's number as an open ring, no difference as a faint line."""
-    differs, printed = row["unit"] == "pp", is_number(row["theirs"])
+    differs, printed = row["unit"] == "pp", is_number(row["theirs"]) and row["source"] == CONFIRMED
     zero, paper = 0.0 if differs else ours, float(row["theirs"]) if printed else ours
     left, right = min(low, paper, zero), max(high, paper, zero)
     x = {

@@ -26,6 +26,10 @@ SCHEMA = 1
 POINTS = 60
 """Most points of a recorded curve."""
 PARTS = ("schema", "key", "cell", "result", "curves", "wrong", "provenance", "registration")
+LEVELS = "pruned_at/"
+"""Prefix of the tensors that hold a chain's masks."""
+MASKED = ("lenet-300-100",)
+"""Networks whose masks are small enough to be recorded (0.13 MB a chain)."""
 CURVES = ("step", "validation_loss", "validation_accuracy", "test_step", "test_accuracy")
 
 
@@ -34,6 +38,11 @@ class Store:
 
     def __init__(self, local: Path | str = ROOT / "build" / "results", recorded: Path | None = BOOK / "results"):
         self.local, self.recorded = Path(local), recorded and Path(recorded)
+
+    @classmethod
+    def committed(cls) -> "Store":
+        """Only what is recorded, whatever this machine has trained: what the book shows."""
+        return cls(local=ROOT / "build" / "nothing")
 
     # one cell
 
@@ -54,19 +63,15 @@ class Store:
         self._write(key, "json", lambda path: path.write_text(json.dumps(record)))
 
     def tensors(self, cell: Cell) -> dict[str, np.ndarray]:
-        """The tensors of a cell; KeyError where this store has none."""
-        for path in self._tensor_files(cell):
-            if path.exists():
-                return load_file(path)
-        raise KeyError(f"no tensors of {cell.arm} level {cell.level} replicate {cell.replicate} ({cell.key()})")
+        """What a network left for those that start from it; KeyError where this machine has not trained it."""
+        path = self._path(cell.key(), "safetensors")
+        if not path.exists():
+            raise KeyError(f"no tensors of {cell.arm} level {cell.level} replicate {cell.replicate} ({cell.key()})")
+        return load_file(path)
 
     def has_tensors(self, cell: Cell) -> bool:
         """Whether `tensors` would find them."""
-        return any(path.exists() for path in self._tensor_files(cell))
-
-    def _tensor_files(self, cell: Cell) -> list[Path]:
-        folders = [self._path(cell.key(), "safetensors")]
-        return [*folders, self.recorded / "tensors" / f"{cell.key()}.safetensors"] if self.recorded else folders
+        return self._path(cell.key(), "safetensors").exists()
 
     # many cells
 
@@ -88,11 +93,18 @@ class Store:
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*FIELDS, axis, value])
 
     def levels(self, cell: Cell) -> dict[str, np.ndarray] | None:
-        """Per layer [out, in], the level at which each weight of a ticket chain was pruned (uint8, 255: not yet)."""
-        if not self.has_tensors(cell):
+        """Per layer [out, in], the level at which each weight of a ticket chain was pruned (uint8, 255: not yet).
+
+        Local tensors or recorded masks of exactly this cell; None where there are neither.
+        """
+        local, recorded = self._path(cell.key(), "safetensors"), self.recorded and self._recorded_masks(cell)
+        if local.exists():
+            found = load_file(local)
+        elif recorded and recorded.exists():
+            found = dict(np.load(recorded, allow_pickle=False))
+        else:
             return None
-        found = self.tensors(cell)
-        return {name.removeprefix("pruned_at/"): a for name, a in found.items() if name.startswith("pruned_at/")}
+        return {name.removeprefix(LEVELS): array for name, array in found.items() if name.startswith(LEVELS)}
 
     # registration of claims
 
@@ -109,34 +121,45 @@ class Store:
 
     # the recorded layer
 
-    def record(self, study: str, cells: list[Cell], keep: set[str]) -> int:
+    def record(self, study: str, cells: list[Cell]) -> int:
         """Take the local records of a study's cells into the recorded layer; the number of records it then holds.
 
-        keep: keys of cells whose tensors are recorded with them. What is recorded already stays as it is.
+        What is recorded already stays as it is. Of each chain of tickets the deepest masks are kept: they hold all others.
         """
         lines = {key: record for key, record in self._recorded.items() if record["study"] == study}
         for cell in cells:
-            key, path = cell.key(), self._path(cell.key(), "json")
-            if key not in lines and path.exists():
-                lines[key] = {**_thin(_read(path)), "study": study}
+            path = self._path(cell.key(), "json")
+            if cell.key() not in lines and path.exists():
+                lines[cell.key()] = {**_thin(_read(path)), "study": study}
         _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=_place))
-        for cell in cells:
-            if cell.key() in keep and self._path(cell.key(), "safetensors").exists():
-                self._record_tensors(cell)
-        used = {record["registration"] for record in lines.values()}
-        for digest, hashes in self.registrations().items():
-            if digest in used:
-                target = self.recorded / "registrations" / f"{digest}.json"
-                _atomic(
-                    target, lambda path, text=json.dumps(hashes, indent=1, sort_keys=True): path.write_text(text + "\n")
-                )
+        self._record_masks(study, [cell for cell in cells if cell.arm == "ticket" and cell.key() in lines])
+        self._record_registrations({record["registration"] for record in lines.values()})
         del self._recorded
         return len(lines)
 
-    def _record_tensors(self, cell: Cell) -> None:
-        """Levels of pruning only; final weights stay local (1 MB a network, redone by re-running the chain)."""
-        kept = {name: array for name, array in self.tensors(cell).items() if name.startswith("pruned_at/")}
-        _atomic(self.recorded / "tensors" / f"{cell.key()}.safetensors", lambda path: save_file(kept, path))
+    def _record_masks(self, study: str, tickets: list[Cell]) -> None:
+        """The levels of pruning of each chain's deepest network, compressed; final weights stay local (1 MB a network)."""
+        deepest = {}
+        for cell in tickets:
+            chain = cell.but(level=0, order=0)
+            if cell.level and cell.level > deepest.get(chain, cell.but(level=0)).level and cell.model in MASKED:
+                deepest[chain] = cell
+        for cell in deepest.values():
+            source, target = self._path(cell.key(), "safetensors"), self._recorded_masks(cell)
+            if source.exists() and not target.exists():
+                found = {name: a for name, a in load_file(source).items() if name.startswith(LEVELS)}
+                _atomic(target, lambda path, arrays=found: _save_compressed(path, arrays))
+
+    def _record_registrations(self, digests: set[str]) -> None:
+        for digest, hashes in self.registrations().items():
+            if digest in digests:
+                text = json.dumps(hashes, indent=1, sort_keys=True) + "\n"
+                _atomic(
+                    self.recorded / "registrations" / f"{digest}.json", lambda path, text=text: path.write_text(text)
+                )
+
+    def _recorded_masks(self, cell: Cell) -> Path:
+        return self.recorded / "masks" / f"{cell.key()}.npz"
 
     @cached_property
     def _recorded(self) -> dict[str, dict]:
@@ -206,6 +229,11 @@ def _atomic(path: Path, write) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _save_compressed(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
 def _write_lines(path: Path, records: list[dict]) -> None:
     text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
     _atomic(path, lambda temporary: temporary.write_text(text))
@@ -225,7 +253,7 @@ def _thin(record: dict) -> dict:
     index = _geometric(len(curves.get("step", [])))
     thin = {name: [_digits(curves[name][i]) for i in index] for name in CURVES[:3] if name in curves}
     rest = {name: [_digits(v) for v in values[-POINTS:]] for name, values in curves.items() if name not in thin}
-    wrong = record["wrong"] if record["cell"]["level"] in (0, 7, 15) else []
+    wrong = record["wrong"] if record["cell"]["level"] in (0, 7, 9, 15) else []
     result = {name: _digits(value, 7) for name, value in record["result"].items()}
     return {**{part: record[part] for part in PARTS}, "curves": {**thin, **rest}, "result": result, "wrong": wrong}
 

@@ -1,0 +1,49 @@
+# make book | make test | make reproduce PROFILE=quick -- each makes the environment first where it is missing.
+PROFILE ?= smoke
+STUDY ?=
+DEVICE ?=
+ENGINE ?=
+PORT ?= 8000
+
+PY := PYTHONPATH=lib .venv/bin/python
+START := $(shell date +%s)
+ELAPSED = now=$$(date +%s); s=$$((now - $(START))); echo "$@: $$((s / 60)) min $$((s % 60)) s"
+
+.PHONY: help book test reproduce serve lint bench clean environment
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+
+.venv/.made: requirements.lock .ci/environment
+	@sh .ci/environment
+
+environment: .venv/.made ## the virtual environment, from the lock
+
+book: environment ## every notebook on the recorded results, and the site in build/html/
+	@$(PY) book/_tools/build_book.py
+	@$(ELAPSED)
+
+reproduce: environment ## train anew into build/results: PROFILE=smoke|quick|paper STUDY= DEVICE= ENGINE=
+	@$(PY) book/_tools/build_book.py --train --profile "$(PROFILE)" \
+	  $(if $(STUDY),--study "$(STUDY)") $(if $(DEVICE),--device "$(DEVICE)") $(if $(ENGINE),--engine "$(ENGINE)")
+	@$(ELAPSED)
+
+test: lint ## linters and the whole test suite, the site in a real browser included
+	@$(PY) -m pytest
+	@$(ELAPSED)
+
+lint: environment ## ruff, and notebooks without outputs
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@find notebooks -name '*.ipynb' -exec .venv/bin/nbstripout --verify {} +
+
+serve: ## the built site at http://localhost:PORT
+	@echo "http://localhost:$(PORT)" && $(PY) -m http.server --bind 127.0.0.1 --directory build/html $(PORT)
+
+bench: environment ## speed against a plain loop, into build/bench.json
+	@$(PY) -m tickets bench $(if $(DEVICE),--device "$(DEVICE)")
+	@$(ELAPSED)
+
+clean: ## everything generated but the local results
+	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name results -exec rm -rf {} +; fi
+	@find lib tests book -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,136 @@
+"""Build the book: stage the sources, execute every notebook, write the generated parts, run Sphinx.
+
+    build_book.py                                        the site from the recorded results
+    build_book.py --train --profile quick [--study S]    train what the store lacks, then the site
+
+Everything happens in build/: a copy of the sources in build/stage, the finished site in build/html. The copy mirrors
+the repository, so that links to a notebook's source fit, while the page's download is the executed notebook.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "lib")]
+
+import execution  # noqa: E402
+import generated  # noqa: E402
+import yaml  # noqa: E402
+from tickets.errors import BadInput  # noqa: E402
+
+LAST_COMMIT = ("git", "log", "-1", "--format=%ct")
+JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+LONG_AGO = "1767225600"  # 1 January 2026, where there is no commit to take the date from
+
+
+class SiteError(RuntimeError):
+    """Sphinx refused the book: its own messages, printed before, say why."""
+
+
+def build(root=ROOT, output=None, parameters=None, study=None):
+    """Build the book of `root` into folder `output` (default: build/html); returns that folder.
+
+    `parameters` go to every notebook, `study` (a notebook's name) limits training to one of them. A failed build
+    leaves the former site in place.
+    """
+    root, output = Path(root), Path(output or root / "build/html")
+    work = output.with_name(f"{output.name}.unfinished")
+    sources = chosen(root, study)
+    settle(root)
+    stage(root, work / "stage")
+    reports = [run_one(source, work / "stage", parameters or {}, study, root) for source in sources]
+    generated.write(root, work / "stage", reports, trained=bool(parameters and parameters.get("train")))
+    render(work / "stage", work)
+    shutil.rmtree(output, ignore_errors=True)
+    (work / "_build/html").rename(output)
+    shutil.rmtree(work)
+    return output
+
+
+def chosen(root, study=None):
+    """The notebooks of a book, in order; BadInput if `study` is none of them."""
+    sources = sorted((root / "notebooks").glob("[0-9]*.ipynb"))
+    names = [source.stem for source in sources]
+    if study is not None and study not in names:
+        raise BadInput(f"unknown study {study!r}; allowed: {', '.join(names)}")
+    return sources
+
+
+def run_one(source, folder, parameters, study, root):
+    """Execute one notebook; a study that was not asked for is shown from its records."""
+    if study not in (None, source.stem):
+        parameters = {"train": False}
+    return execution.execute(source, folder / "notebooks" / source.name, parameters, root)
+
+
+def settle(root):
+    """Make the same book twice give the same bytes: fixed dates, fixed ids in SVG, the library of this tree."""
+    commit = subprocess.run(LAST_COMMIT, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
+    os.environ.setdefault("SOURCE_DATE_EPOCH", commit or LONG_AGO)
+    os.environ["MATPLOTLIBRC"] = str(root / "book/_tools/matplotlibrc")
+    os.environ["PYTHONPATH"] = str(root / "lib")
+
+
+def stage(root, folder):
+    """Copy the book's sources into `folder`, with launch buttons only where the public address is known."""
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    shutil.copytree(root / "book", folder, ignore=shutil.ignore_patterns("_tools", "__pycache__"))
+    address = os.environ.get("TICKETS_REPOSITORY", "")
+    if address:
+        config = folder / "_config.yml"
+        config.write_text(yaml.safe_dump(with_address(yaml.safe_load(config.read_text("utf-8")), address)), "utf-8")
+
+
+def with_address(config, address):
+    """The configuration with buttons to the public repository at `address`."""
+    config["repository"] = {"url": address, "branch": os.environ.get("TICKETS_BRANCH", "main")}
+    config["launch_buttons"] = {
+        "binderhub_url": "https://mybinder.org",
+        "colab_url": "https://colab.research.google.com",
+    }
+    config["html"] |= {"use_repository_button": True, "use_issues_button": True}
+    return config
+
+
+def render(folder, work):
+    """Jupyter Book's Sphinx build with every warning an error, unknown references included."""
+    command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(folder), "--path-output", str(work)]
+    done = subprocess.run([*command, "-W", "-n", "--keep-going", "-q"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SiteError(done.stdout + done.stderr)
+
+
+def arguments():
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain, allow_abbrev=False)
+    parser.add_argument("--train", action="store_true")
+    for name in ("profile", "device", "engine", "store"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--study")
+    parser.add_argument("--output")
+    return vars(parser.parse_args())
+
+
+def main():
+    given = arguments()
+    study, output = given.pop("study"), given.pop("output")
+    parameters = {name: value for name, value in given.items() if value is not None}
+    try:
+        print(build(output=output, parameters=parameters, study=study) / "index.html")
+    except BadInput as error:
+        sys.exit(fail(error, 2))
+    except (execution.NotebookError, SiteError) as error:
+        sys.exit(fail(error, 1))
+
+
+def fail(error, status):
+    print(error, file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    main()

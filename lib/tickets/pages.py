@@ -1,0 +1,52 @@
+"""Pieces of a chapter's page: a figure with its text, its data and the function behind it; claims; a table."""
+
+import base64
+import io
+from html import escape
+
+import pandas as pd
+from IPython.display import HTML
+
+from . import scorecard
+
+
+def figure(drawn, name: str, alt: str, data: pd.DataFrame, by: str) -> HTML:
+    """A matplotlib or plotly figure with alternative text, its numbers as a file, and a link to what drew it.
+
+    name: stable id and file name; data: the numbers in the figure; by: the drawing function, for example "plots.ladder".
+    """
+    picture = _interactive(drawn, name) if hasattr(drawn, "to_html") else _static(drawn, alt)
+    numbers = base64.b64encode(data.to_csv(index=False, float_format="%.6g").encode()).decode()
+    links = (
+        f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · '
+        f'<a href="../api.html#tickets.{by}">tickets.{by}</a>'
+    )
+    return HTML(
+        f'<figure id="{name}" role="group" aria-label="{escape(alt)}">{picture}<figcaption>{links}</figcaption></figure>'
+    )
+
+
+def _static(drawn, alt: str) -> str:
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    source = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}" style="max-width: 100%">'
+
+
+def _interactive(drawn, name: str) -> str:
+    return drawn.to_html(
+        full_html=False, include_plotlyjs=False, div_id=f"{name}-plot", config={"displayModeBar": False}
+    )
+
+
+def claims(rows: list[dict], *names: str) -> HTML:
+    """The named claims, with their parts, as the scorecard shows them; all of them where none is named."""
+    chosen = [row for row in rows if not names or row["claim"].split(".")[0] in names]
+    return HTML(scorecard.table(chosen))
+
+
+def table(frame: pd.DataFrame, caption: str = "") -> HTML:
+    """A small table without its index, numbers as they are."""
+    head = f"<caption>{escape(caption)}</caption>" if caption else ""
+    text = frame.to_html(index=False, border=0, na_rep="–", justify="left", escape=True)
+    return HTML(f'<div style="overflow-x: auto">{text.replace(">", ">" + head, 1)}</div>')

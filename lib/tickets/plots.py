@@ -1,0 +1,268 @@
+"""Figures from tidy tables: no training, no disk. Each function returns a matplotlib figure, or a plotly one that moves.
+
+Densities run from dense at the left to sparse at the right on a log axis, as in the papers. Dots are replicates, lines
+their means, bands and bars 95 % t-intervals over replicates.
+"""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from .verdicts import Sample
+
+LABELS = {
+    "ticket": "winning ticket",
+    "reinit": "reinitialized",
+    "one_shot": "one-shot",
+    "random": "random mask",
+    "random_open": "random mask, output unpruned",
+    "redraw": "redrawn from the ticket's weights",
+    "magnitude_at_init": "magnitude at initialization",
+    "finetune": "fine-tuned",
+    "noise": "noisy ticket",
+}
+COLOURS = dict(zip(LABELS, sns.color_palette("colorblind", len(LABELS)), strict=True))
+NAMES = {
+    "early_stop_step": "early-stop step",
+    "test_accuracy": "test accuracy at early stop (%)",
+    "test_accuracy_end": "test accuracy at the last step (%)",
+    "train_accuracy_end": "training accuracy at the last step (%)",
+    "validation_loss": "validation loss",
+}
+PAPER = "#c2570c"
+"""Colour of everything that a paper printed."""
+
+
+def percent(density: float) -> str:
+    """A density as the papers print it: 100, 51.3, 3.6 %."""
+    return f"{100 * density:.3g} %"
+
+
+def interval(values) -> tuple[float, float, float]:
+    """Mean and 95 % t-interval over replicates; the mean alone where there are fewer than two."""
+    sample = Sample.of(values)
+    low, high = sample.interval()
+    return sample.mean, *((low, high) if sample.n > 1 else (sample.mean, sample.mean))
+
+
+def by_replicate(table: pd.DataFrame, value: str, *keys: str) -> pd.DataFrame:
+    """Draws averaged inside a replicate: the replicate is the unit."""
+    return table.groupby([*keys, "replicate"], as_index=False)[value].mean()
+
+
+def accuracy_curves(
+    curves: pd.DataFrame, densities: dict[int, float], value="test_accuracy", axis="test_step"
+) -> Figure:
+    """`value` against step, one line per level; reinitialized tickets dashed in the same colour (Figure 3 of the paper).
+
+    curves: long, with arm, level, replicate, `axis`, `value`; densities: level -> density.
+    """
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    colours = dict(zip(densities, sns.color_palette("viridis", len(densities)), strict=True))
+    for (arm, level), part in curves.groupby(["arm", "level"]):
+        if level not in densities:
+            continue
+        at = by_replicate(part, value, axis).groupby(axis)[value]
+        line = np.array([interval(values) for _, values in at])
+        steps = np.array(sorted(part[axis].unique()))
+        name = percent(densities[level]) if arm == "ticket" else None
+        axes.plot(steps, line[:, 0], "--" if arm == "reinit" else "-", color=colours[level], label=name)
+        axes.fill_between(steps, line[:, 1], line[:, 2], color=colours[level], alpha=0.15, lw=0)
+    axes.plot([], [], "k--", lw=1, label="reinitialized")
+    axes.set(xscale="log", xlabel="training step", ylabel=NAMES.get(value, value))
+    axes.set_ylim(*_frame(curves[value], value))
+    axes.legend(title="weights kept", frameon=False, ncols=2)
+    return _finish(figure)
+
+
+def _frame(values: pd.Series, name: str) -> tuple[float, float]:
+    """Limits that show where curves differ, not where they all start."""
+    if "accuracy" in name:
+        return values.quantile(0.15), values.max() + 0.1 * (values.max() - values.quantile(0.15))
+    return 0.9 * values.min(), values.quantile(0.9)
+
+
+def ladder(table: pd.DataFrame, arms, values, paper: pd.DataFrame | None = None) -> Figure:
+    """One panel per value against density, one line per arm (Figure 4 of the paper).
+
+    table: rows with arm, density, replicate and the values; level 0 of the ticket is the dense network, a line across.
+    paper: density, value (panel), y: points that the paper printed, laid over.
+    """
+    rows = -(-len(values) // 2)
+    figure, grid = plt.subplots(rows, min(2, len(values)), figsize=(9, 3.4 * rows), squeeze=False)
+    for axes, value in zip(grid.flat, values, strict=False):
+        _ladder_panel(axes, table, arms, value)
+        if paper is not None and len(points := paper[paper["value"] == value]):
+            axes.plot(
+                100 * points["density"],
+                points["y"],
+                "D",
+                color=PAPER,
+                ms=7,
+                mfc="none",
+                mew=2,
+                label="the paper, relative to our dense",
+            )
+    for axes in grid.flat[len(values) :]:
+        axes.set_visible(False)
+    handles = {
+        label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False
+    )
+    return _finish(figure)
+
+
+def _ladder_panel(axes, table: pd.DataFrame, arms, value: str) -> None:
+    dense = by_replicate(table[(table["arm"] == "ticket") & (table["level"] == 0)], value, "level")[value]
+    if len(dense):
+        mean, low, high = interval(dense)
+        axes.axhline(mean, color="0.4", lw=1, label="dense")
+        axes.axhspan(low, high, color="0.4", alpha=0.12, lw=0)
+    for arm in arms:
+        part = table[(table["arm"] == arm) & table[value].notna()]
+        if part.empty:
+            continue
+        each = by_replicate(part, value, "density")
+        mean, low, high = np.array([interval(v) for _, v in each.groupby("density")[value]]).T
+        density = 100 * np.array(sorted(each["density"].unique()))
+        axes.plot(density, mean, "-", color=COLOURS[arm], lw=1.6, label=LABELS[arm])
+        axes.fill_between(density, low, high, color=COLOURS[arm], alpha=0.15, lw=0)
+        axes.plot(100 * each["density"], each[value], ".", color=COLOURS[arm], ms=3, alpha=0.5)
+    density_axis(axes, table["density"])
+    axes.set_ylabel(NAMES.get(value, value))
+
+
+def density_axis(axes, densities: pd.Series) -> None:
+    """A log axis of densities in percent, dense at the left, ticks at the rungs that the paper labels."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([100, 51.3, 21.1, 7.0, 3.6, 1.9]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_xlim(115, 87 * densities.min())
+    axes.set_xlabel("weights kept (%)")
+
+
+def gaps(table: pd.DataFrame, arms: list[tuple[str, dict]], levels, value="test_accuracy") -> Figure:
+    """Each arm's `value` minus the winning ticket's at the same level and replicate, one panel per level.
+
+    arms: (label, fields of its rows) from top to bottom.
+    """
+    figure, grid = plt.subplots(1, len(levels), figsize=(9, 0.8 + 0.42 * len(arms)), sharey=True, squeeze=False)
+    for axes, level in zip(grid.flat, levels, strict=True):
+        here = table[table["level"] == level]
+        ticket = here[here["arm"] == "ticket"].set_index("replicate")[value]
+        for place, (_, fields) in enumerate(arms):
+            rows = here[np.logical_and.reduce([here[name] == v for name, v in fields.items()])]
+            gap = (by_replicate(rows, value, "arm").set_index("replicate")[value] - ticket).dropna()
+            if len(gap):
+                mean, low, high = interval(gap)
+                colour = COLOURS[fields["arm"]]
+                axes.plot(gap, np.full(len(gap), place), ".", color=colour, alpha=0.5)
+                axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
+        axes.axvline(0, color="0.4", lw=1)
+        kept = here["density"].median() if len(here) else float("nan")
+        axes.set(title=f"{percent(kept)} of the weights", xlabel="points against the ticket", yticks=range(len(arms)))
+        axes.set_yticklabels([label for label, _ in arms])
+    grid[0, 0].invert_yaxis()
+    return _finish(figure)
+
+
+def histograms(rows: pd.DataFrame, edges, names: dict[str, str], layers=(1, 2, 3), xlabel="") -> Figure:
+    """Shares over bins of initial standard deviations, layer by layer; rows are anatomy records of one level.
+
+    names: prefix of the histogram columns -> label, for example initial_kept -> "in the ticket".
+    """
+    figure, grid = plt.subplots(1, len(layers), figsize=(9, 2.9), sharex=True)
+    for axes, layer in zip(grid, layers, strict=True):
+        for (prefix, label), colour in zip(names.items(), (COLOURS["ticket"], "0.45"), strict=False):
+            counts = np.sum([np.asarray(row) for row in rows[f"{prefix}_{layer}"]], axis=0)
+            axes.stairs(counts / max(counts.sum(), 1), [*edges, -edges[0]], color=colour, label=label, lw=1.6)
+        axes.set(title=f"layer {layer}", xlabel=xlabel, yticks=[])
+    grid[0].legend(frameon=False, fontsize=8)
+    return _finish(figure)
+
+
+def against_null(rows: pd.DataFrame, names: dict[str, str], layers=(1, 2, 3)) -> Figure:
+    """What was measured (filled) beside what selection by magnitude alone would give (open), layer by layer.
+
+    names: column prefix -> panel title; the null of prefix p stands in p_null.
+    """
+    figure, grid = plt.subplots(1, len(names), figsize=(9, 2.9))
+    for axes, (prefix, title) in zip(grid, names.items(), strict=True):
+        for column, shift, style in ((prefix, -0.1, {}), (f"{prefix}_null", 0.1, {"mfc": "white"})):
+            for layer in layers:
+                mean, low, high = interval(by_replicate(rows, f"{column}_{layer}", "arm")[f"{column}_{layer}"])
+                error = [[mean - low], [high - mean]]
+                axes.errorbar(layer + shift, mean, yerr=error, fmt="o", color=COLOURS["ticket"], capsize=3, **style)
+        axes.set(title=title, xticks=layers, xlabel="layer", xlim=(0.5, len(layers) + 0.5))
+    grid[0].plot([], [], "o", color=COLOURS["ticket"], label="measured")
+    grid[0].plot([], [], "o", color=COLOURS["ticket"], mfc="white", label="selection alone")
+    grid[0].legend(frameon=False, fontsize=8)
+    return _finish(figure)
+
+
+def degrees(levels: dict[str, np.ndarray], level: int) -> Figure:
+    """Degrees of units under one ticket's mask: outgoing of pixels and hidden units, incoming of hidden units.
+
+    levels: layer -> [out, in], the level at which each weight was pruned. A dashed line is the mean; were the mask
+    random, almost all units would lie within the shaded two standard deviations of it.
+    """
+    figure, grid = plt.subplots(1, 4, figsize=(9, 2.6))
+    first, second = (array > level for array in list(levels.values())[:2])
+    panels = (
+        ("out of pixels", first, 0),
+        ("into layer 1", first, 1),
+        ("out of layer 1", second, 0),
+        ("into layer 2", second, 1),
+    )
+    for axes, (title, kept, axis) in zip(grid, panels, strict=True):
+        degree, density = np.sort(kept.sum(axis))[::-1], kept.mean()
+        spread = 2 * np.sqrt(kept.shape[axis] * density * (1 - density))
+        axes.axhspan(degree.mean() - spread, degree.mean() + spread, color="0.4", alpha=0.15, lw=0)
+        axes.axhline(degree.mean(), color="0.4", ls="--", lw=1)
+        axes.plot(np.linspace(0, 1, degree.size), degree, color=COLOURS["ticket"])
+        axes.set(title=title, xlabel="units, sorted", xticks=[])
+    grid[0].set_ylabel("kept connections")
+    return _finish(figure)
+
+
+def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int):
+    """The first layer's mask as the reader moves through the densities: kept outgoing weights of each input pixel.
+
+    levels: layer -> [out, in] with in = side x side pixels; densities: level -> density of the whole network.
+    """
+    import plotly.graph_objects as go
+
+    first = next(iter(levels.values()))
+    count = {level: (first > level).sum(0).reshape(side, side) for level in densities}
+    share = {level: image / max(image.mean(), 1e-9) for level, image in count.items()}
+    traces = [
+        go.Heatmap(
+            z=share[level], customdata=count[level], visible=level == next(iter(densities)), zmin=0, zmax=3, colorscale="Viridis",
+            colorbar={"title": "times<br>the mean"}, hovertemplate="row %{y}, column %{x}: %{customdata} weights kept<extra></extra>",
+        )
+        for level in densities
+    ]  # fmt: skip
+    steps = [
+        {"method": "update", "label": percent(density), "args": [{"visible": [other == level for other in densities]}]}
+        for level, density in densities.items()
+    ]
+    figure = go.Figure(traces)
+    figure.update_layout(
+        height=460, margin={"l": 10, "r": 10, "t": 10, "b": 10}, template="plotly_white", dragmode=False,
+        yaxis={"autorange": "reversed", "scaleanchor": "x", "visible": False}, xaxis={"visible": False, "constrain": "domain"},
+        sliders=[{"steps": steps, "currentvalue": {"prefix": "weights kept: "}, "pad": {"t": 10}}],
+    )  # fmt: skip
+    return figure
+
+
+def _finish(figure: Figure) -> Figure:
+    sns.despine(figure)
+    figure.tight_layout()
+    plt.close(figure)  # shown by the caller, once
+    return figure

@@ -1,0 +1,68 @@
+"""What is there and what is missing, study by study, and what the rest would cost."""
+
+import statistics
+
+from . import studies
+from .cells import MEASUREMENTS, Cell
+from .store import Store
+
+
+def status(store: Store) -> list[dict]:
+    """One row per study and profile: cells, there (recorded or local), missing, hours the missing ones would take.
+
+    hours: on one worker of the kind that made the existing records, from their median seconds per step and network;
+    None where nothing comparable has been recorded.
+    """
+    plans = {
+        (study, profile): studies.cells(study, profile) for study in studies.STUDIES for profile in studies.PROFILES
+    }
+    rates = _seconds_per_step(store, [cell for cells in plans.values() for cell in cells])
+    rows = []
+    for (study, profile), cells in plans.items():
+        for model in dict.fromkeys(cell.model for cell in cells):
+            mine = [cell for cell in cells if cell.model == model]
+            missing = [cell for cell in mine if cell not in store]
+            cost = [rates.get((cell.model, _kind(cell)), rates.get((cell.model, None))) for cell in missing]
+            known = all(rate is not None for rate in cost)
+            seconds = (
+                sum(r * c.steps for r, c in zip(cost, missing, strict=True) if c.arm not in MEASUREMENTS)
+                if known
+                else None
+            )
+            rows.append(
+                {
+                    "study": study,
+                    "profile": profile,
+                    "model": model,
+                    "cells": len(mine),
+                    "there": len(mine) - len(missing),
+                }
+                | {"missing": len(missing), "hours": None if seconds is None else round(seconds / 3600, 2)}
+            )
+    return rows
+
+
+def as_text(rows: list[dict]) -> str:
+    """The rows as a table for a terminal."""
+    head = ("study", "profile", "model", "cells", "there", "missing", "hours")
+    cells = [head, *(tuple("?" if row[name] is None else str(row[name]) for name in head) for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+def _kind(cell: Cell) -> float:
+    """Networks of one level cost alike: what a step costs depends on the density."""
+    return round(cell.level)
+
+
+def _seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:
+    """(model, level) and (model, None) -> median seconds per step of the records that exist."""
+    seen: dict[tuple, list[float]] = {}
+    for cell in dict.fromkeys(cells):
+        record = store.get(cell)
+        if record and cell.arm not in MEASUREMENTS:
+            for kind in (_kind(cell), None):
+                seen.setdefault((cell.model, kind), []).append(record["provenance"]["seconds"] / cell.steps)
+    return {key: statistics.median(values) for key, values in seen.items()}

@@ -1,0 +1,94 @@
+"""The networks as ordinary `nn.Module`s: what a population must agree with, and the baseline of the benchmark.
+
+Written from the paper's layer lists without the library, so that the two can disagree.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn.functional import relu
+
+
+def plain(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The network `name`, in training mode, with torch's own initialization."""
+    channels, H, W = input_shape
+    if name == "lenet-300-100":
+        return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, 300, 100, classes))
+    if name == "resnet-20":
+        return ResNet20(channels, classes)
+    if name == "vgg-19":
+        return _vgg19(channels, classes)
+    widths = {"conv-2": (64,), "conv-4": (64, 128), "conv-6": (64, 128, 256)}[name]
+    pixels = (H >> len(widths)) * (W >> len(widths))
+    return nn.Sequential(
+        *_pooled_pairs(channels, widths), nn.Flatten(), *_dense(widths[-1] * pixels, 256, 256, classes)
+    )
+
+
+def load_replicate(module: nn.Module, params: dict, r: int) -> nn.Module:
+    """`module` with the values and the dtype of replicate r of a population's parameters, matched by their order."""
+    own = list(module.parameters())
+    assert [tuple(p.shape) for p in own] == [tuple(p.shape[1:]) for p in params.values()]
+    module.to(next(iter(params.values())).dtype)
+    with torch.no_grad():
+        for mine, given in zip(own, params.values(), strict=True):
+            mine.copy_(given[r])
+    return module
+
+
+def _dense(*widths):
+    layers = []
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return layers[:-1]
+
+
+def _pooled_pairs(channels, widths):
+    layers = []
+    for width in widths:
+        layers += [
+            nn.Conv2d(channels, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+        ]
+        layers += [nn.MaxPool2d(2)]
+        channels = width
+    return layers
+
+
+def _vgg19(channels, classes):
+    layers = []
+    for width, depth in ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)):
+        layers += [nn.MaxPool2d(2)] if layers else []
+        for _ in range(depth):
+            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.conv2, self.norm2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Identity()
+        if stride != 1:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        h = relu(self.norm1(self.conv1(x)))
+        return relu(self.norm2(self.conv2(h)) + self.shortcut(x))
+
+
+class ResNet20(nn.Module):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        shapes = [(16, 16, 1)] * 3 + [(16, 32, 2)] + [(32, 32, 1)] * 2 + [(32, 64, 2)] + [(64, 64, 1)] * 2
+        self.blocks = nn.Sequential(*(Block(*shape) for shape in shapes))
+        self.fc = nn.Linear(64, classes)
+
+    def forward(self, x):
+        return self.fc(self.blocks(relu(self.norm(self.conv(x)))).mean((2, 3)))

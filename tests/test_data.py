@@ -1,0 +1,294 @@
+"""Datasets: verified bytes, seeded splits and orders, augmentation against a per-image reference."""
+
+import gzip
+import hashlib
+import os
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tickets import data
+from tickets.errors import BadInput
+from torch.nn.functional import pad
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty data folder; nothing can be downloaded into it."""
+    from torchvision import datasets
+
+    nowhere = "http://127.0.0.1:9/"
+    monkeypatch.setenv("TICKETS_DATA", str(tmp_path))
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [nowhere])
+    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [nowhere])
+    monkeypatch.setattr(datasets.CIFAR10, "url", nowhere + "cifar.tar.gz")
+    monkeypatch.setattr(datasets.CIFAR100, "url", nowhere + "cifar.tar.gz")
+    return tmp_path
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An array as an IDX file of bytes."""
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def small_mnist(folder, monkeypatch):
+    """An MNIST of 30 + 10 images in the folder, with its own checksums."""
+    rng, raw = np.random.default_rng(0), folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    checksums = {}
+    for part, n in (("train", 30), ("t10k", 10)):
+        for kind, array in (("images-idx3", rng.integers(256, size=(n, 28, 28))), ("labels-idx1", np.arange(n) % 10)):
+            (raw / f"{part}-{kind}-ubyte").write_bytes(idx(array))
+            checksums[f"{part}-{kind}-ubyte"] = md5(idx(array))
+    monkeypatch.setitem(data.UNPACKED, "mnist", checksums)
+    return raw
+
+
+@pytest.fixture
+def small_cifar100(folder, monkeypatch):
+    """A CIFAR-100 of 30 + 10 images in the folder, with its own checksums."""
+    from torchvision.datasets import CIFAR100
+
+    rng, base = np.random.default_rng(0), folder / CIFAR100.base_folder
+    base.mkdir()
+    contents = {
+        part: {"data": rng.integers(256, size=(n, 3072), dtype=np.uint8), "fine_labels": list(range(n))}
+        for part, n in (("train", 30), ("test", 10))
+    }
+    contents["meta"] = {"fine_label_names": [str(i) for i in range(100)]}
+    sums = {}
+    for name, content in contents.items():
+        (base / name).write_bytes(pickle.dumps(content))
+        sums[name] = md5(pickle.dumps(content))
+    monkeypatch.setattr(CIFAR100, "train_list", [["train", sums["train"]]])
+    monkeypatch.setattr(CIFAR100, "test_list", [["test", sums["test"]]])
+    monkeypatch.setattr(CIFAR100, "meta", {**CIFAR100.meta, "md5": sums["meta"]})
+    return base, contents
+
+
+# loading
+
+
+def test_digits_are_embedded():
+    digits, doubled = data.load("digits"), data.load("digits16")
+    assert digits.train_images.shape == (1497, 1, 8, 8)
+    assert digits.test_images.shape == (300, 1, 8, 8)
+    assert digits.train_images.dtype == torch.uint8
+    assert digits.train_labels.dtype == torch.int64
+    assert set(digits.train_labels.tolist()) == set(digits.test_labels.tolist()) == set(range(10))
+    assert (digits.train_images.min(), digits.train_images.max()) == (0, 255)
+    assert doubled.shape == (1, 16, 16)
+    for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        assert torch.equal(doubled.train_images[..., y::2, x::2], digits.train_images)
+    assert data.load("digits") is digits  # read once
+
+
+def test_digits_need_no_torchvision(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setattr(data, "_digits", data._digits.__wrapped__)  # read anew
+    assert data.load("digits").classes == 10
+
+
+def test_mnist_is_read_from_its_files(small_mnist):
+    mnist = data.load("mnist")
+    assert mnist.train_images.shape == (30, 1, 28, 28)
+    assert mnist.test_images.shape == (10, 1, 28, 28)
+    assert mnist.train_images.dtype == torch.uint8
+    assert mnist.classes == 10
+    assert mnist.test_labels.tolist() == list(range(10))
+    written = (small_mnist / "t10k-images-idx3-ubyte").read_bytes()[16:]
+    assert mnist.test_images.numpy().tobytes() == written
+
+
+def test_mnist_is_unpacked_from_verified_archives(small_mnist, monkeypatch):
+    from torchvision.datasets import MNIST
+
+    packed = []
+    for file in list(small_mnist.iterdir()):
+        archive = file.with_name(file.name + ".gz")
+        archive.write_bytes(gzip.compress(file.read_bytes()))
+        packed.append((archive.name, md5(archive.read_bytes())))
+        file.unlink()
+    monkeypatch.setattr(MNIST, "resources", packed)
+    assert data.load("mnist").train_images.shape == (30, 1, 28, 28)
+
+
+def test_cifar100_is_read_from_its_files(small_cifar100):
+    _, contents = small_cifar100
+    cifar = data.load("cifar100")
+    assert cifar.classes == 100
+    assert cifar.train_labels.tolist() == list(range(30))
+    assert cifar.test_images.is_contiguous()
+    assert (cifar.test_images.numpy().reshape(10, -1) == contents["test"]["data"]).all()
+
+
+def test_wrong_bytes_are_named(small_mnist, small_cifar100):
+    for name, file in (("mnist", small_mnist / "t10k-labels-idx1-ubyte"), ("cifar100", small_cifar100[0] / "train")):
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(BadInput, match=f"wrong bytes in .*{file.name}: .*TICKETS_DATA") as caught:
+            data.load(name)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
+def test_a_failed_download_is_one_line(folder, name):
+    with pytest.raises(BadInput, match=f"{name} is not in .*TICKETS_DATA.*download failed") as caught:
+        data.load(name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_named_folder_must_exist(monkeypatch, tmp_path):
+    monkeypatch.setenv("TICKETS_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(BadInput, match=r"nowhere \(set by TICKETS_DATA\)"):
+        data.load("mnist")
+    assert data.load("digits").classes == 10
+
+
+def test_unknown_names_list_what_is_allowed():
+    with pytest.raises(BadInput, match=r"dataset 'cifar'.*digits, digits16, mnist, fashion_mnist, cifar10, cifar100"):
+        data.load("cifar")
+    with pytest.raises(BadInput, match=r"inputs 'raw'.*unit, standard"):
+        data.scale(torch.zeros(1, 1, 2, 2), data.load("digits"), "raw")
+
+
+# the real data, where they are, with their widely printed moments
+
+FOLDERS = {
+    "mnist": "MNIST/raw",
+    "fashion_mnist": "FashionMNIST/raw",
+    "cifar10": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "n", "mean", "sd"),
+    [
+        ("mnist", (1, 28, 28), 60_000, [0.1307], [0.3081]),
+        ("fashion_mnist", (1, 28, 28), 60_000, [0.2860], [0.3530]),
+        ("cifar10", (3, 32, 32), 50_000, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
+        ("cifar100", (3, 32, 32), 50_000, [0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762]),
+    ],
+)
+def test_real_data(name, shape, n, mean, sd):
+    root = os.environ.get("TICKETS_DATA")
+    if not root or not (Path(root) / FOLDERS[name]).is_dir():
+        pytest.skip(f"no {FOLDERS[name]} in TICKETS_DATA: set it to a folder with torchvision's {name}")
+    dataset = data.load(name)
+    assert dataset.shape == shape
+    assert (len(dataset.train_images), len(dataset.test_images)) == (n, 10_000)
+    assert set(dataset.train_labels.tolist()) == set(dataset.test_labels.tolist()) == set(range(dataset.classes))
+    assert dataset.mean.tolist() == pytest.approx(mean, abs=5e-5)
+    assert dataset.sd.tolist() == pytest.approx(sd, abs=5e-5)
+    train, validation = data.split(dataset, 0)
+    assert (len(train), len(validation)) == (n - 5000, 5000)
+
+
+# splits, orders, scaling
+
+
+def test_splits_are_disjoint_and_seeded():
+    digits = data.load("digits")
+    train, validation = data.split(digits, 0)
+    assert (len(train), len(validation)) == (1297, 200)
+    assert sorted([*train, *validation]) == list(range(1497))
+    again, other = data.split(digits, 0), data.split(digits, 1)
+    assert (again[0] == train).all()
+    assert len(set(other[1]) & set(validation)) < 60  # 27 expected
+
+
+def test_real_datasets_hold_out_5000():
+    empty, labels = torch.zeros(0), torch.zeros(50_000)
+    for name, n in (("cifar10", 50_000), ("mnist", 60_000)):
+        train, validation = data.split(data.Dataset(name, empty, torch.zeros(n), empty, labels, 10), 0)
+        assert (len(train), len(validation)) == (n - 5000, 5000)
+
+
+def test_each_epoch_visits_every_image_once():
+    order = data.order(n=103, batch=10, steps=50, replicate=2)
+    assert order.shape == (50, 10)
+    assert order.dtype == np.int32
+    epochs = [order.ravel()[i : i + 103] for i in range(0, 412, 103)]
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(103))
+    assert not (epochs[0] == epochs[1]).all()
+
+
+def test_orders_are_keyed_by_replicate_level_and_draw():
+    one = data.order(100, 10, 20, replicate=0)
+    assert (data.order(100, 10, 30, replicate=0)[:20] == one).all()  # a longer training begins the same
+    for key in ({"replicate": 1}, {"replicate": 0, "level": 1}, {"replicate": 0, "draw": 1}):
+        assert (data.order(100, 10, 20, **key) != one).mean() > 0.9
+
+
+def test_inputs_are_scaled_as_named():
+    digits = data.load("digits")
+    unit = data.scale(digits.train_images, digits, "unit")
+    assert unit.dtype == torch.float32
+    assert (unit.min(), unit.max()) == (0, 1)
+    standard = data.scale(digits.train_images, digits, "standard", torch.float64)
+    assert standard.dtype == torch.float64
+    assert standard.mean().item() == pytest.approx(0, abs=1e-12)
+    assert standard.std(correction=0).item() == pytest.approx(1, abs=1e-12)
+
+
+def test_moments_are_per_channel():
+    images = torch.randint(256, (50, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    dataset = data.Dataset("made", images, torch.zeros(50), images, torch.zeros(50), 10)
+    pixels = images.double() / 255
+    torch.testing.assert_close(dataset.mean, pixels.mean((0, 2, 3)))
+    torch.testing.assert_close(dataset.sd, pixels.std((0, 2, 3), correction=0))
+    population = data.scale(images.unflatten(0, (2, 25)), dataset, "standard")  # [R, B, C, H, W]
+    assert torch.equal(population.flatten(0, 1), data.scale(images, dataset, "standard"))
+
+
+# augmentation
+
+
+def one_by_one(x, flip, dy, dx):
+    """The reference: one image at a time."""
+    results = []
+    for image, f, y, c in zip(x, flip, dy, dx, strict=True):
+        image = image.flip(2) if f else image
+        results.append(pad(image, (4, 4, 4, 4))[:, y : y + x.shape[2], c : c + x.shape[3]])
+    return torch.stack(results)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_augmentation_is_that_of_single_images(dtype):
+    flip, dy, dx = (torch.from_numpy(part[0]) for part in data.augmentation(0, 0, 0, steps=1, batch=40))
+    x = torch.randint(1, 256, (40, 3, 7, 9), generator=torch.Generator().manual_seed(0)).to(dtype)
+    expected = one_by_one(x, flip, dy.tolist(), dx.tolist())
+    assert torch.equal(data.augment(x, flip, dy, dx), expected)
+    stacked = [t.unflatten(0, (4, 10)) for t in (x, flip, dy, dx)]
+    assert torch.equal(data.augment(*stacked), expected.unflatten(0, (4, 10)))
+
+
+def test_augmentation_without_a_shift_or_flip_changes_nothing():
+    x = data.load("digits").train_images[:5]
+    four = torch.full((5,), 4)
+    assert torch.equal(data.augment(x, torch.zeros(5, dtype=torch.bool), four, four), x)
+
+
+def test_draws_are_fair_and_seeded():
+    flip, dy, dx = data.augmentation(0, 0, 0, steps=200, batch=100)
+    assert flip.shape == dy.shape == dx.shape == (200, 100)
+    assert flip.mean() == pytest.approx(0.5, abs=0.02)
+    for offset in (dy, dx):
+        assert np.bincount(offset.ravel(), minlength=9) / offset.size == pytest.approx(np.full(9, 1 / 9), abs=0.01)
+    assert np.corrcoef(dy.ravel(), dx.ravel())[0, 1] == pytest.approx(0, abs=0.04)
+    assert (data.augmentation(0, 0, 0, 200, 100)[1] == dy).all()
+    for key in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        assert (data.augmentation(*key, 200, 100)[0] != flip).mean() == pytest.approx(0.5, abs=0.02)

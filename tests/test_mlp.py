@@ -1,0 +1,292 @@
+"""Three ways to train one network: compiled, by autograd as a population, and as anybody would write it."""
+
+from functools import cache, partial
+
+import numpy as np
+import pytest
+import torch
+import twin
+from oracle import load_replicate, plain
+from tickets import data, imp, mlp, models
+from tickets.cells import Cell
+from tickets.masks import Mask
+from tickets.seeds import stream
+from tickets.train import interval, train
+from torch.nn.functional import cross_entropy
+
+NET = Cell(dataset="digits", steps=120, precision="float64")
+RULES = {
+    "adam": {},
+    "adam with decay": {"weight_decay": 1e-3, "inputs": "standard", "batch": 17},
+    "sgd": {"optimizer": "sgd", "learning_rate": 0.1},
+    "sgd with all": {
+        "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-3, "warmup": 30, "drops": (60, 100),
+    },
+}  # fmt: skip
+STORAGE = {"as by default": mlp.SPARSE_BELOW, "all dense": 0.0, "all sparse": 2.0}
+SMALL = models.MLP("small", (1, 8, 8), 10, hidden=(40, 25))
+DENSITIES = (1.0, 0.5, 0.05)
+
+
+def random_mask(model, density, seed=0):
+    generator = np.random.default_rng(seed)
+    return Mask({name: generator.random(model.shapes[name]) < density for name in model.prunable})
+
+
+def odd_mask(model):
+    """Units without an input, units that nobody hears, a class without connections, a row of one weight."""
+    arrays = {name: array.copy() for name, array in random_mask(model, 0.3, seed=1).items()}
+    first, second, last = arrays.values()
+    first[[0, 3]], second[:, [1, 2]], second[-1], last[4] = False, False, False, False
+    first[5] = np.arange(first.shape[1]) == 30
+    return Mask(arrays)
+
+
+def closed_mask(model):
+    """A whole layer pruned: only biases are left to learn from."""
+    arrays = dict(random_mask(model, 0.5, seed=2))
+    name = list(arrays)[1]
+    return Mask({**arrays, name: np.zeros_like(arrays[name])})
+
+
+MASKS = [*(random_mask(SMALL, density) for density in DENSITIES), odd_mask(SMALL), closed_mask(SMALL)]
+
+
+def cells_of(rule, **fields):
+    """One cell for each mask, each of another replicate."""
+    return [NET.but(**RULES[rule], replicate=r, level=r, **fields) for r in range(len(MASKS))]
+
+
+@cache
+def by_autograd(rule):
+    """A population with a different mask in each place."""
+    cells = cells_of(rule)
+    return train(cells, SMALL, [imp.initial(cell, SMALL) for cell in cells], MASKS, path="autograd")[0]
+
+
+def assert_same(one, other, tolerance=1e-10):
+    """Two outcomes agree in everything that a record holds and in their weights."""
+    for name in other.weights:
+        np.testing.assert_allclose(one.weights[name], other.weights[name], rtol=0, atol=tolerance, err_msg=name)
+    assert one.result == pytest.approx(other.result, abs=tolerance, rel=0)
+    assert one.wrong == other.wrong
+    assert one.curves.keys() == other.curves.keys()
+    for name in other.curves:
+        assert one.curves[name] == pytest.approx(other.curves[name], abs=tolerance, rel=0), name
+
+
+# compiled = autograd
+
+
+@pytest.mark.parametrize("storage", STORAGE)
+@pytest.mark.parametrize("rule", RULES)
+def test_compiled_training_is_that_of_autograd(rule, storage, monkeypatch):
+    monkeypatch.setattr(mlp, "pack", partial(mlp.pack, threshold=STORAGE[storage]))
+    cells = cells_of(rule)
+    weights = [imp.initial(cell, SMALL) for cell in cells]
+    outcomes, path = train(cells, SMALL, weights, MASKS)
+    assert path == "mlp"
+    for mine, theirs in zip(outcomes, by_autograd(rule), strict=True):
+        assert_same(mine, theirs)
+        assert mine.curves["step"][-1] == 120
+    for outcome, start, mask in zip(outcomes[:3], weights, MASKS, strict=False):
+        moved = np.abs(outcome.weights["fc2.weight"] - mask.apply(start)["fc2.weight"])
+        assert moved.max() > 0.01  # something was learned: the agreement is not that of two idle loops
+
+
+def test_the_paths_agree_on_the_papers_network():
+    model = models.build("lenet-300-100", (1, 8, 8), 10)
+    mask, cell = random_mask(model, 0.15), NET.but(steps=100)
+    weights = imp.initial(cell, model)
+    compiled, plain_path = (train([cell], model, [weights], [mask], path=path)[0][0] for path in ("mlp", "autograd"))
+    assert_same(compiled, plain_path)
+
+
+@pytest.mark.parametrize("path", ["mlp", "autograd"])
+def test_a_part_of_the_training_is_a_part_of_it(path):
+    cell, mask = NET.but(optimizer="sgd", learning_rate=0.1), MASKS[1]
+    first = train([cell], SMALL, [imp.initial(cell, SMALL)], [mask], path=path, stop=50)[0][0].weights
+    whole = train([cell], SMALL, [first], [mask], path=path, start=50)[0][0].weights
+    once = train([cell], SMALL, [imp.initial(cell, SMALL)], [mask], path=path)[0][0].weights
+    for name in once:
+        np.testing.assert_allclose(whole[name], once[name], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("storage", STORAGE)
+def test_packing_loses_nothing(storage):
+    for mask in MASKS:
+        weights = mask.apply(imp.initial(NET, SMALL))
+        network = mlp.pack(weights, mask, SMALL.prunable, STORAGE[storage])
+        again = mlp.unpack(network, mask, SMALL.prunable)
+        assert again.keys() == weights.keys()
+        for name, array in weights.items():
+            np.testing.assert_array_equal(again[name], array)
+        densities = np.array([kept.mean() for kept in mask.values()])
+        np.testing.assert_array_equal(network.sparse, densities < STORAGE[storage])
+        stored = [
+            kept.sum() if sparse else kept.size for kept, sparse in zip(mask.values(), network.sparse, strict=True)
+        ]
+        assert network.value.size == sum(stored) + sum(SMALL.widths[1:])
+
+
+# autograd = the plain loop
+
+
+def plain_outcome(cell, name, params, mask, shape):
+    """The twin's weights by the model's parameter names, and what it saw."""
+    module = load_replicate(
+        plain(name, shape, 10), {n: torch.from_numpy(a)[None].double() for n, a in params.items()}, 0
+    )
+    places = list(params)
+    masks = {places.index(n): torch.from_numpy(kept) for n, kept in mask.items()}
+    seen = twin.train(cell, module, masks, every=interval(cell.steps))
+    return {n: p.detach().numpy() for n, p in zip(places, module.parameters(), strict=True)}, seen
+
+
+def assert_as_plain(cell, model, mask, shape):
+    params = imp.initial(cell, model)
+    outcome = train([cell], model, [params], [mask], path="autograd")[0][0]
+    weights, seen = plain_outcome(cell, model.name, params, mask, shape)
+    for name, array in weights.items():
+        np.testing.assert_allclose(outcome.weights[name], array, rtol=0, atol=1e-10, err_msg=name)
+    best = min(seen, key=lambda row: row[1])  # the first, if tied
+    named = ("early_stop_step", "early_stop_loss", "validation_accuracy", "test_accuracy")
+    assert [outcome.result[name] for name in named] == pytest.approx(best, abs=1e-10, rel=0)
+    at_end = [outcome.result[f"{name}_end"] for name in ("validation_loss", "validation_accuracy", "test_accuracy")]
+    assert at_end == pytest.approx(seen[-1][1:], abs=1e-10, rel=0)
+    at = {row[0]: row for row in seen}
+    assert outcome.result["test_accuracy_mid"] == pytest.approx(at[round(0.3 * cell.steps)][3], abs=1e-10)
+    taken = [at[step][1] for step in outcome.curves["step"]]
+    assert outcome.curves["validation_loss"] == pytest.approx(taken, abs=1e-10, rel=0)
+
+
+@pytest.mark.parametrize("density", DENSITIES)
+@pytest.mark.parametrize("rule", RULES)
+def test_autograd_training_is_that_of_a_plain_loop(rule, density):
+    model = models.build("lenet-300-100", (1, 8, 8), 10)
+    mask = random_mask(model, density) if density < 1 else odd_mask(model)
+    assert_as_plain(NET.but(**RULES[rule], steps=100), model, mask, (1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("conv-2", {"learning_rate": 2e-4}),
+        ("resnet-20", {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup": 5}),
+    ],
+)
+def test_image_networks_train_as_plain_modules(name, fields):
+    model = models.build(name, (1, 8, 8), 10)
+    cell = NET.but(model=name, steps=10, batch=8, inputs="standard", **fields)
+    assert_as_plain(cell, model, random_mask(model, 0.5), (1, 8, 8))
+
+
+# single precision
+
+
+def test_adam_in_single_precision_takes_the_right_step():
+    """Its constants are those of double precision, rounded once: 1 - 0.999 in floats is 1.3e-5 off."""
+    generator = np.random.default_rng(0)
+    gradients = generator.normal(size=(3, 500)) * 10.0 ** generator.integers(-3, 1, 500)
+    moved = {}
+    for kind in ("float32", "float64"):
+        value, keep, slow, fast = (np.full(500, x, kind) for x in (0, 1, 0, 0))
+        for step, gradient in enumerate(gradients.astype(np.float32), 1):
+            mlp._adam(value, keep, gradient.astype(kind), slow, fast, 1e-3, step, 0.0)
+        moved[kind] = value.astype(float)
+    assert np.median(np.abs(moved["float32"] / moved["float64"] - 1)) < 5e-7
+
+
+def test_single_precision_follows_double_precision():
+    cells = cells_of("sgd")[:4]
+    starts = [imp.initial(cell, SMALL) for cell in cells]
+    single = [cell.but(precision="float32") for cell in cells]
+    for path in ("mlp", "autograd"):
+        outcomes = train(single, SMALL, starts, MASKS[:4], path=path)[0]
+        for mine, exact in zip(outcomes, by_autograd("sgd"), strict=False):
+            assert mine.weights["fc1.weight"].dtype == np.float32
+            np.testing.assert_allclose(mine.curves["validation_loss"], exact.curves["validation_loss"], rtol=1e-4)
+
+
+def test_single_precision_curves_of_both_paths_are_alike():
+    """Rounding decides which of two close paths Adam takes: over replicates, neither path may do better."""
+    cells = [NET.but(precision="float32", replicate=r, steps=80) for r in range(8)]
+    starts, masks = [imp.initial(cell, SMALL) for cell in cells], [MASKS[1]] * len(cells)
+    compiled, stacked = (
+        np.array([outcome.curves["validation_loss"] for outcome in train(cells, SMALL, starts, masks, path=path)[0]])
+        for path in ("mlp", "autograd")
+    )
+    gap = compiled - stacked
+    assert compiled[:, -1].mean() < 0.5 * compiled[:, 0].mean()
+    assert (np.abs(gap.mean(0)) < 5 * gap.std(0, ddof=1) / np.sqrt(len(cells)) + 1e-5).all()
+    assert np.abs(gap).max() < 0.02
+
+
+# evaluation
+
+
+@pytest.mark.parametrize("n", [3, 500, 1203])
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_evaluation_is_that_of_torch(n, kind):
+    generator = np.random.default_rng(n)
+    images, labels = generator.random((n, 64)).astype(kind), generator.integers(10, size=n)
+    mask = MASKS[3]
+    weights = {name: 8 * array.astype(kind) for name, array in mask.apply(imp.initial(NET, SMALL)).items()}
+    network = mlp.pack(weights, mask, SMALL.prunable)
+    x, y = mlp.blocks(images, labels)
+    correct = np.zeros(y.shape, bool)
+    loss, right = mlp.evaluate(network.index, network.value, x, y, correct)
+    params = {name: torch.from_numpy(array)[None] for name, array in weights.items()}
+    logits = SMALL.forward(params, {}, torch.from_numpy(images)[None], training=False)[0]
+    expected = logits.argmax(1).numpy() == labels
+    assert loss == pytest.approx(
+        cross_entropy(logits, torch.from_numpy(labels)).item(), rel=1e-5 if kind == "float32" else 1e-12
+    )
+    np.testing.assert_array_equal(correct.ravel()[:n], expected)
+    assert not correct.ravel()[n:].any()
+    assert right == expected.sum()
+
+
+def test_large_logits_do_not_overflow():
+    weights = {name: 1e4 * array for name, array in imp.initial(NET, SMALL).items()}
+    network = mlp.pack(weights, MASKS[0], SMALL.prunable)
+    x, y = mlp.blocks(np.ones((5, 64), np.float32), np.arange(5))
+    loss, _ = mlp.evaluate(network.index, network.value, x, y, np.zeros(y.shape, bool))
+    assert np.isfinite(loss)
+    assert loss > 100
+
+
+def test_a_value_that_is_not_a_number_is_seen():
+    weights = imp.initial(NET, SMALL)
+    weights["fc2.weight"][3, 3] = np.nan
+    network = mlp.pack(weights, MASKS[0], SMALL.prunable)
+    x, y = mlp.blocks(np.ones((5, 64), np.float32), np.arange(5))
+    assert not np.isfinite(mlp.evaluate(network.index, network.value, x, y, np.zeros(y.shape, bool))[0])
+
+
+# the path
+
+
+def test_the_path_is_a_function_of_the_cell():
+    from tickets.train import choose_path
+
+    assert choose_path(SMALL, "cpu", NET) == "mlp"
+    assert choose_path(SMALL, "cuda", NET) == "autograd"
+    assert choose_path(SMALL, "cpu", NET.but(dropout=0.5)) == "autograd"
+    assert choose_path(SMALL, "cpu", NET.but(augment="flip_crop")) == "autograd"
+    assert choose_path(models.build("conv-2", (1, 8, 8), 10), "cpu", NET) == "autograd"
+
+
+def test_images_of_a_step_follow_the_order():
+    """What `advance` trains on is `images[order[step]]`: one step by hand."""
+    cell, digits = NET.but(optimizer="sgd", learning_rate=0.5), data.load("digits")
+    weights = {name: torch.from_numpy(a).double() for name, a in imp.initial(cell, SMALL).items()}
+    picked, _ = data.split(digits, 0)
+    index = picked[stream("order", 0).permutation(np.arange(len(picked), dtype=np.int32))[:60]]
+    params = {name: tensor[None].requires_grad_() for name, tensor in weights.items()}
+    x = digits.train_images[index].double() / 255
+    cross_entropy(SMALL.forward(params, {}, x[None], training=True)[0], digits.train_labels[index]).backward()
+    stepped = train([cell], SMALL, [imp.initial(cell, SMALL)], [MASKS[0]], stop=1)[0][0].weights
+    for name, param in params.items():
+        expected = (param - 0.5 * param.grad).detach()[0].numpy()
+        np.testing.assert_allclose(stepped[name], expected, rtol=0, atol=1e-12)
