@@ -76,7 +76,7 @@ def test_a_chain_walks_down_the_ladder(trained):
     table = trained.table(chain(4)).set_index("level")
     sizes = {"fc1.weight": 19_200, "fc2.weight": 30_000, "fc3.weight": 1000}
     for level in range(5):
-        kept = {name: n for name, n in sizes.items()}
+        kept = dict(sizes)
         for _ in range(level):
             kept = {name: n - round((0.1 if name == "fc3.weight" else 0.2) * n) for name, n in kept.items()}
         assert mask_of(trained, NET.but(level=level)).counts() == kept

@@ -54,7 +54,7 @@ def test_unknown_parameter_is_refused_before_anything_runs(folder):
 @pytest.mark.parametrize("cell", ["1 / 0", ("1 / 0", "raises-exception")], ids=["plain", "allowed to fail"])
 def test_error_output_is_refused(folder, cell):
     source = write(folder / "03_error.ipynb", cell)
-    with pytest.raises(execution.NotebookError, match=r"03_error.ipynb: ZeroDivisionError"):
+    with pytest.raises(execution.NotebookError, match=r"03_error.ipynb, cell \d: ZeroDivisionError"):
         execution.execute(source, folder / "error.ipynb", {}, folder)
 
 

@@ -9,6 +9,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from tickets import cli
 from tickets.store import BOOK, ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -78,7 +79,15 @@ def test_tree_stays_small():
     assert sum(path.stat().st_size for path in files if path.is_relative_to(BOOK / "results")) <= 8 * MIB
 
 
+def documented():
+    return "".join(path.read_text() for path in (ROOT / "README.md", BOOK / "how-to-rerun.md"))
+
+
 def test_documented_make_targets_exist():
-    pages = [ROOT / "README.md", BOOK / "how-to-rerun.md"]
-    named = {name for page in pages for name in re.findall(r"`make ([a-z]+)", page.read_text())}
-    assert named <= set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)", documented())) <= targets
+
+
+def test_documented_commands_exist():
+    commands = {command.name for command in cli.app.registered_commands}
+    assert set(re.findall(r"python -m tickets ([a-z]+)", documented())) <= commands

@@ -18,9 +18,10 @@ NET = Cell(dataset="digits", steps=120, precision="float64")
 RULES = {
     "adam": {},
     "adam with decay": {"weight_decay": 1e-3, "inputs": "standard", "batch": 17},
-    "sgd": {"optimizer": "sgd", "learning_rate": 0.1},
+    "sgd": {"optimizer": "sgd", "learning_rate": 0.3},
     "sgd with all": {
-        "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-3, "warmup": 30, "drops": (60, 100),
+        "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-3,
+        "warmup": 30, "drops": (60, 100),
     },
 }  # fmt: skip
 STORAGE = {"as by default": mlp.SPARSE_BELOW, "all dense": 0.0, "all sparse": 2.0}
@@ -105,8 +106,8 @@ def test_the_paths_agree_on_the_papers_network():
 @pytest.mark.parametrize("path", ["mlp", "autograd"])
 def test_a_part_of_the_training_is_a_part_of_it(path):
     cell, mask = NET.but(optimizer="sgd", learning_rate=0.1), MASKS[1]
-    first = train([cell], SMALL, [imp.initial(cell, SMALL)], [mask], path=path, stop=50)[0][0].weights
-    whole = train([cell], SMALL, [first], [mask], path=path, start=50)[0][0].weights
+    first = train([cell], SMALL, [imp.initial(cell, SMALL)], [mask], path=path, stop=25)[0][0].weights
+    whole = train([cell], SMALL, [first], [mask], path=path, start=25)[0][0].weights
     once = train([cell], SMALL, [imp.initial(cell, SMALL)], [mask], path=path)[0][0].weights
     for name in once:
         np.testing.assert_allclose(whole[name], once[name], rtol=0, atol=1e-12)
@@ -138,7 +139,7 @@ def plain_outcome(cell, name, params, mask, shape):
         plain(name, shape, 10), {n: torch.from_numpy(a)[None].double() for n, a in params.items()}, 0
     )
     places = list(params)
-    masks = {places.index(n): torch.from_numpy(kept) for n, kept in mask.items()}
+    masks = {places.index(n): torch.from_numpy(np.array(kept)) for n, kept in mask.items()}
     seen = twin.train(cell, module, masks, every=interval(cell.steps))
     return {n: p.detach().numpy() for n, p in zip(places, module.parameters(), strict=True)}, seen
 
@@ -160,11 +161,20 @@ def assert_as_plain(cell, model, mask, shape):
     assert outcome.curves["validation_loss"] == pytest.approx(taken, abs=1e-10, rel=0)
 
 
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("rule", "density"),
+    [
+        ("adam", 1.0),
+        ("adam", 0.05),
+        ("adam with decay", 0.5),
+        ("sgd", 0.05),
+        ("sgd with all", 0.5),
+        ("sgd with all", 0),
+    ],
+)
 def test_autograd_training_is_that_of_a_plain_loop(rule, density):
     model = models.build("lenet-300-100", (1, 8, 8), 10)
-    mask = random_mask(model, density) if density < 1 else odd_mask(model)
+    mask = random_mask(model, density) if density else odd_mask(model)
     assert_as_plain(NET.but(**RULES[rule], steps=100), model, mask, (1, 8, 8))
 
 
@@ -172,12 +182,12 @@ def test_autograd_training_is_that_of_a_plain_loop(rule, density):
     ("name", "fields"),
     [
         ("conv-2", {"learning_rate": 2e-4}),
-        ("resnet-20", {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup": 5}),
+        ("resnet-20", {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup": 2}),
     ],
 )
 def test_image_networks_train_as_plain_modules(name, fields):
     model = models.build(name, (1, 8, 8), 10)
-    cell = NET.but(model=name, steps=10, batch=8, inputs="standard", **fields)
+    cell = NET.but(model=name, steps=4, batch=8, inputs="standard", **fields)
     assert_as_plain(cell, model, random_mask(model, 0.5), (1, 8, 8))
 
 
@@ -210,7 +220,7 @@ def test_single_precision_follows_double_precision():
 
 def test_single_precision_curves_of_both_paths_are_alike():
     """Rounding decides which of two close paths Adam takes: over replicates, neither path may do better."""
-    cells = [NET.but(precision="float32", replicate=r, steps=80) for r in range(8)]
+    cells = [NET.but(precision="float32", learning_rate=5e-3, replicate=r, steps=100) for r in range(8)]
     starts, masks = [imp.initial(cell, SMALL) for cell in cells], [MASKS[1]] * len(cells)
     compiled, stacked = (
         np.array([outcome.curves["validation_loss"] for outcome in train(cells, SMALL, starts, masks, path=path)[0]])

@@ -9,7 +9,7 @@ import papermill
 from tickets.errors import BadInput
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")  # of an object's repr
-KERNEL_FILE = re.compile(r"\S*ipykernel_\d+/\d+\.py")
+KERNEL_FILE = re.compile(r"[\w./-]{0,200}ipykernel_\d+/\d+\.py")  # bounded: pictures are one long word
 MACHINE_METADATA = ("papermill", "widgets", "signature")
 
 
@@ -42,7 +42,7 @@ def execute(source, target, parameters, root):
     except papermill.PapermillExecutionError as error:
         if error.ename == BadInput.__name__:
             raise BadInput(error.evalue) from error
-        raise NotebookError(f"{source.name}: {error.ename}: {error.evalue}") from error
+        raise NotebookError(f"{source.name}, cell {error.cell_index}: {error.ename}: {error.evalue}") from error
     seconds = time.perf_counter() - began
     refuse_errors(source.name, notebook)
     nbformat.write(clean(notebook, source.stem, root), target)
@@ -62,10 +62,10 @@ def resolve(source, parameters):
 
 def refuse_errors(name, notebook):
     """Sphinx renders a recorded error without a word, so it has to be found here."""
-    for cell in notebook.cells:
+    for index, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", ()):
             if output.output_type == "error":
-                raise NotebookError(f"{name}: {output.ename}: {output.evalue}")
+                raise NotebookError(f"{name}, cell {index}: {output.ename}: {output.evalue}")
 
 
 def clean(notebook, slug, root):

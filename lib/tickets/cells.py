@@ -125,6 +125,7 @@ def unseeded(cell: Cell) -> Cell:
 
 def like(table, cell: Cell):
     """The rows of a tidy table that belong to the experiment of `cell`."""
-    same = [table[name] == getattr(cell, name) for name in FIELDS if name not in SEEDED and name != "drops"]
-    same.append(table["drops"].map(tuple) == cell.drops)
-    return table[[all(row) for row in zip(*same, strict=True)]]
+    chosen = table["drops"].map(tuple) == cell.drops
+    for name in set(FIELDS) - {*SEEDED, "drops"}:
+        chosen &= table[name] == getattr(cell, name)
+    return table[chosen.astype(bool)]

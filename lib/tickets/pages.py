@@ -10,20 +10,26 @@ from IPython.display import HTML
 from . import scorecard
 
 
-def figure(drawn, name: str, alt: str, data: pd.DataFrame, by: str) -> HTML:
+NOT_RUN = HTML('<p class="not-run">Not run: nothing of this is recorded at this profile yet.</p>')
+
+
+def figure(there, make, name: str, alt: str, by: str) -> HTML:
     """A matplotlib or plotly figure with alternative text, its numbers as a file, and a link to what drew it.
 
-    name: stable id and file name; data: the numbers in the figure; by: the drawing function, for example "plots.ladder".
+    there: whether there is anything to draw, else a line says that it was not run; make: called without arguments, gives
+    the figure and the numbers in it; name: stable id and file name; by: the drawing function, as in "plots.ladder".
     """
+    if not there:
+        return NOT_RUN
+    drawn, data = make()
     picture = _interactive(drawn, name) if hasattr(drawn, "to_html") else _static(drawn, alt)
     numbers = base64.b64encode(data.to_csv(index=False, float_format="%.6g").encode()).decode()
     links = (
         f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · '
         f'<a href="../api.html#tickets.{by}">tickets.{by}</a>'
     )
-    return HTML(
-        f'<figure id="{name}" role="group" aria-label="{escape(alt)}">{picture}<figcaption>{links}</figcaption></figure>'
-    )
+    label = f'id="{name}" role="group" aria-label="{escape(alt)}"'
+    return HTML(f"<figure {label}>{picture}<figcaption>{links}</figcaption></figure>")
 
 
 def _static(drawn, alt: str) -> str:
@@ -46,7 +52,9 @@ def claims(rows: list[dict], *names: str) -> HTML:
 
 
 def table(frame: pd.DataFrame, caption: str = "") -> HTML:
-    """A small table without its index, numbers as they are."""
+    """A small table without its index, numbers as they are; a line where there is nothing in it."""
+    if frame.empty:
+        return NOT_RUN
     head = f"<caption>{escape(caption)}</caption>" if caption else ""
     text = frame.to_html(index=False, border=0, na_rep="–", justify="left", escape=True)
     return HTML(f'<div style="overflow-x: auto">{text.replace(">", ">" + head, 1)}</div>')

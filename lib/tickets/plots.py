@@ -24,7 +24,7 @@ LABELS = {
     "finetune": "fine-tuned",
     "noise": "noisy ticket",
 }
-COLOURS = dict(zip(LABELS, sns.color_palette("colorblind", len(LABELS)), strict=True))
+COLOURS = dict(zip(LABELS, (sns.color_palette("colorblind")[i] for i in (0, 2, 4, 9, 5, 6, 7, 8, 5)), strict=True))
 NAMES = {
     "early_stop_step": "early-stop step",
     "test_accuracy": "test accuracy at early stop (%)",
@@ -38,7 +38,7 @@ PAPER = "#c2570c"
 
 def percent(density: float) -> str:
     """A density as the papers print it: 100, 51.3, 3.6 %."""
-    return f"{100 * density:.3g} %"
+    return "100 %" if density == 1 else f"{100 * density:.1f} %"
 
 
 def interval(values) -> tuple[float, float, float]:
@@ -71,8 +71,9 @@ def accuracy_curves(
         name = percent(densities[level]) if arm == "ticket" else None
         axes.plot(steps, line[:, 0], "--" if arm == "reinit" else "-", color=colours[level], label=name)
         axes.fill_between(steps, line[:, 1], line[:, 2], color=colours[level], alpha=0.15, lw=0)
-    axes.plot([], [], "k--", lw=1, label="reinitialized")
-    axes.set(xscale="log", xlabel="training step", ylabel=NAMES.get(value, value))
+    if "reinit" in set(curves["arm"]):
+        axes.plot([], [], "k--", lw=1, label="reinitialized")
+    axes.set(xscale="log", xlabel="training step", ylabel=NAMES[value].replace(" at early stop", ""))
     axes.set_ylim(*_frame(curves[value], value))
     axes.legend(title="weights kept", frameon=False, ncols=2)
     return _finish(figure)
@@ -134,7 +135,12 @@ def _ladder_panel(axes, table: pd.DataFrame, arms, value: str) -> None:
         axes.fill_between(density, low, high, color=COLOURS[arm], alpha=0.15, lw=0)
         axes.plot(100 * each["density"], each[value], ".", color=COLOURS[arm], ms=3, alpha=0.5)
     density_axis(axes, table["density"])
-    axes.set_ylabel(NAMES.get(value, value))
+    axes.set_ylabel(NAMES[value])
+    if value == "early_stop_step":
+        axes.set_yscale("log")
+    else:  # one starved control must not squeeze the others
+        low = table[table["arm"].isin(["ticket", "reinit", "one_shot"])][value].min()
+        axes.set_ylim(low - 0.1 * (table[value].max() - low), table[value].max() + 0.1 * (table[value].max() - low))
 
 
 def density_axis(axes, densities: pd.Series) -> None:

@@ -51,7 +51,7 @@ def page(rows, links=None) -> str:
     links: claim -> address of its chapter.
     """
     counted, beside = ([row for row in rows if (row["scope"] == "paper") is wanted] for wanted in (True, False))
-    return summary(counted) + filters(counted) + table(ordered(counted), links) + folded(beside, links)
+    return summary(counted) + filters(counted) + table(ordered(counted), links, anchors=True) + folded(beside, links)
 
 
 def ordered(rows) -> list[dict]:
@@ -83,22 +83,26 @@ def folded(rows, links=None) -> str:
     if not rows:
         return ""
     title = f"Beside the count: {len(rows)} parts of claims, second readings and analogs at other settings"
-    return f'<details class="claims-beside"><summary>{title}</summary>\n{table(rows, links)}</details>\n'
+    return f'<details class="claims-beside"><summary>{title}</summary>\n{table(rows, links, anchors=True)}</details>\n'
 
 
-def table(rows, links=None) -> str:
-    """An HTML table of claims; on a narrow screen the style sheet turns its rows into cards."""
+def table(rows, links=None, anchors=False) -> str:
+    """An HTML table of claims; on a narrow screen the style sheet turns its rows into cards.
+
+    anchors: whether rows get an id to link to (once on a page: a claim may stand in several tables).
+    """
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Claim", "Paper", "Ours"))
-    body = "\n".join(table_row(row, (links or {}).get(row["claim"])) for row in rows)
+    body = "\n".join(table_row(row, (links or {}).get(row["claim"]), anchors) for row in rows)
     return f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>\n'
 
 
-def table_row(row, link=None) -> str:
+def table_row(row, link=None, anchor=False) -> str:
     """One claim. What was not run says what it needs instead of a result."""
     ours, label = (ours_cell(row), "Ours") if filled(row["ours"]) else (small(row["needs"]), "Needs")
     cells = f'<td>{claim_cell(row, link)}</td><td data-label="Paper">{theirs_cell(row)}</td>'
     cells += f'<td data-label="{label}">{ours}</td>'
-    return f'<tr id="claim-{escape(row["claim"])}" data-verdict="{verdict(row)[0]}">{cells}</tr>'
+    name = f' id="claim-{escape(row["claim"])}"' if anchor else ""
+    return f'<tr{name} data-verdict="{verdict(row)[0]}">{cells}</tr>'
 
 
 def chip(word) -> str:

@@ -30,6 +30,12 @@ LEVELS = "pruned_at/"
 """Prefix of the tensors that hold a chain's masks."""
 MASKED = ("lenet-300-100",)
 """Networks whose masks are small enough to be recorded (0.13 MB a chain)."""
+RESULT = (
+    "early_stop_step", "early_stop_loss", "validation_accuracy", "test_accuracy", "test_accuracy_mid", "test_accuracy_end",
+    "train_accuracy_end", "validation_loss_end", "validation_accuracy_end", "kept", "density", "min_fan_in", "dead_units",
+    "diverged",
+)  # fmt: skip
+"""Scalars of a trained network."""
 CURVES = ("step", "validation_loss", "validation_accuracy", "test_step", "test_accuracy")
 
 
@@ -81,7 +87,7 @@ class Store:
         Accuracies are in percent. The columns best_step and best_loss hold the staircase of validation minima.
         """
         rows = [_row(cell, record) for cell in cells if (record := self.get(cell))]
-        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*FIELDS, "key"])
+        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*FIELDS, *RESULT, "key", "seconds"])
 
     def curves(self, cells: list[Cell], axis: str = "test_step", value: str = "test_accuracy") -> pd.DataFrame:
         """Long table of one curve per cell: the cell's fields, `axis` and `value`. axis: step or test_step."""
