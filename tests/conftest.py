@@ -21,3 +21,19 @@ def store(tmp_path):
     from tickets.store import Store
 
     return Store(tmp_path / "local", recorded=None)
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """240 images to train and validate on, 20 to test on: image networks in float64 take seconds, not minutes."""
+    from tickets import data
+
+    small = {}
+    for name in ("digits", "digits16"):
+        whole = data.load(name)
+        train, test = (
+            (whole.train_images[:240], whole.train_labels[:240]),
+            (whole.test_images[:20], whole.test_labels[:20]),
+        )
+        small[name] = data.Dataset(name, *train, *test, classes=10)
+    monkeypatch.setattr(data, "load", small.__getitem__)

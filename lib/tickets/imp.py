@@ -121,7 +121,7 @@ def _one_shot(cell, model, store, device):
 
 
 def _redraw(cell, model, store, device):
-    """Appendix F.3: the kept weights drawn anew, with replacement, from the ticket's own initial weights of the layer."""
+    """Appendix F.3: kept weights drawn anew, with replacement, from the ticket's own initial weights of the layer."""
     weights, mask = initial(cell, model), _ticket_mask(cell, store)
     generator = stream("redraw", cell.replicate, cell.level, cell.draw)
     for name, kept in mask.items():
@@ -147,7 +147,7 @@ def _noise(cell, model, store, device):
 
 
 def _finetune(cell, model, store, device):
-    """The ticket's mask on the trained weights it was read from (Liu et al. 2021, section 5), the full schedule again."""
+    """The ticket's mask on the trained weights it was read from (Liu et al. 2021, sec. 5), the full schedule again."""
     return final(store.tensors(parents(cell)[0])), _ticket_mask(cell, store)
 
 

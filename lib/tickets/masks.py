@@ -1,6 +1,7 @@
 """Masks: which prunable weights of one network are kept."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -70,10 +71,10 @@ class Mask(Mapping):
     def dead_units(self) -> int:
         """Hidden units of an MLP with no kept incoming or no kept outgoing weight."""
         layers = list(self.values())
-        pairs = [(a, b) for a, b in zip(layers, layers[1:], strict=False) if a.ndim == b.ndim == 2]
+        pairs = [(a, b) for a, b in pairwise(layers) if a.ndim == b.ndim == 2]
         return sum(int((~a.any(1) | ~b.any(0)).sum()) for a, b in pairs)
 
 
 def mask_at(levels: Mapping[str, np.ndarray], level: int) -> Mask:
-    """The mask of one level, out of the level at which each weight was pruned (uint8, KEPT if never): masks of a chain nest."""
+    """The mask of one level of a chain; levels: when each weight was pruned (uint8, KEPT if never)."""
     return Mask({name: array > level for name, array in levels.items()})

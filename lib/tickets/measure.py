@@ -1,7 +1,7 @@
 """Measurements on trained networks: where a ticket sits in its network, and what its weights did.
 
-Frankle & Carbin 2019, appendix F. Every statistic that selection by magnitude alone would produce stands beside its null
-(the paper itself warns of that in F.5).
+Frankle & Carbin 2019, appendix F. Every statistic that selection by magnitude alone would produce stands beside its
+null (the paper itself warns of that in F.5).
 """
 
 import numpy as np
@@ -17,9 +17,9 @@ SIZES = np.linspace(-3.2, 3.2, 41)
 def anatomy(cell, mask: Mask, init, trained, lit: np.ndarray) -> tuple[dict, dict]:
     """(scalars, histograms) of the ticket `mask` in a perceptron.
 
-    init: initial weights that the ticket returns to; trained: final weights of the dense network in a second data order,
-    so that the mask was not read from the movement it is compared with; lit: bool [features], False where a pixel is zero
-    in every training image. Layers are numbered from the input; scalars of layer i end in _i.
+    init: initial weights that the ticket returns to; trained: final weights of the dense network in a second data
+    order, so that the mask was not read from the movement it is compared with; lit: bool [features], False where a
+    pixel is zero in every training image. Layers are numbered from the input; scalars of layer i end in _i.
     """
     scalars, curves = connectivity(list(mask.values()), lit), {"size_edge": SIZES[:-1].tolist()}
     generator = stream("sample", cell.replicate, cell.level)
@@ -87,7 +87,7 @@ def unevenness(degree: np.ndarray, kept: np.ndarray) -> float:
 
 
 def connectivity(masks: list[np.ndarray], lit: np.ndarray) -> dict[str, float]:
-    """Unevenness of hidden layers: outgoing degrees of inputs and of units, incoming degrees; geometric means of two layers.
+    """Unevenness of outgoing (inputs, first hidden units) and incoming degrees, as geometric means of two layers.
 
     masks: [out, in] of the layers, input to output. uneven_outgoing_lit leaves out the pixels that are always dark.
     """
@@ -106,7 +106,7 @@ def connectivity(masks: list[np.ndarray], lit: np.ndarray) -> dict[str, float]:
 
 
 def histograms(kept: np.ndarray, w0: np.ndarray, w1: np.ndarray) -> dict[str, list[int]]:
-    """Counts over `SIZES` of initial weights and of growth |w1| - |w0|, kept and pruned, in initial standard deviations."""
+    """Counts over `SIZES` of initial weights and of growth |w1| - |w0|, kept and pruned, in initial deviations."""
     sd, growth = w0.std(), np.abs(w1) - np.abs(w0)
     count = lambda values: np.histogram(np.clip(values / sd, -3.19, 3.19), SIZES)[0].tolist()  # noqa: E731
     return {

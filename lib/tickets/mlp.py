@@ -32,8 +32,8 @@ class Network:
     """One perceptron in the flat layout, with its optimizer state.
 
     widths: [L+1]; first: [L+1] offset of each layer in the flat vector; rows, columns: compressed-row index of sparse
-    layers, concatenated, with offsets row_at, column_at [L+1]; sparse: [L] bool; value, keep, slow, fast: [P] parameters,
-    1/0 mask of trainable entries, and the two optimizer moments (momentum uses the first only).
+    layers, concatenated, with offsets row_at, column_at [L+1]; sparse: [L] bool; value, keep, slow, fast: [P]
+    parameters, 1/0 mask of trainable entries, and the two optimizer moments (momentum uses the first only).
     """
 
     widths: np.ndarray
@@ -242,7 +242,7 @@ def _softmax_gradient(logits, labels, delta):
 
 @_jit
 def _adam(value, keep, gradient, slow, fast, rate, step, decay):
-    """One Adam step (Kingma & Ba 2015; betas 0.9, 0.999, eps 1e-8), bias-corrected, weight decay added to the gradient."""
+    """One bias-corrected step of Adam (Kingma & Ba 2015; 0.9, 0.999, 1e-8), weight decay added to the gradient."""
     one = value.dtype.type(1)
     a, b = value.dtype.type(0.9), value.dtype.type(0.999)
     size = value.dtype.type(rate / (1 - 0.9**step))
@@ -300,7 +300,10 @@ def advance(index, value, keep, slow, fast, images, labels, order, done, rates, 
 
 @_jit
 def evaluate(index, value, x, y, correct):
-    """Mean cross-entropy and number of right answers over blocks x [n, features, CHUNK], y [n, CHUNK]; fills correct [n, CHUNK]."""
+    """Mean cross-entropy and number of right answers over blocks; fills correct.
+
+    x: [n, features, CHUNK]; y, correct: [n, CHUNK].
+    """
     widths, first, sparse, rows, columns, row_at, column_at = index
     act = np.zeros((widths.sum(), x.shape[2]), value.dtype)
     loss, right, count = 0.0, 0, 0

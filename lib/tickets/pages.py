@@ -9,15 +9,14 @@ from IPython.display import HTML
 
 from . import scorecard
 
-
 NOT_RUN = HTML('<p class="not-run">Not run: nothing of this is recorded at this profile yet.</p>')
 
 
 def figure(there, make, name: str, alt: str, by: str) -> HTML:
     """A matplotlib or plotly figure with alternative text, its numbers as a file, and a link to what drew it.
 
-    there: whether there is anything to draw, else a line says that it was not run; make: called without arguments, gives
-    the figure and the numbers in it; name: stable id and file name; by: the drawing function, as in "plots.ladder".
+    there: whether there is anything to draw, else a line says that it was not run; make: called without arguments,
+    gives the figure and the numbers in it; name: stable id and file name; by: what drew it, as in "plots.ladder".
     """
     if not there:
         return NOT_RUN
@@ -45,16 +44,26 @@ def _interactive(drawn, name: str) -> str:
     )
 
 
-def claims(rows: list[dict], *names: str) -> HTML:
-    """The named claims, with their parts, as the scorecard shows them; all of them where none is named."""
+def claims(rows: list[dict], *names: str, anchors: bool = False) -> HTML:
+    """The named claims with their parts (all where none is named), as the scorecard shows them; unrun ones folded.
+
+    anchors: rows get ids to link to, once on a page.
+    """
     chosen = [row for row in rows if not names or row["claim"].split(".")[0] in names]
-    return HTML(scorecard.table(chosen))
+    ran = [row for row in chosen if not row["verdict"].startswith("not run")]
+    rest = [row for row in chosen if row not in ran]
+    shown = scorecard.table(ran, anchors=anchors) if ran else ""
+    if rest:
+        title = f"Not run: {', '.join(row['claim'] for row in rest if '.' not in row['claim'])}, and what they need"
+        folded = scorecard.table(rest, anchors=anchors)
+        shown += f'<details class="claims-beside"><summary>{title}</summary>\n{folded}</details>\n'
+    return HTML(shown)
 
 
 def table(frame: pd.DataFrame, caption: str = "") -> HTML:
     """A small table without its index, numbers as they are; a line where there is nothing in it."""
     if frame.empty:
-        return NOT_RUN
+        return HTML("<p>There is nothing to list.</p>")
     head = f"<caption>{escape(caption)}</caption>" if caption else ""
     text = frame.to_html(index=False, border=0, na_rep="–", justify="left", escape=True)
     return HTML(f'<div style="overflow-x: auto">{text.replace(">", ">" + head, 1)}</div>')

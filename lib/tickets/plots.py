@@ -1,4 +1,4 @@
-"""Figures from tidy tables: no training, no disk. Each function returns a matplotlib figure, or a plotly one that moves.
+"""Figures from tidy tables: no training, no disk. Each returns a matplotlib figure, or a plotly one that moves.
 
 Densities run from dense at the left to sparse at the right on a log axis, as in the papers. Dots are replicates, lines
 their means, bands and bars 95 % t-intervals over replicates.
@@ -24,7 +24,7 @@ LABELS = {
     "finetune": "fine-tuned",
     "noise": "noisy ticket",
 }
-COLOURS = dict(zip(LABELS, (sns.color_palette("colorblind")[i] for i in (0, 2, 4, 9, 5, 6, 7, 8, 5)), strict=True))
+COLOURS = dict(zip(LABELS, (sns.color_palette("colorblind")[i] for i in (0, 2, 4, 5, 7, 6, 8, 9, 3)), strict=True))
 NAMES = {
     "early_stop_step": "early-stop step",
     "test_accuracy": "test accuracy at early stop (%)",
@@ -56,7 +56,7 @@ def by_replicate(table: pd.DataFrame, value: str, *keys: str) -> pd.DataFrame:
 def accuracy_curves(
     curves: pd.DataFrame, densities: dict[int, float], value="test_accuracy", axis="test_step"
 ) -> Figure:
-    """`value` against step, one line per level; reinitialized tickets dashed in the same colour (Figure 3 of the paper).
+    """`value` against step, one line a level; reinitialized tickets dashed in the same colour (Fig. 3 of the paper).
 
     curves: long, with arm, level, replicate, `axis`, `value`; densities: level -> density.
     """
@@ -249,8 +249,9 @@ def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int
     share = {level: image / max(image.mean(), 1e-9) for level, image in count.items()}
     traces = [
         go.Heatmap(
-            z=share[level], customdata=count[level], visible=level == next(iter(densities)), zmin=0, zmax=3, colorscale="Viridis",
-            colorbar={"title": "times<br>the mean"}, hovertemplate="row %{y}, column %{x}: %{customdata} weights kept<extra></extra>",
+            z=share[level], customdata=count[level], visible=level == next(iter(densities)), zmin=0, zmax=3,
+            colorscale="Viridis", colorbar={"title": "times<br>the mean"},
+            hovertemplate="row %{y}, column %{x}: %{customdata} weights kept<extra></extra>",
         )
         for level in densities
     ]  # fmt: skip
@@ -261,7 +262,8 @@ def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int
     figure = go.Figure(traces)
     figure.update_layout(
         height=460, margin={"l": 10, "r": 10, "t": 10, "b": 10}, template="plotly_white", dragmode=False,
-        yaxis={"autorange": "reversed", "scaleanchor": "x", "visible": False}, xaxis={"visible": False, "constrain": "domain"},
+        yaxis={"autorange": "reversed", "scaleanchor": "x", "visible": False},
+        xaxis={"visible": False, "constrain": "domain"},
         sliders=[{"steps": steps, "currentvalue": {"prefix": "weights kept: "}, "pad": {"t": 10}}],
     )  # fmt: skip
     return figure

@@ -30,8 +30,8 @@ def run(
     """The tidy table of `cells`, after training what the store lacks (train=False: gaps stay gaps).
 
     engine: serial, or processes (one worker per core, one thread each); minutes: start no new work after that long;
-    shard "k/n": only the k-th of n parts of the populations, for job arrays; tell: called with (done, all, seconds) after
-    each population. BadInput for an unknown engine or a device that is not there.
+    shard "k/n": only the k-th of n parts of the populations, for job arrays; tell: called with (done, all, seconds)
+    after each population. BadInput for an unknown engine or a device that is not there.
     """
     store = store or Store()
     choose("engine", engine, ENGINES)
@@ -220,7 +220,7 @@ def _measure(cell: Cell, model, dataset, store: Store):
 
 
 def provenance(device: str, path: str, population: int, seconds: float) -> dict:
-    """Where a number comes from: versions, device, numeric path, population, cost and date; nothing that names a host."""
+    """Where a number comes from: versions, device, path, population, cost and date; nothing that names a host."""
     import torch
 
     cuda = device.startswith("cuda")

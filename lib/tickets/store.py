@@ -22,6 +22,7 @@ from .errors import BadInput
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 CLAIMS = BOOK / "claims.yml"
+LOCAL = ROOT / "build" / "results"
 SCHEMA = 1
 POINTS = 60
 """Most points of a recorded curve."""
@@ -31,9 +32,9 @@ LEVELS = "pruned_at/"
 MASKED = ("lenet-300-100",)
 """Networks whose masks are small enough to be recorded (0.13 MB a chain)."""
 RESULT = (
-    "early_stop_step", "early_stop_loss", "validation_accuracy", "test_accuracy", "test_accuracy_mid", "test_accuracy_end",
-    "train_accuracy_end", "validation_loss_end", "validation_accuracy_end", "kept", "density", "min_fan_in", "dead_units",
-    "diverged",
+    "early_stop_step", "early_stop_loss", "validation_accuracy", "test_accuracy", "test_accuracy_mid",
+    "test_accuracy_end", "train_accuracy_end", "validation_loss_end", "validation_accuracy_end",
+    "kept", "density", "min_fan_in", "dead_units", "diverged",
 )  # fmt: skip
 """Scalars of a trained network."""
 CURVES = ("step", "validation_loss", "validation_accuracy", "test_step", "test_accuracy")
@@ -42,7 +43,7 @@ CURVES = ("step", "validation_loss", "validation_accuracy", "test_step", "test_a
 class Store:
     """The results of cells: `local` (a folder, read and written) over `recorded` (a folder, read; None for none)."""
 
-    def __init__(self, local: Path | str = ROOT / "build" / "results", recorded: Path | None = BOOK / "results"):
+    def __init__(self, local: Path | str = LOCAL, recorded: Path | None = BOOK / "results"):
         self.local, self.recorded = Path(local), recorded and Path(recorded)
 
     @classmethod
@@ -82,7 +83,7 @@ class Store:
     # many cells
 
     def table(self, cells: list[Cell]) -> pd.DataFrame:
-        """One row per recorded cell: its fields, its result, its provenance, its key; cells without a record have no row.
+        """One row per recorded cell: its fields, result, provenance and key; cells without a record have no row.
 
         Accuracies are in percent. The columns best_step and best_loss hold the staircase of validation minima.
         """
@@ -130,7 +131,7 @@ class Store:
     def record(self, study: str, cells: list[Cell]) -> int:
         """Take the local records of a study's cells into the recorded layer; the number of records it then holds.
 
-        What is recorded already stays as it is. Of each chain of tickets the deepest masks are kept: they hold all others.
+        What is recorded already stays as it is. Of a chain of tickets the deepest masks are kept: they hold all others.
         """
         lines = {key: record for key, record in self._recorded.items() if record["study"] == study}
         for cell in cells:
@@ -144,12 +145,15 @@ class Store:
         return len(lines)
 
     def _record_masks(self, study: str, tickets: list[Cell]) -> None:
-        """The levels of pruning of each chain's deepest network, compressed; final weights stay local (1 MB a network)."""
+        """The levels of pruning of each chain's deepest network, compressed; final weights (1 MB each) stay local."""
         deepest = {}
         for cell in tickets:
             chain = cell.but(level=0, order=0)
             if cell.level and cell.level > deepest.get(chain, cell.but(level=0)).level and cell.model in MASKED:
                 deepest[chain] = cell
+        for cell in tickets:
+            if cell not in deepest.values():
+                self._recorded_masks(cell).unlink(missing_ok=True)  # a chain that has grown since
         for cell in deepest.values():
             source, target = self._path(cell.key(), "safetensors"), self._recorded_masks(cell)
             if source.exists() and not target.exists():
@@ -187,7 +191,7 @@ class Store:
 
 
 def record_of(cell: Cell, result: dict, curves: dict, wrong: list[int], provenance: dict, registration: str) -> dict:
-    """A record: the full cell, its numbers, and where they come from. wrong: test images answered wrongly at early stop."""
+    """A record: the full cell, its numbers and where they come from. wrong: test images missed at early stop."""
     return dict(
         zip(PARTS, (SCHEMA, cell.key(), cell.to_dict(), result, curves, wrong, provenance, registration), strict=True)
     )
@@ -248,13 +252,13 @@ def _write_lines(path: Path, records: list[dict]) -> None:
 def _place(record: dict) -> tuple:
     """Order of lines in a recorded file: like cells together, so that a re-run reads as a small difference."""
     spec = record["cell"]
-    return tuple(str(spec[name]) for name in ("dataset", "model", "inputs", "steps", "learning_rate", "arm")) + (
-        spec["replicate"], spec["level"], spec["sigma"], spec["draw"], spec["order"], record["key"],
-    )  # fmt: skip
+    named = (str(spec[name]) for name in ("dataset", "model", "inputs", "steps", "learning_rate", "arm"))
+    numbered = (spec[name] for name in ("replicate", "level", "sigma", "draw", "order"))
+    return *named, *numbered, record["key"]
 
 
 def _thin(record: dict) -> dict:
-    """The record as it is committed: fewer points, fewer digits, wrong images only where the ladder is compared by image."""
+    """The record as it is committed: fewer points and digits, missed images only at levels compared image by image."""
     curves = record["curves"]
     index = _geometric(len(curves.get("step", [])))
     thin = {name: [_digits(curves[name][i]) for i in index] for name in CURVES[:3] if name in curves}

@@ -295,7 +295,7 @@ def _dropout(cells: list[Cell], device):
 
 
 class _Task:
-    """The data of a population on its device: images once, and per network its split, its order and its augmentation."""
+    """The data of a population on its device: images once, and per network its split, order and augmentation."""
 
     def __init__(self, cells: list[Cell], device, dtype):
         self.cell, self.device, self.dtype = cells[0], device, dtype

@@ -1,6 +1,6 @@
 """One module per chapter: which cells it needs at each profile.
 
-A study module has `cells(profile)`, the cells in the order of their value to the claims: whoever stops early has the most.
+A study module has `cells(profile)`, cells in the order of their value to the claims: whoever stops early has the most.
 """
 
 from ..cells import Cell

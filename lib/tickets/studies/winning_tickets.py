@@ -10,7 +10,8 @@ CONV4 = CONV2.but(model="conv-4", steps=25_000, learning_rate=3e-4)
 CONV6 = CONV4.but(model="conv-6", steps=30_000, conv_rate=0.15)
 RESNET20 = Cell(
     dataset="cifar10", inputs="standard", augment="flip_crop", model="resnet-20", steps=30_000, batch=128,
-    optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=1e-4, drops=(20_000, 25_000), scope="global", output_rate=0,
+    optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=1e-4, drops=(20_000, 25_000),
+    scope="global", output_rate=0,
 )  # fmt: skip
 VGG19 = RESNET20.but(model="vgg-19", steps=112_000, batch=64, drops=(56_000, 84_000))
 
@@ -40,7 +41,7 @@ def arm(net: Cell, name: str, levels, replicates=(0,), **fields) -> Iterator[Cel
 def _paper() -> Iterator[Cell]:
     for block in (range(5), range(5, 10)):
         yield from _tickets(block)
-        for part in (_controls, _extras):
+        for part in (_controls, _slope, _extras):
             for r in block:
                 yield from part(r)
     yield from _image_networks(range(5))
@@ -48,7 +49,7 @@ def _paper() -> Iterator[Cell]:
 
 
 def _tickets(block) -> Iterator[Cell]:
-    """L1 to L3 and the end of the range in L4: the chains, the dense network in a second order, the assay of the matches."""
+    """L1 to L3 and the range of L4: the chains, the dense network in a second order, the assay of the matches."""
     for r in block:
         yield from ladder(LENET, TOP, [r])
         yield LENET.but(replicate=r, order=1)
@@ -56,17 +57,22 @@ def _tickets(block) -> Iterator[Cell]:
 
 
 def _controls(r: int) -> Iterator[Cell]:
-    """L4, L5, L12 to L16 and L18 of one replicate: what the claims name."""
+    """L4, L5, L12 to L16 and L18 of one replicate: what the claims name, but for the slope."""
     yield from arm(LENET, "anatomy", [7, 15], [r])
     yield from arm(LENET, "one_shot", [5, *BETWEEN, 13, 15], [r])
-    yield from arm(LENET, "reinit", [7, 11, 15, 12, *range(1, 7), *range(8, 11), 16], [r], draw=1)
-    yield from arm(LENET, "random", [7, 11, 15], [r])
-    for draw in (2, 3):
+    for draw in (1, 2, 3):
         yield from arm(LENET, "reinit", [7], [r], draw=draw)
+    yield from arm(LENET, "reinit", [15, 12, 11], [r], draw=1)
+    yield from arm(LENET, "random", [15, 11, 7], [r])
     for name in ("redraw", "magnitude_at_init"):
         yield from arm(LENET, name, [15, 12, 7], [r])
     for sigma in (0.5, 3):
         yield from arm(LENET, "noise", [11, 7], [r], sigma=sigma)
+
+
+def _slope(r: int) -> Iterator[Cell]:
+    """L4d: reinitialized tickets at every rung down to 7.0 %, and at the last one that the paper calls a ticket."""
+    yield from arm(LENET, "reinit", [16, *range(10, 7, -1), *range(6, 0, -1)], [r], draw=1)
 
 
 def _extras(r: int) -> Iterator[Cell]:

@@ -1,0 +1,70 @@
+"""Every notebook runs at smoke through papermill, from nothing; its parameters are checked; it is committed clean."""
+
+import execution
+import nbformat
+import papermill
+import pytest
+from tickets.errors import BadInput
+from tickets.store import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+KEYS = {"profile", "train", "device", "engine", "store"}
+
+
+@pytest.fixture(autouse=True)
+def library_path(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "lib"))
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_smoke(path, tmp_path):
+    """Trains every network of the smoke profile and draws every figure; what it draws is no placeholder."""
+    given = {"profile": "smoke", "train": True, "engine": "serial", "store": str(tmp_path / "results")}
+    execution.execute(path, tmp_path / path.name, given, ROOT)
+    text = (tmp_path / path.name).read_text()
+    assert text.count("<figure id=") >= 8
+    assert "nothing of this is recorded" not in text
+    assert str(ROOT) not in text
+    assert str(tmp_path) not in nbformat.reads(text, 4).metadata.get("papermill", {}).get("output_path", "")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_nothing_recorded(path, tmp_path):
+    """Without a single record the page still renders: gaps stay gaps and say so."""
+    given = {"profile": "paper", "train": False, "store": str(tmp_path / "results")}
+    execution.execute(path, tmp_path / path.name, given, ROOT)
+    assert "not run" in (tmp_path / path.name).read_text().lower()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_parameters(path):
+    assert set(execution.resolve(path, {})) >= KEYS
+    with pytest.raises(BadInput, match="unknown parameter profil;"):
+        execution.resolve(path, {"profil": "smoke"})
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_bad_value_is_one_line(path, tmp_path):
+    with pytest.raises((BadInput, execution.NotebookError), match="unknown profile 'tiny': choose from smoke"):
+        execution.execute(path, tmp_path / path.name, {"profile": "tiny"}, ROOT)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_committed_without_outputs(path):
+    cells = nbformat.read(path, 4).cells
+    assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+    assert sum("parameters" in cell.metadata.get("tags", ()) for cell in cells) == 1
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_reading_records_needs_no_torch(path, tmp_path):
+    """The book renders in seconds a chapter only as long as this holds."""
+    copy = nbformat.read(path, 4)
+    copy.cells.append(nbformat.v4.new_code_cell("import sys\nassert 'torch' not in sys.modules"))
+    nbformat.write(copy, tmp_path / "copy.ipynb")
+    source, target = (str(tmp_path / name) for name in ("copy.ipynb", "done.ipynb"))
+    papermill.execute_notebook(source, target, kernel_name="python3", cwd=ROOT)
