@@ -242,9 +242,8 @@ def test_a_network_does_not_see_its_neighbours():
 
 def test_a_network_with_batch_normalization_does_not_see_its_neighbours(few_digits):
     model = models.build("resnet-20", (1, 16, 16), 10)
-    cells = [IMAGE_NET.but(replicate=r, level=r) for r in range(3)]
-    masks = [random_mask(model, density) for density in (1.0, 0.5, 0.1)]
-    together, alone = together_and_alone(cells, model, masks)
+    cells = [IMAGE_NET.but(replicate=r, level=r, steps=3) for r in range(2)]
+    together, alone = together_and_alone(cells, model, [random_mask(model, density) for density in (1.0, 0.2)])
     for one, other in zip(together, alone, strict=True):
         assert_same(one, other)
     assert np.abs(together[0].weights["fc.weight"] - together[1].weights["fc.weight"]).max() > 1e-2

@@ -30,6 +30,13 @@ def parents(cell: Cell) -> list[Cell]:
     return [ticket_of(cell, cell.level)]
 
 
+def lacking(cell: Cell, store) -> list[Cell]:
+    """The parents to train, again if need be, before `cell` can start. A recorded mask is as good as its ticket."""
+    by_mask = cell.arm in ("reinit", "random", "random_open", "redraw", "magnitude_at_init", "noise")
+    there = (lambda parent: store.levels(parent) is not None) if by_mask else store.has_tensors
+    return [parent for parent in parents(cell) if not there(parent)]
+
+
 def dense_of(cell: Cell) -> Cell:
     """The dense network of a cell's replicate. Rewinding does not change it: the trunk is one for all rewind steps."""
     return cell.but(arm="ticket", level=0, rewind=0, sigma=0, draw=0, order=0)
@@ -90,7 +97,7 @@ def _ticket(cell, model, store, device):
 
 
 def _ticket_mask(cell, store) -> Mask:
-    return mask_at(levels(store.tensors(ticket_of(cell, cell.level))), cell.level)
+    return mask_at(store.levels(ticket_of(cell, cell.level)), cell.level)
 
 
 def _reinit(cell, model, store, device):

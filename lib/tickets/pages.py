@@ -12,11 +12,12 @@ from . import scorecard
 NOT_RUN = HTML('<p class="not-run">Not run: nothing of this is recorded at this profile yet.</p>')
 
 
-def figure(there, make, name: str, alt: str, by: str) -> HTML:
+def figure(there, make, name: str, alt: str, by: str, as_is: bool = False) -> HTML:
     """A matplotlib or plotly figure with alternative text, its numbers as a file, and a link to what drew it.
 
     there: whether there is anything to draw, else a line says that it was not run; make: called without arguments,
-    gives the figure and the numbers in it; name: stable id and file name; by: what drew it, as in "plots.ladder".
+    gives the figure and the numbers in it; name: stable id and file name; by: what drew it, as in "plots.ladder";
+    as_is: lightness is data, so dark mode must not turn it over.
     """
     if not there:
         return NOT_RUN
@@ -27,7 +28,7 @@ def figure(there, make, name: str, alt: str, by: str) -> HTML:
         f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · '
         f'<a href="../api.html#tickets.{by}">tickets.{by}</a>'
     )
-    label = f'id="{name}" role="group" aria-label="{escape(alt)}"'
+    label = f'id="{name}" role="group" aria-label="{escape(alt)}"' + ' class="as-is"' * as_is
     return HTML(f"<figure {label}>{picture}<figcaption>{links}</figcaption></figure>")
 
 
@@ -35,7 +36,7 @@ def _static(drawn, alt: str) -> str:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     source = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}" style="max-width: 100%">'
+    return f'<div class="wide"><img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}"></div>'
 
 
 def _interactive(drawn, name: str) -> str:

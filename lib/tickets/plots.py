@@ -244,12 +244,12 @@ def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int
     """
     import plotly.graph_objects as go
 
-    first = next(iter(levels.values()))
+    first, start = next(iter(levels.values())), min(7, max(densities))
     count = {level: (first > level).sum(0).reshape(side, side) for level in densities}
     share = {level: image / max(image.mean(), 1e-9) for level, image in count.items()}
     traces = [
         go.Heatmap(
-            z=share[level], customdata=count[level], visible=level == next(iter(densities)), zmin=0, zmax=3,
+            z=share[level], customdata=count[level], visible=level == start, zmin=0, zmax=3,
             colorscale="Viridis", colorbar={"title": "times<br>the mean"},
             hovertemplate="row %{y}, column %{x}: %{customdata} weights kept<extra></extra>",
         )
@@ -264,7 +264,10 @@ def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int
         height=460, margin={"l": 10, "r": 10, "t": 10, "b": 10}, template="plotly_white", dragmode=False,
         yaxis={"autorange": "reversed", "scaleanchor": "x", "visible": False},
         xaxis={"visible": False, "constrain": "domain"},
-        sliders=[{"steps": steps, "currentvalue": {"prefix": "weights kept: "}, "pad": {"t": 10}}],
+        sliders=[
+            {"steps": steps, "active": list(densities).index(start), "pad": {"t": 10}}
+            | {"currentvalue": {"prefix": "weights kept: "}}
+        ],
     )  # fmt: skip
     return figure
 

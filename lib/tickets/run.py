@@ -65,9 +65,8 @@ def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
 def _require(cell: Cell, store: Store, needed: dict) -> None:
     if cell in needed:
         return
-    for parent in imp.parents(cell):
-        if not store.has_tensors(parent):
-            _require(parent, store, needed)
+    for parent in imp.lacking(cell, store):
+        _require(parent, store, needed)
     needed[cell] = None
 
 
@@ -185,6 +184,8 @@ def compute(cells: Population, store: Store, device: str = "cpu") -> None:
             # moments of weights that rarely get a gradient decay below 1e-38, where every product costs a trap:
             # training slows down two- to threefold. Flushed to zero they change nothing that rounds to a float.
             torch.set_flush_denormal(True)
+        else:
+            torch.backends.cudnn.allow_tf32 = False  # a cell says float32, and convolutions would not be
         dataset = data.load(cells[0].dataset)
         model = models.build(cells[0].model, dataset.shape, dataset.classes)
         if cells[0].arm in MEASUREMENTS:

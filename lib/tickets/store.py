@@ -70,15 +70,17 @@ class Store:
         self._write(key, "json", lambda path: path.write_text(json.dumps(record)))
 
     def tensors(self, cell: Cell) -> dict[str, np.ndarray]:
-        """What a network left for those that start from it; KeyError where this machine has not trained it."""
+        """What a network left for those that start from it; KeyError where neither layer has it."""
         path = self._path(cell.key(), "safetensors")
-        if not path.exists():
-            raise KeyError(f"no tensors of {cell.arm} level {cell.level} replicate {cell.replicate} ({cell.key()})")
-        return load_file(path)
+        if path.exists():
+            return load_file(path)
+        if self._unfinished(cell):
+            return dict(np.load(self._recorded_masks(cell), allow_pickle=False))
+        raise KeyError(f"no tensors of {cell.arm} level {cell.level} replicate {cell.replicate} ({cell.key()})")
 
     def has_tensors(self, cell: Cell) -> bool:
         """Whether `tensors` would find them."""
-        return self._path(cell.key(), "safetensors").exists()
+        return self._path(cell.key(), "safetensors").exists() or self._unfinished(cell)
 
     # many cells
 
@@ -100,17 +102,14 @@ class Store:
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*FIELDS, axis, value])
 
     def levels(self, cell: Cell) -> dict[str, np.ndarray] | None:
-        """Per layer [out, in], the level at which each weight of a ticket chain was pruned (uint8, 255: not yet).
+        """Per layer [out, in], the level at which each weight of a ticket's chain was pruned (uint8, 255: not yet).
 
-        Local tensors or recorded masks of exactly this cell; None where there are neither.
+        From the ticket's own tensors, or from the recorded masks of its chain where those reach its level.
         """
-        local, recorded = self._path(cell.key(), "safetensors"), self.recorded and self._recorded_masks(cell)
-        if local.exists():
-            found = load_file(local)
-        elif recorded and recorded.exists():
-            found = dict(np.load(recorded, allow_pickle=False))
-        else:
+        local, (depth, recorded) = self._path(cell.key(), "safetensors"), self._chains.get(chain(cell), (-1, None))
+        if not local.exists() and depth < cell.level:
             return None
+        found = load_file(local) if local.exists() else dict(np.load(recorded, allow_pickle=False))
         return {name.removeprefix(LEVELS): array for name, array in found.items() if name.startswith(LEVELS)}
 
     # registration of claims
@@ -139,25 +138,24 @@ class Store:
             if cell.key() not in lines and path.exists():
                 lines[cell.key()] = {**_thin(_read(path)), "study": study}
         _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=_place))
-        self._record_masks(study, [cell for cell in cells if cell.arm == "ticket" and cell.key() in lines])
+        self._record_masks([cell for cell in cells if cell.arm == "ticket"], set(lines))
         self._record_registrations({record["registration"] for record in lines.values()})
         del self._recorded
+        self.__dict__.pop("_chains", None)
         return len(lines)
 
-    def _record_masks(self, study: str, tickets: list[Cell]) -> None:
-        """The levels of pruning of each chain's deepest network, compressed; final weights (1 MB each) stay local."""
-        deepest = {}
-        for cell in tickets:
-            chain = cell.but(level=0, order=0)
-            if cell.level and cell.level > deepest.get(chain, cell.but(level=0)).level and cell.model in MASKED:
-                deepest[chain] = cell
-        for cell in tickets:
-            if cell not in deepest.values():
-                self._recorded_masks(cell).unlink(missing_ok=True)  # a chain that has grown since
-        for cell in deepest.values():
+    def _record_masks(self, tickets: list[Cell], recorded: set[str]) -> None:
+        """When each chain's weights were pruned, from its deepest network; final weights too while it is unfinished."""
+        last = {chain(cell): max(c.level for c in tickets if chain(c) == chain(cell)) for cell in tickets}
+        there = [cell for cell in tickets if cell.key() in recorded and cell.model in MASKED and cell.level]
+        deepest = {chain(cell): cell for cell in sorted(there, key=lambda cell: cell.level)}
+        for cell in there:
             source, target = self._path(cell.key(), "safetensors"), self._recorded_masks(cell)
-            if source.exists() and not target.exists():
-                found = {name: a for name, a in load_file(source).items() if name.startswith(LEVELS)}
+            if cell not in deepest.values():
+                target.unlink(missing_ok=True)  # the chain has grown since
+            elif source.exists() and not target.exists():
+                done = cell.level == last[chain(cell)]
+                found = {name: a for name, a in load_file(source).items() if name.startswith(LEVELS) or not done}
                 _atomic(target, lambda path, arrays=found: _save_compressed(path, arrays))
 
     def _record_registrations(self, digests: set[str]) -> None:
@@ -170,6 +168,18 @@ class Store:
 
     def _recorded_masks(self, cell: Cell) -> Path:
         return self.recorded / "masks" / f"{cell.key()}.npz"
+
+    def _unfinished(self, cell: Cell) -> bool:
+        """Whether the recorded layer has the final weights of this ticket, the last so far of its chain."""
+        path = self.recorded and self._recorded_masks(cell)
+        return bool(path and path.exists() and any(not name.startswith(LEVELS) for name in np.load(path).files))
+
+    @cached_property
+    def _chains(self) -> dict[Cell, tuple[float, Path]]:
+        """Chain -> how deep its recorded masks reach, and their file."""
+        tickets = [Cell.from_dict(r["cell"]) for r in self._recorded.values() if r["cell"]["arm"] == "ticket"]
+        files = {cell: self._recorded_masks(cell) for cell in tickets}
+        return {chain(cell): (cell.level, path) for cell, path in files.items() if path.exists()}
 
     @cached_property
     def _recorded(self) -> dict[str, dict]:
@@ -188,6 +198,11 @@ class Store:
 
     def _write(self, key: str, suffix: str, write) -> None:
         _atomic(self._path(key, suffix), write)
+
+
+def chain(cell: Cell) -> Cell:
+    """The dense cell of a ticket's chain under its own rewinding: the same for all levels."""
+    return cell.but(level=0, order=0)
 
 
 def record_of(cell: Cell, result: dict, curves: dict, wrong: list[int], provenance: dict, registration: str) -> dict:
