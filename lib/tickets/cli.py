@@ -1,7 +1,8 @@
-"""The command line: `python -m tickets run | status | record`. A user's mistake is one line and exit status 2."""
+"""The command line: `python -m tickets run | status | record | bench`. A user's mistake is one line and exit status 2."""
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from . import status as states
 from . import studies
 from .errors import BadInput, choose
 from .run import ENGINES, run
-from .store import Store
+from .store import ROOT, Store
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 Study = Annotated[str, typer.Argument(help=f"One of: {', '.join(studies.STUDIES)}.")]
@@ -60,6 +61,18 @@ def record_command(study: Study, profile: Profile = "paper"):
     typer.echo(
         f"{study}: book/results holds {total} records; {decided} of {len(judged)} rows of claims.csv are decided"
     )
+
+
+@app.command("bench")
+def bench_command(
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    out: Annotated[Path, typer.Option(help="File for the figures.")] = ROOT / "build" / "bench.json",
+    quick: Annotated[bool, typer.Option("--quick", help="A few steps, to see that it runs.")] = False,
+):
+    """Time training against a plain PyTorch loop and against the machine's matrix products, in one run."""
+    from . import bench
+
+    typer.echo(bench.as_text(bench.bench(device, out, quick)))
 
 
 class _Progress:

@@ -193,13 +193,14 @@ def histograms(rows: pd.DataFrame, edges, names: dict[str, str], layers=(1, 2, 3
     return _finish(figure)
 
 
-def against_null(rows: pd.DataFrame, names: dict[str, str], layers=(1, 2, 3)) -> Figure:
+def against_null(rows: pd.DataFrame, names: dict[str, tuple[str, float]], layers=(1, 2, 3)) -> Figure:
     """What was measured (filled) beside what selection by magnitude alone would give (open), layer by layer.
 
-    names: column prefix -> panel title; the null of prefix p stands in p_null.
+    names: column prefix -> (panel title, value for a mask that knows nothing, a line); the null of p stands in p_null.
     """
     figure, grid = plt.subplots(1, len(names), figsize=(9, 2.9))
-    for axes, (prefix, title) in zip(grid, names.items(), strict=True):
+    for axes, (prefix, (title, blind)) in zip(grid, names.items(), strict=True):
+        axes.axhline(blind, color="0.4", lw=1, ls="--")
         for column, shift, style in ((prefix, -0.1, {}), (f"{prefix}_null", 0.1, {"mfc": "white"})):
             for layer in layers:
                 mean, low, high = interval(by_replicate(rows, f"{column}_{layer}", "arm")[f"{column}_{layer}"])

@@ -30,19 +30,19 @@ def run(
     """The tidy table of `cells`, after training what the store lacks (train=False: gaps stay gaps).
 
     engine: serial, or processes (one worker per core, one thread each); minutes: start no new work after that long;
-    shard "k/n": only the k-th of n parts of the populations, for job arrays; tell: called with (done, all, seconds)
+    shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds)
     after each population. BadInput for an unknown engine or a device that is not there.
     """
     store = store or Store()
     choose("engine", engine, ENGINES)
-    if train and (todo := plan(cells, store, device, shard)):
+    if train:
         check_device(device)
-        tell = tell or (lambda *_: None)
-        deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
+        todo, began = plan(cells, store, device, shard), time.monotonic()
+        deadline = float("inf") if minutes is None else began + 60 * minutes
         work = _serial if engine == "serial" else _processes
-        began = time.monotonic()
         for done, _ in enumerate(work(todo, store, device, deadline, workers), 1):
-            tell(done, len(todo), time.monotonic() - began)
+            if tell:
+                tell(done, len(todo), time.monotonic() - began)
     return store.table(cells)
 
 
@@ -52,14 +52,12 @@ def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
     Populations are cut from all cells, then those with nothing missing are dropped: what is trained together never
     depends on what happens to be there already.
     """
-    needed: dict[Cell, None] = {}
+    cells, needed = _shard(cells, shard), {}
     for cell in cells:
         if cell not in store:
             _require(cell, store, needed)
     groups = populations(_closure(cells), device)
-    part, parts = _shard(shard)
-    mine = [group for i, group in enumerate(groups) if i % parts == part - 1 or parts == 1]
-    return [group for group in mine if any(cell in needed for cell in group)]
+    return [group for group in groups if any(cell in needed for cell in group)]
 
 
 def _require(cell: Cell, store: Store, needed: dict) -> None:
@@ -109,14 +107,16 @@ def population_size(model: str, device) -> int:
     return {"lenet-300-100": 60, "vgg-19": 5}.get(model, 10)
 
 
-def _shard(text: str) -> tuple[int, int]:
+def _shard(cells, text: str) -> list[Cell]:
+    """The k-th of n parts for the text "k/n": whole replicates of an experiment, as their networks need each other."""
     try:
         part, parts = map(int, text.split("/"))
-        if 1 <= part <= parts:
-            return part, parts
     except ValueError:
-        pass
-    raise BadInput(f"shard {text!r}: give k/n with 1 <= k <= n")
+        part, parts = 0, 0
+    if not 1 <= part <= parts:
+        raise BadInput(f"shard {text!r}: give k/n with 1 <= k <= n")
+    blocks = {block: i for i, block in enumerate(dict.fromkeys((unseeded(cell), cell.replicate) for cell in cells))}
+    return [cell for cell in cells if blocks[unseeded(cell), cell.replicate] % parts == part - 1]
 
 
 def check_device(device: str) -> None:
@@ -134,7 +134,7 @@ def check_device(device: str) -> None:
 
 def _serial(todo: list[Population], store: Store, device: str, deadline: float, workers) -> Iterator[Population]:
     for group in todo:
-        if time.monotonic() > deadline:
+        if time.monotonic() >= deadline:
             return
         compute(group, store, device)
         yield group

@@ -1,0 +1,249 @@
+"""Speed: our path against the plain PyTorch loop and against the machine itself, all in one run (`make bench`).
+
+A unit of work is 100 steps of LeNet-300-100 (batch 60, Adam, float32) and one validation on 5,000 images. A round does
+one unit of every case, so that a load that comes and goes meets all alike; figures are medians over rounds, and only
+ratios within one run mean anything. Images are random, in MNIST's shape, four pixels of five dark. Our side flushes
+denormal numbers, as training does; the plain loop keeps torch's default, and is spared the denormal moments that slow
+it down on MNIST, where some pixels are dark in nearly every image.
+"""
+
+import json
+import os
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import cache, partial
+from itertools import count, islice, pairwise
+from math import prod
+from multiprocessing import get_context
+from pathlib import Path
+from unittest.mock import patch
+
+import numba
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, default_collate
+from torchvision.transforms import ToTensor
+from tqdm.std import tqdm
+
+from . import data, imp, mlp, models, prune, scores, train
+from .cells import Cell
+from .errors import BadInput
+from .run import check_device, processor
+from .seeds import stream
+
+CELL, LEVELS, POPULATIONS = Cell(), (0, 3, 7, 10, 15, 21), (1, 50)
+MODEL = models.build(CELL.model, (1, 28, 28), 10)
+TRAINING, VALIDATION = 55_000, 5_000
+STORAGE = {"ours": mlp.SPARSE_BELOW, "dense": 0, "sparse": 2}
+"""Density below which a layer is stored by its kept weights: as in training, never, always."""
+
+
+def bench(device: str, out: Path, quick: bool = False) -> dict:
+    """Time everything on a device (cpu, cuda), write the figures to `out` as JSON, return them.
+
+    quick: a few steps, to see that it runs. BadInput for a device that is not there, or an `out` that is a folder.
+    """
+    check_device(device)
+    if out.is_dir():
+        raise BadInput(f"out {str(out)!r} is a folder: give the name of a file")
+    name = processor() if device == "cpu" else torch.cuda.get_device_name(device)
+    facts = {"device": name, "cores": os.cpu_count(), "torch": torch.__version__, "numba": numba.__version__}
+    facts |= {"date": datetime.now(UTC).date().isoformat(), "quick": quick, "notes": " ".join(__doc__.split())}
+    found = facts | (on_cpu if device == "cpu" else on_gpu)(device, *((5, 1) if quick else (100, 9)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(found, indent=1))
+    temporary.replace(out)
+    return found
+
+
+def as_text(found: dict) -> str:
+    """The figures as a short table for a terminal."""
+    lines = [f"{name}: {value:.3g}" for name, value in found.get("whole", {}).items()]
+    return "\n".join([pd.DataFrame(found["rows"]).to_string(index=False, float_format="{:.3g}".format), *lines])
+
+
+def on_cpu(device: str, steps: int, rounds: int) -> dict:
+    """Our path in one process per core against the plain loop in one process, at its best number of threads."""
+    cores, cube, layers = os.cpu_count(), [(1024, 1024, 1024, 1)], _products_of_a_unit(steps)
+    threads = sorted({cores, *(2**i for i in range(cores.bit_length()))})
+    with ExitStack() as stack:
+        pools = [stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"))) for _ in range(cores)]
+        cases = {(s, level): (training, level, STORAGE[s], steps) for s in STORAGE for level in LEVELS}
+        cases |= {"cube": (products, cube), "layers": (products, layers)}
+        cases = {name: partial(_together, pools, *work) for name, work in cases.items()}
+        cases |= {("plain", level, n): partial(_seconds, plain, level, steps, n) for level in LEVELS for n in threads}
+        cases |= {("loader", n): partial(_seconds, plain, 0, steps, n, loader=True) for n in threads}
+        seconds = _medians(cases, rounds)
+    ms = {case: 1000 * value / steps for case, value in seconds.items()}
+    loaded = min(ms["loader", n] for n in threads)
+    work = {"a 1024-cubed product": (cube, "cube"), "products of its shapes": (layers, "layers")}
+    rate = {name: _flops(of) / seconds[case] / 1e9 for name, (of, case) in work.items()}
+    trained = _flops(layers) / seconds["ours", 0] / 1e9
+    whole = {"ms, plain loop with DataLoader": loaded, "times faster than that": loaded / ms["ours", 0]}
+    whole |= {"GFLOP/s, training at density 1": trained} | {f"GFLOP/s, {name}": rate[name] for name in rate}
+    whole |= {f"share of {name}": trained / rate[name] for name in rate}
+    rows = [_row(level, ms, threads) for level in LEVELS]
+    return {"rows": rows, "whole": whole, "seconds of a unit": {str(case): value for case, value in seconds.items()}}
+
+
+def _row(level: int, ms: dict, threads: list[int]) -> dict:
+    """Milliseconds per network-step at one density; on our side, of the machine with all its cores at work."""
+    best = min(threads, key=lambda n: ms["plain", level, n])
+    ours, dense, sparse, other = ms["ours", level], ms["dense", level], ms["sparse", level], ms["plain", level, best]
+    row = {"level": level, "density": _mask(level).density, "ms": ours, "steps/s": 1000 / ours, "plain ms": other}
+    return row | {"threads": best, "times faster": other / ours, "all dense ms": dense, "all sparse ms": sparse}
+
+
+def on_gpu(device: str, steps: int, rounds: int) -> dict:
+    """Populations on the autograd path against the plain loop, both on `device`."""
+    cases = {R: partial(_seconds, population, R, 20 * steps, device) for R in POPULATIONS}
+    seconds = _medians({**cases, "plain": partial(_seconds, plain, 0, steps, 1, device)}, rounds)
+    ms, other = {R: 1000 * seconds[R] / (20 * steps * R) for R in cases}, 1000 * seconds["plain"] / steps
+    return {"rows": [{"networks": R, "ms": ms[R], "plain ms": other, "times faster": other / ms[R]} for R in cases]}
+
+
+# what is timed: each prepares a unit of work and returns it as a function
+
+
+@cache
+def training(level: int, below: float, steps: int):
+    """Our path: one perceptron on one core; below: density under which a layer is stored by its kept weights."""
+    _, images, labels, order = _task(steps)
+    mask, done, rates = _mask(level), count(0, steps), np.full(steps, CELL.learning_rate)
+    network = mlp.pack(mask.apply(MODEL.init(stream("init"))), mask, MODEL.prunable, below)
+    blocks = mlp.blocks(images[TRAINING:], labels[TRAINING:])
+
+    def unit():
+        mlp.advance(network.index, *network.state, images, labels, order, next(done), rates, True, 0.0, 0.0)
+        mlp.evaluate(network.index, network.value, *blocks, np.zeros(blocks[1].shape, bool))
+
+    return unit
+
+
+@cache
+def plain(level: int, steps: int, threads: int, device: str = "cpu", loader: bool = False):
+    """The baseline: batches from tensors in memory, or from a DataLoader that converts one image after the other."""
+    pixels, *rest = _task(steps)
+    x, y, order = (torch.from_numpy(array).to(device) for array in rest)
+    layers = [nn.Linear(784, 300), nn.Linear(300, 100), nn.Linear(100, 10)]
+    module = nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2]).to(device)
+    masks = [torch.tensor(mask).to(x) for mask in _mask(level).values()]
+    pruned = list(zip([layer.weight for layer in layers], masks, strict=True)) if level else []
+    convert = ToTensor()
+    collate = lambda batch: default_collate([(convert(pixels[i]), int(y[i])) for i in batch])  # noqa: E731
+    served = DataLoader(range(TRAINING), CELL.batch, shuffle=True, collate_fn=collate)
+    optimizer = torch.optim.Adam(module.parameters(), CELL.learning_rate)
+
+    def unit():
+        torch.set_num_threads(threads)
+        batches = islice(served, steps) if loader else ((x[picked], y[picked]) for picked in order)
+        plain_loop(module, optimizer, pruned, batches, (x[TRAINING:], y[TRAINING:]))
+
+    return unit
+
+
+def plain_loop(module, optimizer, pruned, batches, held_out) -> tuple[float, float]:
+    """What one writes without a library: step by step, pruned weights put back to zero, then a validation."""
+    for x, y in batches:
+        optimizer.zero_grad()
+        cross_entropy(module(x), y).backward()
+        optimizer.step()
+        with torch.no_grad():
+            for weight, mask in pruned:
+                weight.mul_(mask)
+    with torch.no_grad():
+        logits, labels = module(held_out[0]), held_out[1]
+        return cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).float().mean().item()
+
+
+@cache
+def population(R: int, steps: int, device: str):
+    """A whole short training of R networks, its start and its readings of the test set included."""
+    pixels, _, labels, _ = _task(1)
+    x, y = torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(labels)
+    dataset = data.Dataset(CELL.dataset, x, y, x[:100], y[:100], classes=10)
+    cells = [CELL.but(replicate=r, steps=steps) for r in range(R)]
+    start = [imp.initial(cell, MODEL) for cell in cells], [imp.dense_mask(MODEL)] * R
+
+    def unit():
+        with patch.object(data, "load", lambda _: dataset):
+            train.train(cells, MODEL, *start, device, path="autograd")
+
+    return unit
+
+
+def products(shapes: list[tuple[int, int, int, int]]):
+    """Bare matrix products [m, k] x [k, n], each a number of times: (m, k, n, times)."""
+    operands = [(torch.rand(m, k), torch.rand(k, n), torch.empty(m, n)) for m, k, n, _ in shapes]
+
+    def unit():
+        for (a, b, out), (*_, times) in zip(operands, shapes, strict=True):
+            for _ in range(times):
+                torch.mm(a, b, out=out)
+
+    return unit
+
+
+def _products_of_a_unit(steps: int) -> list[tuple[int, int, int, int]]:
+    """Those of dense training: forward, gradients of weights and of hidden units, validation."""
+    layers, batch, chunk = [(o, i) for i, o in pairwise(MODEL.widths)], CELL.batch, mlp.CHUNK
+    steps_of = [shape for o, i in layers for shape in ((o, i, batch), (o, batch, i), (i, o, batch))]
+    steps_of.remove((layers[0][1], layers[0][0], batch))  # nobody needs the gradient of the pixels
+    return [(*s, steps) for s in steps_of] + [(o, i, chunk, VALIDATION // chunk) for o, i in layers]
+
+
+def _flops(shapes) -> int:
+    return sum(2 * prod(shape) for shape in shapes)
+
+
+@cache
+def _task(steps: int):
+    """Random pixels uint8 [N, 28, 28], the same in [0, 1] as [N, 784], labels [N], batches [steps, batch]."""
+    generator, n = stream("sample"), TRAINING + VALIDATION
+    pixels = generator.integers(1, 256, (n, 28, 28), np.uint8)
+    pixels[generator.random(pixels.shape, np.float32) < 0.8] = 0
+    order = generator.permutation(TRAINING)[: steps * CELL.batch].reshape(steps, CELL.batch)
+    return pixels, pixels.reshape(n, -1) / np.float32(255), generator.integers(10, size=n), order
+
+
+@cache
+def _mask(level: int):
+    """A random mask with the counts of the ladder at a level."""
+    lottery = scores.random({name: MODEL.shapes[name] for name in MODEL.prunable}, stream("mask"))
+    return prune.keep_top(lottery, imp.dense_mask(MODEL), imp.ladder(CELL.but(level=level), MODEL))
+
+
+# how it is timed
+
+
+def _medians(cases: dict, rounds: int) -> dict:
+    """Case -> median seconds over the rounds, after one that compiles, loads and warms up."""
+    bar = tqdm(range(rounds + 1), unit="round", disable=None)
+    seen = [{name: case() for name, case in cases.items()} for _ in bar][1:]
+    return {name: statistics.median(times[name] for times in seen) for name in cases}
+
+
+def _together(pools, work, *arguments) -> float:
+    """Seconds in which the machine does one unit when every core is at one, as in the engine `processes`."""
+    running = [pool.submit(_on_one_core, work, *arguments) for pool in pools]
+    return 1 / sum(1 / future.result() for future in running)
+
+
+def _on_one_core(work, *arguments) -> float:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    return _seconds(work, *arguments)
+
+
+def _seconds(work, *arguments, **options) -> float:
+    unit = work(*arguments, **options)
+    began = time.perf_counter()
+    unit()
+    return time.perf_counter() - began
