@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tickets import cells
 from tickets.cells import ARMS, Cell
@@ -58,6 +59,7 @@ def test_drops_are_told_apart_by_number_and_place():
         ({"level": 3.0}, {"level": 3}),
         ({"level": 0.0}, {}),
         ({"momentum": 0, "sigma": 2, "rate": 0}, {"sigma": 2.0, "rate": 0.0}),
+        ({"steps": 100.0, "replicate": np.int64(2)}, {"steps": 100, "replicate": 2}),
         ({"drops": [5, 10]}, {"drops": (5, 10)}),
     ],
 )
@@ -127,6 +129,16 @@ def test_a_field_added_without_its_old_value_is_found_out():
         ({"rate": 1.0}, r"rate 1.0.*\[0, 1\)"),
         ({"conv_rate": -0.1}, "conv_rate -0.1"),
         ({"output_rate": 2}, "output_rate 2"),
+        ({"steps": 0}, "steps 0"),
+        ({"steps": 20.5}, "steps 20.5"),
+        ({"batch": 0}, "batch 0"),
+        ({"dropout": 1.0}, "dropout 1.0"),
+        ({"rewind": -1}, "rewind -1"),
+        ({"rewind": 50_000}, "rewind 50000"),
+        ({"replicate": -1}, "replicate -1"),
+        ({"level": float("nan")}, "level nan"),
+        ({"rate": "0.2"}, "rate '?0.2"),
+        ({"arm": "reinit", "draw": 0}, "draw 0"),
     ],
     ids=str,
 )

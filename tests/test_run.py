@@ -28,7 +28,7 @@ TINY = [
     NET.but(arm="anatomy", level=2),
     *(cell.but(replicate=1) for cell in CHAIN[:2]),
 ]
-BESIDE = ["seconds", "date"]  # what may differ between two runs of the same cells
+BESIDE = ["seconds", "date", "source"]  # what may differ between two runs of the same cells
 
 
 def serial(cells, store, **named):
@@ -106,16 +106,16 @@ def test_parents_that_were_not_asked_for_are_trained(tiny, store):
     table = serial([TINY[4]], store)  # the reinitialization of level 2
     assert table["key"].tolist() == [TINY[4].key()]
     assert set(files(store)) == {f"{cell.key()}.json" for cell in [*CHAIN, TINY[4]]}
-    assert_equal_tables(table, tiny[1].iloc[[4]].reset_index(drop=True))
+    assert_equal_tables(table, tiny[0].table([TINY[4]]))
 
 
 def test_lost_tensors_of_a_parent_are_computed_again(tiny, store):
     serial(CHAIN[:2], store)
     for cell in CHAIN[:2]:
         store._path(cell.key(), "safetensors").unlink()
-    assert [group for group in run.plan(CHAIN, store)] == [(cell,) for cell in CHAIN]
+    assert run.plan(CHAIN, store) == [(cell,) for cell in CHAIN]
     table = serial(CHAIN, store)
-    assert_equal_tables(table, tiny[1].iloc[:3].reset_index(drop=True))
+    assert_equal_tables(table, tiny[0].table(CHAIN))
     assert all(store.has_tensors(cell) for cell in CHAIN)
 
 
@@ -124,7 +124,7 @@ def test_tensors_without_a_record_are_an_unfinished_cell(tiny, store):
     serial(CHAIN, store)
     store._path(CHAIN[1].key(), "json").unlink()
     assert run.plan(CHAIN, store) == [(CHAIN[1],)]
-    assert_equal_tables(serial(CHAIN, store), tiny[1].iloc[:3].reset_index(drop=True))
+    assert_equal_tables(serial(CHAIN, store), tiny[0].table(CHAIN))
 
 
 def test_recorded_masks_are_as_good_as_their_tickets(tmp_path):
@@ -188,9 +188,9 @@ def chains_of(replicates):
 def test_shards_are_a_partition(store, parts, device):
     cells = chains_of(4)
     shards = [run.plan(cells, store, device, f"{k}/{parts}") for k in range(1, parts + 1)]
-    found = [group for shard in shards for group in shard]
+    found = [cell for shard in shards for group in shard for cell in group]
     assert len(found) == len(set(found))
-    assert set(found) == set(run.plan(cells, store, device))
+    assert set(found) == set(cells)
 
 
 @pytest.mark.parametrize("parts", [2, 3])
@@ -244,25 +244,24 @@ def test_progress_is_told(store):
 
 SOAK = """
 import os, random, signal, sys, time
-from tickets import data, run
-from tickets.cells import Cell
-from tickets.store import Store
 sys.path.insert(0, sys.argv[1])
-from test_run import TINY
+from test_run import NET, TINY, serial
+from tickets.store import Store
+serial([NET], Store(sys.argv[2] + "-first", recorded=None))  # data and kernels are there before the forks
 store = Store(sys.argv[2], recorded=None)
-data.load("digits")
 random.seed(0)
 kills = 0
 while any(cell not in store for cell in TINY):
     workers = []
     for _ in range(2):
         if not (pid := os.fork()):
-            run.run(TINY, engine="serial", store=store)
+            serial(TINY, store)
             os._exit(0)
         workers.append(pid)
     for pid in workers:
-        time.sleep(random.uniform(0, 0.4 if kills < int(sys.argv[3]) else 60))
-        os.kill(pid, signal.SIGKILL)
+        if kills < int(sys.argv[3]):
+            time.sleep(random.uniform(0, 0.1))
+            os.kill(pid, signal.SIGKILL)
         kills += os.waitpid(pid, 0)[1] == signal.SIGKILL
 print(kills)
 """
@@ -272,7 +271,7 @@ print(kills)
 def test_a_run_may_be_killed_at_any_moment(tiny, tmp_path):
     """Two runs of the same study at a time, killed again and again: in the end, the undisturbed table to the bit."""
     env = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
-    command = [sys.executable, "-c", SOAK, str(HERE), str(tmp_path / "store"), "16"]
+    command = [sys.executable, "-c", SOAK, str(HERE), str(tmp_path / "store"), "20"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 4
@@ -366,18 +365,6 @@ def test_a_gpu_that_is_not_there_is_named(store, monkeypatch, device):
 def test_a_cell_that_cannot_be_trained_is_named(store, change, message):
     with pytest.raises(BadInput, match=message):
         serial([NET.but(**change)], store)
-    assert not files(store)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"steps": 0}, {"batch": 0}, {"dropout": 1.0}, {"rewind": 20}, {"rewind": -1}, {"replicate": -1}, {"steps": 20.5}],
-    ids=str,
-)
-def test_a_cell_that_makes_no_sense_is_named(store, change):
-    (name, _), *_ = change.items()
-    with pytest.raises(BadInput, match=name):
-        serial([NET.but(level=1, **change)], store)
     assert not files(store)
 
 

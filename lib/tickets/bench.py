@@ -28,7 +28,6 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, default_collate
-from torchvision.transforms import ToTensor
 from tqdm.std import tqdm
 
 from . import data, imp, mlp, models, prune, scores, train
@@ -39,7 +38,8 @@ from .seeds import stream
 
 CELL, LEVELS, POPULATIONS = Cell(), (0, 3, 7, 10, 15, 21), (1, 50)
 MODEL = models.build(CELL.model, (1, 28, 28), 10)
-TRAINING, VALIDATION = 55_000, 5_000
+VALIDATION = 5_000
+CUBE = [(1024, 1024, 1024, 1)]
 STORAGE = {"ours": mlp.SPARSE_BELOW, "dense": 0, "sparse": 2}
 """Density below which a layer is stored by its kept weights: as in training, never, always."""
 
@@ -55,7 +55,8 @@ def bench(device: str, out: Path, quick: bool = False) -> dict:
     name = processor() if device == "cpu" else torch.cuda.get_device_name(device)
     facts = {"device": name, "cores": os.cpu_count(), "torch": torch.__version__, "numba": numba.__version__}
     facts |= {"date": datetime.now(UTC).date().isoformat(), "quick": quick, "notes": " ".join(__doc__.split())}
-    found = facts | (on_cpu if device == "cpu" else on_gpu)(device, *((5, 1) if quick else (100, 9)))
+    steps, rounds = (5, 1) if quick else (100, 9)
+    found = facts | (on_cpu(steps, rounds) if device == "cpu" else on_gpu(steps, rounds, device))
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     temporary.write_text(json.dumps(found, indent=1))
@@ -65,48 +66,58 @@ def bench(device: str, out: Path, quick: bool = False) -> dict:
 
 def as_text(found: dict) -> str:
     """The figures as a short table for a terminal."""
+    rows = pd.DataFrame(found["rows"]).to_string(index=False, float_format="{:.3g}".format)
     lines = [f"{name}: {value:.3g}" for name, value in found.get("whole", {}).items()]
-    return "\n".join([pd.DataFrame(found["rows"]).to_string(index=False, float_format="{:.3g}".format), *lines])
+    return "\n".join([rows, *lines]).replace("_", " ")
 
 
-def on_cpu(device: str, steps: int, rounds: int) -> dict:
+def on_cpu(steps: int, rounds: int) -> dict:
     """Our path in one process per core against the plain loop in one process, at its best number of threads."""
-    cores, cube, layers = os.cpu_count(), [(1024, 1024, 1024, 1)], _products_of_a_unit(steps)
+    cores = os.cpu_count()
     threads = sorted({cores, *(2**i for i in range(cores.bit_length()))})
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     with ExitStack() as stack:
         pools = [stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"))) for _ in range(cores)]
         cases = {(s, level): (training, level, STORAGE[s], steps) for s in STORAGE for level in LEVELS}
-        cases |= {"cube": (products, cube), "layers": (products, layers)}
+        cases |= {"cube": (products, CUBE), "layers": (products, layer_products(steps))}
         cases = {name: partial(_together, pools, *work) for name, work in cases.items()}
         cases |= {("plain", level, n): partial(_seconds, plain, level, steps, n) for level in LEVELS for n in threads}
         cases |= {("loader", n): partial(_seconds, plain, 0, steps, n, loader=True) for n in threads}
         seconds = _medians(cases, rounds)
     ms = {case: 1000 * value / steps for case, value in seconds.items()}
-    loaded = min(ms["loader", n] for n in threads)
-    work = {"a 1024-cubed product": (cube, "cube"), "products of its shapes": (layers, "layers")}
-    rate = {name: _flops(of) / seconds[case] / 1e9 for name, (of, case) in work.items()}
-    trained = _flops(layers) / seconds["ours", 0] / 1e9
-    whole = {"ms, plain loop with DataLoader": loaded, "times faster than that": loaded / ms["ours", 0]}
-    whole |= {"GFLOP/s, training at density 1": trained} | {f"GFLOP/s, {name}": rate[name] for name in rate}
-    whole |= {f"share of {name}": trained / rate[name] for name in rate}
-    rows = [_row(level, ms, threads) for level in LEVELS]
-    return {"rows": rows, "whole": whole, "seconds of a unit": {str(case): value for case, value in seconds.items()}}
+    rows, loader = [_row(level, ms, threads) for level in LEVELS], min(ms["loader", n] for n in threads)
+    whole = {"ms_with_dataloader": loader, "times_faster_than_dataloader": loader / ms["ours", 0]}
+    whole |= _against_the_machine(seconds, layer_products(steps))
+    return {"rows": rows, "whole": whole, "seconds": {str(case): value for case, value in seconds.items()}}
 
 
 def _row(level: int, ms: dict, threads: list[int]) -> dict:
     """Milliseconds per network-step at one density; on our side, of the machine with all its cores at work."""
     best = min(threads, key=lambda n: ms["plain", level, n])
-    ours, dense, sparse, other = ms["ours", level], ms["dense", level], ms["sparse", level], ms["plain", level, best]
-    row = {"level": level, "density": _mask(level).density, "ms": ours, "steps/s": 1000 / ours, "plain ms": other}
-    return row | {"threads": best, "times faster": other / ours, "all dense ms": dense, "all sparse ms": sparse}
+    ours, other = ms["ours", level], ms["plain", level, best]
+    row = {"level": level, "density": _mask(level).density, "ms": ours, "steps_per_second": 1000 / ours}
+    row |= {"plain_ms": other, "plain_threads": best, "times_faster": other / ours}
+    return row | {"all_dense_ms": ms["dense", level], "all_sparse_ms": ms["sparse", level]}
 
 
-def on_gpu(device: str, steps: int, rounds: int) -> dict:
+def _against_the_machine(seconds: dict, layers) -> dict:
+    """Rates of all cores together: dense training by the products that it needs, and products alone."""
+    flops = lambda shapes: sum(2e-9 * prod(shape) for shape in shapes)  # noqa: E731
+    ours, cube, bare = (
+        flops(layers) / seconds["ours", 0],
+        flops(CUBE) / seconds["cube"],
+        flops(layers) / seconds["layers"],
+    )
+    rates = {"gflops_training": ours, "gflops_1024_cubed": cube, "gflops_layer_shapes": bare}
+    return rates | {"share_of_1024_cubed": ours / cube, "share_of_layer_shapes": ours / bare}
+
+
+def on_gpu(steps: int, rounds: int, device: str = "cuda") -> dict:
     """Populations on the autograd path against the plain loop, both on `device`."""
     cases = {R: partial(_seconds, population, R, 20 * steps, device) for R in POPULATIONS}
     seconds = _medians({**cases, "plain": partial(_seconds, plain, 0, steps, 1, device)}, rounds)
     ms, other = {R: 1000 * seconds[R] / (20 * steps * R) for R in cases}, 1000 * seconds["plain"] / steps
-    return {"rows": [{"networks": R, "ms": ms[R], "plain ms": other, "times faster": other / ms[R]} for R in cases]}
+    return {"rows": [{"networks": R, "ms": ms[R], "plain_ms": other, "times_faster": other / ms[R]} for R in cases]}
 
 
 # what is timed: each prepares a unit of work and returns it as a function
@@ -118,7 +129,7 @@ def training(level: int, below: float, steps: int):
     _, images, labels, order = _task(steps)
     mask, done, rates = _mask(level), count(0, steps), np.full(steps, CELL.learning_rate)
     network = mlp.pack(mask.apply(MODEL.init(stream("init"))), mask, MODEL.prunable, below)
-    blocks = mlp.blocks(images[TRAINING:], labels[TRAINING:])
+    blocks = mlp.blocks(images[-VALIDATION:], labels[-VALIDATION:])
 
     def unit():
         mlp.advance(network.index, *network.state, images, labels, order, next(done), rates, True, 0.0, 0.0)
@@ -136,17 +147,23 @@ def plain(level: int, steps: int, threads: int, device: str = "cpu", loader: boo
     module = nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2]).to(device)
     masks = [torch.tensor(mask).to(x) for mask in _mask(level).values()]
     pruned = list(zip([layer.weight for layer in layers], masks, strict=True)) if level else []
-    convert = ToTensor()
-    collate = lambda batch: default_collate([(convert(pixels[i]), int(y[i])) for i in batch])  # noqa: E731
-    served = DataLoader(range(TRAINING), CELL.batch, shuffle=True, collate_fn=collate)
-    optimizer = torch.optim.Adam(module.parameters(), CELL.learning_rate)
+    optimizer, served = torch.optim.Adam(module.parameters(), CELL.learning_rate), loader and _served(pixels, y)
 
     def unit():
         torch.set_num_threads(threads)
         batches = islice(served, steps) if loader else ((x[picked], y[picked]) for picked in order)
-        plain_loop(module, optimizer, pruned, batches, (x[TRAINING:], y[TRAINING:]))
+        plain_loop(module, optimizer, pruned, batches, (x[-VALIDATION:], y[-VALIDATION:]))
 
     return unit
+
+
+def _served(pixels, y) -> DataLoader:
+    """Batches as torchvision's datasets serve them: one image after the other through ToTensor, then collated."""
+    from torchvision.transforms import ToTensor  # half of what importing this module would cost every worker
+
+    convert = ToTensor()
+    collate = lambda batch: default_collate([(convert(pixels[i]), int(y[i])) for i in batch])  # noqa: E731
+    return DataLoader(range(len(y) - VALIDATION), CELL.batch, shuffle=True, collate_fn=collate)
 
 
 def plain_loop(module, optimizer, pruned, batches, held_out) -> tuple[float, float]:
@@ -166,7 +183,7 @@ def plain_loop(module, optimizer, pruned, batches, held_out) -> tuple[float, flo
 @cache
 def population(R: int, steps: int, device: str):
     """A whole short training of R networks, its start and its readings of the test set included."""
-    pixels, _, labels, _ = _task(1)
+    pixels, _, labels, _ = _task(steps // 20)
     x, y = torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(labels)
     dataset = data.Dataset(CELL.dataset, x, y, x[:100], y[:100], classes=10)
     cells = [CELL.but(replicate=r, steps=steps) for r in range(R)]
@@ -191,25 +208,22 @@ def products(shapes: list[tuple[int, int, int, int]]):
     return unit
 
 
-def _products_of_a_unit(steps: int) -> list[tuple[int, int, int, int]]:
-    """Those of dense training: forward, gradients of weights and of hidden units, validation."""
-    layers, batch, chunk = [(o, i) for i, o in pairwise(MODEL.widths)], CELL.batch, mlp.CHUNK
-    steps_of = [shape for o, i in layers for shape in ((o, i, batch), (o, batch, i), (i, o, batch))]
-    steps_of.remove((layers[0][1], layers[0][0], batch))  # nobody needs the gradient of the pixels
-    return [(*s, steps) for s in steps_of] + [(o, i, chunk, VALIDATION // chunk) for o, i in layers]
-
-
-def _flops(shapes) -> int:
-    return sum(2 * prod(shape) for shape in shapes)
+def layer_products(steps: int) -> list[tuple[int, int, int, int]]:
+    """Those of a unit of dense training: forward, gradients of weights and of hidden units, validation."""
+    layers, B, chunk = [(o, i) for i, o in pairwise(MODEL.widths)], CELL.batch, mlp.CHUNK
+    forward, weights = [(o, i, B, steps) for o, i in layers], [(o, B, i, steps) for o, i in layers]
+    units = [(i, o, B, steps) for o, i in layers[1:]]
+    return forward + weights + units + [(o, i, chunk, VALIDATION // chunk) for o, i in layers]
 
 
 @cache
 def _task(steps: int):
     """Random pixels uint8 [N, 28, 28], the same in [0, 1] as [N, 784], labels [N], batches [steps, batch]."""
-    generator, n = stream("sample"), TRAINING + VALIDATION
+    generator, training = stream("sample"), min(55_000, 1_000 * steps)  # the whole of MNIST, unless quick
+    n = training + VALIDATION
     pixels = generator.integers(1, 256, (n, 28, 28), np.uint8)
     pixels[generator.random(pixels.shape, np.float32) < 0.8] = 0
-    order = generator.permutation(TRAINING)[: steps * CELL.batch].reshape(steps, CELL.batch)
+    order = generator.permutation(training)[: steps * CELL.batch].reshape(steps, CELL.batch)
     return pixels, pixels.reshape(n, -1) / np.float32(255), generator.integers(10, size=n), order
 
 

@@ -42,10 +42,9 @@ def percent(density: float) -> str:
 
 
 def interval(values) -> tuple[float, float, float]:
-    """Mean and 95 % t-interval over replicates; the mean alone where there are fewer than two."""
+    """Mean and 95 % t-interval over replicates; the mean alone where there are fewer than three."""
     sample = Sample.of(values)
-    low, high = sample.interval()
-    return sample.mean, *((low, high) if sample.n > 1 else (sample.mean, sample.mean))
+    return sample.mean, *(sample.interval() if sample.n > 2 else (sample.mean, sample.mean))
 
 
 def by_replicate(table: pd.DataFrame, value: str, *keys: str) -> pd.DataFrame:
