@@ -276,9 +276,9 @@ def test_dropout_halves_the_units_and_keeps_the_mean():
 
 
 def test_early_stopping_reads_the_whole_budget():
-    cell = NET.but(steps=200, learning_rate=5e-3)
+    cell, model = NET.but(steps=200, learning_rate=0.02), models.MLP("small", (1, 8, 8), 10, hidden=(40, 25))
     for path in ("mlp", "autograd"):
-        outcome = train.train([cell], MODEL, [imp.initial(cell, MODEL)], [imp.dense_mask(MODEL)], path=path)[0][0]
+        outcome = train.train([cell], model, [imp.initial(cell, model)], [imp.dense_mask(model)], path=path)[0][0]
         losses, steps = outcome.curves["validation_loss"], outcome.curves["step"]
         best = int(np.argmin(losses))
         assert steps[-1] == 200

@@ -118,6 +118,9 @@ def test_counts_are_exact_when_half_of_all_weights_tie(count):
 def test_of_equal_weights_the_first_goes_first():
     mask = prune.keep_top({"w": np.array([[1.0, 1.0, 1.0], [0.0, 2.0, 1.0]])}, Mask.full({"w": (2, 3)}), {"w": 3})
     assert mask["w"].tolist() == [[False, False, True], [False, True, True]]
+    many = prune.keep_top({"w": np.tile([1.0, 0.0], (500, 1))}, Mask.full({"w": (500, 2)}), {"w": 300})
+    assert not many["w"][:, 1].any()
+    assert many["w"][:, 0].tolist() == [False] * 200 + [True] * 300
 
 
 def test_what_is_pruned_stays_pruned():

@@ -6,7 +6,9 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -229,7 +231,7 @@ def test_no_minutes_start_nothing(store, engine):
 def test_time_that_runs_out_leaves_whole_records(store, monkeypatch):
     """A clock that jumps a minute at each look: some populations are done, the rest is not begun."""
     now = iter(range(0, 10**6, 60))
-    monkeypatch.setattr(run.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: next(now), perf_counter=time.perf_counter))
     table = serial(TINY, store, minutes=5)
     assert 0 < len(table) < len(TINY)
     assert table["key"].tolist() == [cell.key() for cell in TINY if cell in store]
@@ -271,7 +273,7 @@ print(kills)
 def test_a_run_may_be_killed_at_any_moment(tiny, tmp_path):
     """Two runs of the same study at a time, killed again and again: in the end, the undisturbed table to the bit."""
     env = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
-    command = [sys.executable, "-c", SOAK, str(HERE), str(tmp_path / "store"), "20"]
+    command = [sys.executable, "-c", SOAK, str(HERE), str(tmp_path / "store"), "12"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 4

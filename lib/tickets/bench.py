@@ -38,8 +38,14 @@ from .seeds import stream
 
 CELL, LEVELS, POPULATIONS = Cell(), (0, 3, 7, 10, 15, 21), (1, 50)
 MODEL = models.build(CELL.model, (1, 28, 28), 10)
-VALIDATION = 5_000
-CUBE = [(1024, 1024, 1024, 1)]
+VALIDATED = 50  # images for each step: 5,000 every 100 steps
+SHAPES = tuple((o, i) for i, o in pairwise(MODEL.widths))
+PRODUCTS = (
+    *((o, i, n) for o, i in SHAPES for n in (CELL.batch, VALIDATED)),  # forward
+    *((o, CELL.batch, i) for o, i in SHAPES),  # gradients of weights
+    *((i, o, CELL.batch) for o, i in SHAPES[1:]),  # gradients of hidden units
+)
+"""The matrix products (m, k, n) of a step of dense training with its share of the validation."""
 STORAGE = {"ours": mlp.SPARSE_BELOW, "dense": 0, "sparse": 2}
 """Density below which a layer is stored by its kept weights: as in training, never, always."""
 
@@ -52,11 +58,12 @@ def bench(device: str, out: Path, quick: bool = False) -> dict:
     check_device(device)
     if out.is_dir():
         raise BadInput(f"out {str(out)!r} is a folder: give the name of a file")
-    name = processor() if device == "cpu" else torch.cuda.get_device_name(device)
+    gpu = device.startswith("cuda")
+    name = torch.cuda.get_device_name(device) if gpu else processor()
     facts = {"device": name, "cores": os.cpu_count(), "torch": torch.__version__, "numba": numba.__version__}
     facts |= {"date": datetime.now(UTC).date().isoformat(), "quick": quick, "notes": " ".join(__doc__.split())}
-    steps, rounds = (5, 1) if quick else (100, 9)
-    found = facts | (on_cpu(steps, rounds) if device == "cpu" else on_gpu(steps, rounds, device))
+    steps, rounds = (10, 1) if quick else (100, 9)
+    found = facts | (on_gpu(steps, rounds, device) if gpu else on_cpu(steps, rounds))
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     temporary.write_text(json.dumps(found, indent=1))
@@ -79,7 +86,7 @@ def on_cpu(steps: int, rounds: int) -> dict:
     with ExitStack() as stack:
         pools = [stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"))) for _ in range(cores)]
         cases = {(s, level): (training, level, STORAGE[s], steps) for s in STORAGE for level in LEVELS}
-        cases |= {"cube": (products, CUBE), "layers": (products, layer_products(steps))}
+        cases |= {"cube": (products, ((1024, 1024, 1024),), 1), "layers": (products, PRODUCTS, steps)}
         cases = {name: partial(_together, pools, *work) for name, work in cases.items()}
         cases |= {("plain", level, n): partial(_seconds, plain, level, steps, n) for level in LEVELS for n in threads}
         cases |= {("loader", n): partial(_seconds, plain, 0, steps, n, loader=True) for n in threads}
@@ -87,7 +94,7 @@ def on_cpu(steps: int, rounds: int) -> dict:
     ms = {case: 1000 * value / steps for case, value in seconds.items()}
     rows, loader = [_row(level, ms, threads) for level in LEVELS], min(ms["loader", n] for n in threads)
     whole = {"ms_with_dataloader": loader, "times_faster_than_dataloader": loader / ms["ours", 0]}
-    whole |= _against_the_machine(seconds, layer_products(steps))
+    whole |= _against_the_machine(seconds, steps)
     return {"rows": rows, "whole": whole, "seconds": {str(case): value for case, value in seconds.items()}}
 
 
@@ -100,19 +107,15 @@ def _row(level: int, ms: dict, threads: list[int]) -> dict:
     return row | {"all_dense_ms": ms["dense", level], "all_sparse_ms": ms["sparse", level]}
 
 
-def _against_the_machine(seconds: dict, layers) -> dict:
-    """Rates of all cores together: dense training by the products that it needs, and products alone."""
-    flops = lambda shapes: sum(2e-9 * prod(shape) for shape in shapes)  # noqa: E731
-    ours, cube, bare = (
-        flops(layers) / seconds["ours", 0],
-        flops(CUBE) / seconds["cube"],
-        flops(layers) / seconds["layers"],
-    )
-    rates = {"gflops_training": ours, "gflops_1024_cubed": cube, "gflops_layer_shapes": bare}
+def _against_the_machine(seconds: dict, steps: int) -> dict:
+    """Rates of all cores together: dense training, counting the products that it needs, and products alone."""
+    needed = steps * sum(2e-9 * prod(shape) for shape in PRODUCTS)
+    cube, bare, ours = 2e-9 * 1024**3 / seconds["cube"], needed / seconds["layers"], needed / seconds["ours", 0]
+    rates = {"gflops_1024_cubed": cube, "gflops_layer_shapes": bare, "gflops_training": ours}
     return rates | {"share_of_1024_cubed": ours / cube, "share_of_layer_shapes": ours / bare}
 
 
-def on_gpu(steps: int, rounds: int, device: str = "cuda") -> dict:
+def on_gpu(steps: int, rounds: int, device: str) -> dict:
     """Populations on the autograd path against the plain loop, both on `device`."""
     cases = {R: partial(_seconds, population, R, 20 * steps, device) for R in POPULATIONS}
     seconds = _medians({**cases, "plain": partial(_seconds, plain, 0, steps, 1, device)}, rounds)
@@ -126,10 +129,10 @@ def on_gpu(steps: int, rounds: int, device: str = "cuda") -> dict:
 @cache
 def training(level: int, below: float, steps: int):
     """Our path: one perceptron on one core; below: density under which a layer is stored by its kept weights."""
-    _, images, labels, order = _task(steps)
+    _, images, labels, order, held_out = _task(steps)
     mask, done, rates = _mask(level), count(0, steps), np.full(steps, CELL.learning_rate)
     network = mlp.pack(mask.apply(MODEL.init(stream("init"))), mask, MODEL.prunable, below)
-    blocks = mlp.blocks(images[-VALIDATION:], labels[-VALIDATION:])
+    blocks = mlp.blocks(images[held_out], labels[held_out])
 
     def unit():
         mlp.advance(network.index, *network.state, images, labels, order, next(done), rates, True, 0.0, 0.0)
@@ -141,18 +144,19 @@ def training(level: int, below: float, steps: int):
 @cache
 def plain(level: int, steps: int, threads: int, device: str = "cpu", loader: bool = False):
     """The baseline: batches from tensors in memory, or from a DataLoader that converts one image after the other."""
-    pixels, *rest = _task(steps)
+    pixels, *rest, held_out = _task(steps)
     x, y, order = (torch.from_numpy(array).to(device) for array in rest)
-    layers = [nn.Linear(784, 300), nn.Linear(300, 100), nn.Linear(100, 10)]
+    layers = [nn.Linear(i, o) for o, i in SHAPES]
     module = nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2]).to(device)
     masks = [torch.tensor(mask).to(x) for mask in _mask(level).values()]
     pruned = list(zip([layer.weight for layer in layers], masks, strict=True)) if level else []
-    optimizer, served = torch.optim.Adam(module.parameters(), CELL.learning_rate), loader and _served(pixels, y)
+    optimizer = torch.optim.Adam(module.parameters(), CELL.learning_rate)
+    served = loader and _served(pixels[: held_out.start], y)
 
     def unit():
         torch.set_num_threads(threads)
         batches = islice(served, steps) if loader else ((x[picked], y[picked]) for picked in order)
-        plain_loop(module, optimizer, pruned, batches, (x[-VALIDATION:], y[-VALIDATION:]))
+        plain_loop(module, optimizer, pruned, batches, (x[held_out], y[held_out]))
 
     return unit
 
@@ -163,7 +167,7 @@ def _served(pixels, y) -> DataLoader:
 
     convert = ToTensor()
     collate = lambda batch: default_collate([(convert(pixels[i]), int(y[i])) for i in batch])  # noqa: E731
-    return DataLoader(range(len(y) - VALIDATION), CELL.batch, shuffle=True, collate_fn=collate)
+    return DataLoader(range(len(pixels)), CELL.batch, shuffle=True, collate_fn=collate)
 
 
 def plain_loop(module, optimizer, pruned, batches, held_out) -> tuple[float, float]:
@@ -183,7 +187,7 @@ def plain_loop(module, optimizer, pruned, batches, held_out) -> tuple[float, flo
 @cache
 def population(R: int, steps: int, device: str):
     """A whole short training of R networks, its start and its readings of the test set included."""
-    pixels, _, labels, _ = _task(steps // 20)
+    pixels, _, labels, *_ = _task(steps // 20)
     x, y = torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(labels)
     dataset = data.Dataset(CELL.dataset, x, y, x[:100], y[:100], classes=10)
     cells = [CELL.but(replicate=r, steps=steps) for r in range(R)]
@@ -196,40 +200,36 @@ def population(R: int, steps: int, device: str):
     return unit
 
 
-def products(shapes: list[tuple[int, int, int, int]]):
-    """Bare matrix products [m, k] x [k, n], each a number of times: (m, k, n, times)."""
-    operands = [(torch.rand(m, k), torch.rand(k, n), torch.empty(m, n)) for m, k, n, _ in shapes]
+@cache
+def products(shapes: tuple[tuple[int, int, int], ...], times: int):
+    """Bare matrix products (m, k, n): [m, k] x [k, n]."""
+    operands = [(torch.rand(m, k), torch.rand(k, n), torch.empty(m, n)) for m, k, n in shapes]
 
     def unit():
-        for (a, b, out), (*_, times) in zip(operands, shapes, strict=True):
-            for _ in range(times):
+        for _ in range(times):
+            for a, b, out in operands:
                 torch.mm(a, b, out=out)
 
     return unit
 
 
-def layer_products(steps: int) -> list[tuple[int, int, int, int]]:
-    """Those of a unit of dense training: forward, gradients of weights and of hidden units, validation."""
-    layers, B, chunk = [(o, i) for i, o in pairwise(MODEL.widths)], CELL.batch, mlp.CHUNK
-    forward, weights = [(o, i, B, steps) for o, i in layers], [(o, B, i, steps) for o, i in layers]
-    units = [(i, o, B, steps) for o, i in layers[1:]]
-    return forward + weights + units + [(o, i, chunk, VALIDATION // chunk) for o, i in layers]
-
-
 @cache
 def _task(steps: int):
-    """Random pixels uint8 [N, 28, 28], the same in [0, 1] as [N, 784], labels [N], batches [steps, batch]."""
-    generator, training = stream("sample"), min(55_000, 1_000 * steps)  # the whole of MNIST, unless quick
-    n = training + VALIDATION
+    """Random pixels uint8 [N, 28, 28], the same in [0, 1] as [N, 784], labels [N], batches [steps, batch], a slice.
+
+    The slice holds the images to validate on. There are as many as in MNIST, unless steps are few.
+    """
+    generator, training = stream("sample"), min(55_000, 1_000 * steps)
+    n = training + VALIDATED * steps
     pixels = generator.integers(1, 256, (n, 28, 28), np.uint8)
     pixels[generator.random(pixels.shape, np.float32) < 0.8] = 0
-    order = generator.permutation(training)[: steps * CELL.batch].reshape(steps, CELL.batch)
-    return pixels, pixels.reshape(n, -1) / np.float32(255), generator.integers(10, size=n), order
+    images, labels = pixels.reshape(n, -1) / np.float32(255), generator.integers(10, size=n)
+    return pixels, images, labels, generator.integers(training, size=(steps, CELL.batch)), slice(training, n)
 
 
 @cache
 def _mask(level: int):
-    """A random mask with the counts of the ladder at a level."""
+    """A random mask with the ladder's counts at a level."""
     lottery = scores.random({name: MODEL.shapes[name] for name in MODEL.prunable}, stream("mask"))
     return prune.keep_top(lottery, imp.dense_mask(MODEL), imp.ladder(CELL.but(level=level), MODEL))
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m tickets run | status | record | bench`. A user's mistake is one line and exit status 2."""
+"""The command line: `python -m tickets COMMAND`. A user's mistake is one line and exit status 2."""
 
 import json
 import sys
@@ -99,13 +99,22 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; 0 for success, 2 for bad input."""
     try:
         app(arguments, standalone_mode=False)
-    except (BadInput, typer.BadParameter) as error:
+    except BadInput as error:
         return _complain(str(error))
     except Exception as error:
         if hasattr(error, "format_message"):  # the option parser's own complaints
-            return _complain(error.format_message())
+            return _complain(_with_names(error))
         raise
     return 0
+
+
+def _with_names(error) -> str:
+    """What the option parser says, with the commands or options that it would take."""
+    said, command = error.format_message().rstrip("."), error.ctx.command
+    if isinstance(error, typer.BadParameter):
+        return said
+    names = getattr(command, "commands", None) or [name for option in command.params for name in option.opts]
+    return f"{said or 'no command'}: choose from {', '.join(names)}"
 
 
 def _complain(line: str) -> int:
