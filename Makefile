@@ -35,7 +35,7 @@ test: lint ## linters and the whole test suite, the site in a real browser inclu
 
 lint: environment ## ruff, and notebooks without outputs
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	@find notebooks -name '*.ipynb' -exec .venv/bin/nbstripout --verify {} +
+	@find notebooks -name '*.ipynb' -exec .venv/bin/nbstripout --keep-id --verify {} +
 
 serve: ## the built site at http://localhost:PORT
 	@echo "http://localhost:$(PORT)" && $(PY) -m http.server --bind 127.0.0.1 --directory build/html $(PORT)

@@ -109,10 +109,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _with_names(error) -> str:
-    """What the option parser says, with the commands or options that it would take."""
+    """What the option parser says, with what it would take."""
     said, command = error.format_message().rstrip("."), error.ctx.command
     if isinstance(error, typer.BadParameter):
-        return said
+        return f"{said} ({error.param.help.rstrip('.')})"
     names = getattr(command, "commands", None) or [name for option in command.params for name in option.opts]
     return f"{said or 'no command'}: choose from {', '.join(names)}"
 

@@ -1,0 +1,212 @@
+"""The command line: what it fills, counts and records, and one line for every mistake."""
+
+import json
+import subprocess
+import sys
+from functools import partial
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from tickets import claims, cli, studies
+from tickets.cells import Cell
+from tickets.store import ROOT, Store
+
+STUDY = "01_winning_tickets"
+NET = Cell(dataset="digits", steps=20)
+LENET = [*(NET.but(level=level) for level in range(3)), NET.but(arm="reinit", level=2, draw=1), NET.but(order=1)]
+CONV = Cell(dataset="digits16", model="conv-2", steps=2, batch=8)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder that holds both layers of the command line's store and its table of claims, all still to be written."""
+
+    class Here(Store):
+        def __init__(self, local=tmp_path / "local", recorded=tmp_path / "recorded"):
+            super().__init__(local, recorded)
+
+    monkeypatch.setattr(cli, "Store", Here)
+    monkeypatch.setattr(claims, "publish", partial(claims.publish, path=tmp_path / "recorded" / "claims.csv"))
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A study of five perceptrons and a convolutional network, at profile smoke only."""
+    study = SimpleNamespace(cells=lambda profile: [*LENET, CONV] if profile == "smoke" else [])
+    monkeypatch.setitem(studies.STUDIES, STUDY, study)
+
+
+def contents(folder):
+    """Relative path -> bytes of every file below a folder."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def train_perceptrons(*more):
+    return cli.main(["run", STUDY, "--engine", "serial", "--model", "lenet-300-100", *more])
+
+
+def rows(capsys):
+    """The rows of `status --json`, by model."""
+    capsys.readouterr()
+    assert cli.main(["status", "--json"]) == 0
+    return {row["model"]: row for row in json.loads(capsys.readouterr().out)}
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "thing", "allowed"),
+    [
+        (["run", "01"], "study '01'", STUDY),
+        (["run", STUDY, "--profile", "full"], "profile 'full'", "smoke, quick, paper"),
+        (["run", STUDY, "--engine", "threads"], "engine 'threads'", "serial, processes"),
+        (["run", STUDY, "--device", "tpu"], "device 'tpu'", "cpu, cuda"),
+        (["run", STUDY, "--device", "cuda"], "device 'cuda'", "cpu"),
+        (["run", STUDY, "--shard", "3/2"], "shard '3/2'", "1 <= k <= n"),
+        (["run", STUDY, "--model", "lenet-5"], "model of this study 'lenet-5'", "lenet-300-100"),
+        (["run", STUDY, "--minutes", "-1"], "'--minutes'", "greater than or equal to 0"),
+        (["run", STUDY, "--workers", "0"], "'--workers'", "greater than or equal to 1"),
+        (["run", STUDY, "--gpu"], "--gpu", "--device"),
+        (["run"], "'study'", STUDY),
+        (["record", "01"], "study '01'", STUDY),
+        (["record", STUDY, "--profile", "full"], "profile 'full'", "smoke, quick, paper"),
+        (["status", "--all"], "--all", "--json"),
+        (["bench", "--device", "tpu"], "device 'tpu'", "cpu, cuda"),
+        (["bench", "--device", "cuda"], "device 'cuda'", "cpu"),
+        (["train"], "'train'", "run, status, record, bench"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(here, monkeypatch, capsys, arguments, thing, allowed):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if arguments[0] == "bench":
+        arguments = [*arguments, "--out", str(here / "bench.json")]
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert thing in line
+    assert allowed in line[line.index(thing) + len(thing) :]
+    assert out == ""
+    assert contents(here) == {}
+
+
+def test_no_command_is_answered_with_help(capsys):
+    assert cli.main([]) == 2
+    out, err = capsys.readouterr()
+    assert "Usage" in out
+    assert len(err.splitlines()) == 1
+
+
+def test_a_shell_sees_the_line_and_the_exit_status(tmp_path):
+    command = [sys.executable, "-m", "tickets", "run", STUDY, "--engine", "threads", "--store", str(tmp_path / "local")]
+    done = subprocess.run(command, cwd=ROOT / "lib", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "tickets: unknown engine 'threads': choose from serial, processes\n"
+    assert contents(tmp_path) == {}
+
+
+# run and status
+
+
+def test_run_fills_the_store_and_status_counts_it(here, tiny, capsys):
+    before = rows(capsys)
+    assert (before["lenet-300-100"]["there"], before["lenet-300-100"]["missing"]) == (0, 5)
+    assert before["lenet-300-100"]["hours"] is None  # nothing comparable was ever timed
+    assert train_perceptrons() == 0
+    assert f"{STUDY} smoke: 5 of 5 cells are there, 0 are missing" in capsys.readouterr().out
+    after = rows(capsys)
+    expected = {"study": STUDY, "profile": "smoke", "model": "lenet-300-100", "cells": 5, "there": 5, "missing": 0}
+    assert after["lenet-300-100"] == {**expected, "hours": 0}
+    assert (after["conv-2"]["there"], after["conv-2"]["missing"], after["conv-2"]["hours"]) == (0, 1, None)
+
+
+def test_status_prints_a_line_a_row(here, tiny, capsys):
+    assert cli.main(["status"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["study", "profile", "model", "cells", "there", "missing", "hours"]
+    assert [line.split() for line in lines] == [
+        [STUDY, "smoke", "lenet-300-100", "5", "0", "5", "?"],
+        [STUDY, "smoke", "conv-2", "1", "0", "1", "?"],
+    ]
+
+
+def test_a_second_run_trains_nothing(here, tiny, capsys):
+    train_perceptrons()
+    first = contents(here)
+    assert train_perceptrons() == 0
+    assert contents(here) == first
+    assert "populations" not in capsys.readouterr().err.split("\n", 1)[1]
+
+
+def test_no_minutes_leave_everything_missing(here, tiny, capsys):
+    assert train_perceptrons("--minutes", "0") == 0
+    assert "0 of 5 cells are there, 5 are missing" in capsys.readouterr().out
+    assert rows(capsys)["lenet-300-100"]["missing"] == 5
+
+
+def test_run_writes_where_it_is_told(here, tiny):
+    assert train_perceptrons("--store", str(here / "elsewhere")) == 0
+    assert (here / "elsewhere").is_dir()
+    assert not (here / "local").exists()
+
+
+def test_shards_together_are_the_whole(here, tiny, capsys):
+    for k in (1, 2):
+        assert train_perceptrons("--shard", f"{k}/2") == 0
+    assert rows(capsys)["lenet-300-100"]["missing"] == 0
+
+
+# progress
+
+
+def test_progress_is_plain_lines_where_nobody_watches(capsys):
+    with cli._Progress() as tell:
+        for done, seconds in enumerate((0, 40, 50, 60), 1):
+            tell(done, 4, seconds)
+    lines = capsys.readouterr().err
+    assert lines.splitlines() == ["2 of 4 populations, 40 s", "4 of 4 populations, 60 s"]
+    assert "\r" not in lines
+
+
+def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with cli._Progress() as tell:
+        for done in range(1, 5):
+            tell(done, 4, float(done))
+    assert "4/4" in capsys.readouterr().err.split("\r")[-1]
+
+
+# record
+
+
+def test_record_takes_what_is_finished_into_the_book(here, tiny, capsys):
+    train_perceptrons()
+    capsys.readouterr()
+    assert cli.main(["record", STUDY, "--profile", "smoke"]) == 0
+    assert f"{STUDY}: book/results holds 5 records" in capsys.readouterr().out
+    lines = (here / "recorded" / f"{STUDY}.jsonl").read_text().splitlines()
+    assert {json.loads(line)["key"] for line in lines} == {cell.key() for cell in LENET}
+    table = pd.read_csv(here / "recorded" / "claims.csv")
+    assert tuple(table.columns) == claims.COLUMNS
+    assert table["verdict"].str.startswith("not run").all()  # smoke decides nothing
+
+
+def test_recording_twice_changes_nothing(here, tiny):
+    train_perceptrons()
+    cli.main(["record", STUDY, "--profile", "smoke"])
+    first = contents(here / "recorded")
+    assert cli.main(["record", STUDY, "--profile", "smoke"]) == 0
+    assert contents(here / "recorded") == first
+
+
+def test_recorded_results_are_there_on_another_machine(here, tiny, capsys):
+    train_perceptrons()
+    cli.main(["record", STUDY, "--profile", "smoke"])
+    (here / "local").rename(here / "gone")
+    assert rows(capsys)["lenet-300-100"]["there"] == 5
+    assert train_perceptrons() == 0
+    assert not (here / "local").exists()
