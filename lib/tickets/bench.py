@@ -39,6 +39,7 @@ from .seeds import stream
 CELL, LEVELS, POPULATIONS = Cell(), (0, 3, 7, 10, 15, 21), (1, 50)
 MODEL = models.build(CELL.model, (1, 28, 28), 10)
 VALIDATED = 50  # images for each step: 5,000 every 100 steps
+MOST_SECONDS = 180  # after so many no new round begins
 SHAPES = tuple((o, i) for i, o in pairwise(MODEL.widths))
 PRODUCTS = (
     *((o, i, n) for o, i in SHAPES for n in (CELL.batch, VALIDATED)),  # forward
@@ -86,16 +87,17 @@ def on_cpu(steps: int, rounds: int) -> dict:
     with ExitStack() as stack:
         pools = [stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"))) for _ in range(cores)]
         cases = {(s, level): (training, level, STORAGE[s], steps) for s in STORAGE for level in LEVELS}
-        cases |= {"cube": (products, ((1024, 1024, 1024),), 1), "layers": (products, PRODUCTS, steps)}
+        cases |= {("cube",): (products, ((1024, 1024, 1024),), 1), ("layers",): (products, PRODUCTS, steps)}
         cases = {name: partial(_together, pools, *work) for name, work in cases.items()}
         cases |= {("plain", level, n): partial(_seconds, plain, level, steps, n) for level in LEVELS for n in threads}
         cases |= {("loader", n): partial(_seconds, plain, 0, steps, n, loader=True) for n in threads}
-        seconds = _medians(cases, rounds)
+        seconds, rounds = _medians(cases, rounds)
     ms = {case: 1000 * value / steps for case, value in seconds.items()}
     rows, loader = [_row(level, ms, threads) for level in LEVELS], min(ms["loader", n] for n in threads)
     whole = {"ms_with_dataloader": loader, "times_faster_than_dataloader": loader / ms["ours", 0]}
     whole |= _against_the_machine(seconds, steps)
-    return {"rows": rows, "whole": whole, "seconds": {str(case): value for case, value in seconds.items()}}
+    named = {" ".join(map(str, case)): value for case, value in seconds.items()}
+    return {"rounds": rounds, "rows": rows, "whole": whole, "seconds": named}
 
 
 def _row(level: int, ms: dict, threads: list[int]) -> dict:
@@ -110,7 +112,7 @@ def _row(level: int, ms: dict, threads: list[int]) -> dict:
 def _against_the_machine(seconds: dict, steps: int) -> dict:
     """Rates of all cores together: dense training, counting the products that it needs, and products alone."""
     needed = steps * sum(2e-9 * prod(shape) for shape in PRODUCTS)
-    cube, bare, ours = 2e-9 * 1024**3 / seconds["cube"], needed / seconds["layers"], needed / seconds["ours", 0]
+    cube, bare, ours = 2e-9 * 1024**3 / seconds["cube",], needed / seconds["layers",], needed / seconds["ours", 0]
     rates = {"gflops_1024_cubed": cube, "gflops_layer_shapes": bare, "gflops_training": ours}
     return rates | {"share_of_1024_cubed": ours / cube, "share_of_layer_shapes": ours / bare}
 
@@ -118,9 +120,10 @@ def _against_the_machine(seconds: dict, steps: int) -> dict:
 def on_gpu(steps: int, rounds: int, device: str) -> dict:
     """Populations on the autograd path against the plain loop, both on `device`."""
     cases = {R: partial(_seconds, population, R, 20 * steps, device) for R in POPULATIONS}
-    seconds = _medians({**cases, "plain": partial(_seconds, plain, 0, steps, 1, device)}, rounds)
+    seconds, rounds = _medians({**cases, "plain": partial(_seconds, plain, 0, steps, 1, device)}, rounds)
     ms, other = {R: 1000 * seconds[R] / (20 * steps * R) for R in cases}, 1000 * seconds["plain"] / steps
-    return {"rows": [{"networks": R, "ms": ms[R], "plain_ms": other, "times_faster": other / ms[R]} for R in cases]}
+    rows = [{"networks": R, "ms": ms[R], "plain_ms": other, "times_faster": other / ms[R]} for R in cases]
+    return {"rounds": rounds, "rows": rows, "seconds": {str(case): value for case, value in seconds.items()}}
 
 
 # what is timed: each prepares a unit of work and returns it as a function
@@ -237,11 +240,17 @@ def _mask(level: int):
 # how it is timed
 
 
-def _medians(cases: dict, rounds: int) -> dict:
-    """Case -> median seconds over the rounds, after one that compiles, loads and warms up."""
-    bar = tqdm(range(rounds + 1), unit="round", disable=None)
-    seen = [{name: case() for name, case in cases.items()} for _ in bar][1:]
-    return {name: statistics.median(times[name] for times in seen) for name in cases}
+def _medians(cases: dict, rounds: int) -> tuple[dict, int]:
+    """Case -> median seconds over the rounds, after one that compiles and warms up; the number of rounds.
+
+    A busy machine gets fewer of them than it should, but three at least.
+    """
+    seen, began = [], time.monotonic()
+    for _ in tqdm(range(rounds + 1), unit="round", disable=None):
+        seen.append({name: case() for name, case in cases.items()})
+        if len(seen) > 3 and time.monotonic() - began > MOST_SECONDS:
+            break
+    return {name: statistics.median(times[name] for times in seen[1:]) for name in cases}, len(seen) - 1
 
 
 def _together(pools, work, *arguments) -> float:
