@@ -195,7 +195,7 @@ def test_image_networks_train_as_plain_modules(name, fields, few_digits):
 
 
 def test_adam_in_single_precision_takes_the_right_step():
-    """Its constants are those of double precision, rounded once: 1 - 0.999 in floats is 1.3e-5 off."""
+    """To 1e-5: its 1 - 0.999 is a difference of floats, which recorded results were made with (see `_adam`)."""
     generator = np.random.default_rng(0)
     gradients = generator.normal(size=(3, 500)) * 10.0 ** generator.integers(-3, 1, 500)
     moved = {}
@@ -204,7 +204,7 @@ def test_adam_in_single_precision_takes_the_right_step():
         for step, gradient in enumerate(gradients.astype(np.float32), 1):
             mlp._adam(value, keep, gradient.astype(kind), slow, fast, 1e-3, step, 0.0)
         moved[kind] = value.astype(float)
-    assert np.median(np.abs(moved["float32"] / moved["float64"] - 1)) < 5e-7
+    assert np.median(np.abs(moved["float32"] / moved["float64"] - 1)) < 1e-5
 
 
 def test_single_precision_follows_double_precision():

@@ -3,6 +3,8 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields, replace
+from math import isfinite
+from numbers import Real
 
 from .errors import BadInput, choose
 
@@ -70,20 +72,28 @@ class Cell:
         choose("optimizer", self.optimizer, ("adam", "sgd"))
         choose("scope", self.scope, ("layerwise", "global"))
         choose("precision", self.precision, ("float32", "float64"))
-        if self.arm != "one_shot" and self.level != int(self.level):
-            raise BadInput(f"level {self.level}: only one_shot may lie between two rungs")
-        if self.level < 0:
-            raise BadInput(f"level {self.level}: must not be negative")
-        for name in ("rate", "conv_rate", "output_rate"):
-            if not 0 <= getattr(self, name) < 1:
-                raise BadInput(f"{name} {getattr(self, name)}: the fraction removed in a round lies in [0, 1)")
         # 0 and 0.0 are one number but two JSON texts: one form each, or equal cells would have two keys
         for field in fields(self):
-            if field.type is float:
-                object.__setattr__(self, field.name, float(getattr(self, field.name)))
+            if field.type in (int, float):
+                object.__setattr__(self, field.name, _number(field.name, getattr(self, field.name), field.type))
         if self.level == int(self.level):
             object.__setattr__(self, "level", int(self.level))
         object.__setattr__(self, "drops", tuple(self.drops))
+        self._check_ranges()
+
+    def _check_ranges(self):
+        for name in ("rate", "conv_rate", "output_rate", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise BadInput(f"{name} {getattr(self, name)}: must lie in [0, 1)")
+        for name, least in (("steps", 1), ("batch", 1), ("level", 0), ("rewind", 0), ("warmup", 0), ("replicate", 0)):
+            if not getattr(self, name) >= least:
+                raise BadInput(f"{name} {getattr(self, name)}: must be {least} or more")
+        if self.rewind >= self.steps:
+            raise BadInput(f"rewind {self.rewind}: must come before the last step, {self.steps}")
+        if self.arm != "one_shot" and self.level != int(self.level):
+            raise BadInput(f"level {self.level}: only one_shot may lie between two rungs")
+        if self.arm == "reinit" and self.draw < 1:
+            raise BadInput(f"draw {self.draw}: draw 0 is the initialization itself, a reinitialization is 1 or more")
 
     def key(self) -> str:
         """sha256 of the canonical JSON of every field; 24 hexadecimal digits of it."""
@@ -109,6 +119,13 @@ class Cell:
     def but(self, **changes) -> "Cell":
         """A copy with some fields changed."""
         return replace(self, **changes)
+
+
+def _number(name: str, value, kind: type):
+    """`value` as an int or a float; BadInput where it is none, not finite, or not whole where it must be."""
+    if not isinstance(value, Real) or not isfinite(value) or (kind is int and value != int(value)):
+        raise BadInput(f"{name} {value}: must be a {'whole ' if kind is int else ''}number")
+    return kind(value)
 
 
 ADDED: dict = {}

@@ -92,22 +92,28 @@ def start(cell: Cell, model, store, device="cpu") -> tuple[Weights, Mask]:
 
 def _ticket(cell, model, store, device):
     before = store.tensors(parents(cell)[0])
-    mask = next_mask(cell, model, final(before), mask_at(levels(before), cell.level - 1))
+    mask = next_mask(cell, model, final(before), _mask(levels(before), cell.level - 1, model))
     return rewound(cell, model, device), mask
 
 
-def _ticket_mask(cell, store) -> Mask:
-    return mask_at(store.levels(ticket_of(cell, cell.level)), cell.level)
+def _mask(found: dict[str, np.ndarray], level: int, model) -> Mask:
+    """The mask of a level, its layers from input to output again, which a file does not keep."""
+    return mask_at({name: found[name] for name in model.prunable}, level)
+
+
+def ticket_mask(cell: Cell, model, store) -> Mask:
+    """The mask of the ticket at a cell's level."""
+    return _mask(store.levels(ticket_of(cell, cell.level)), cell.level, model)
 
 
 def _reinit(cell, model, store, device):
     """Random reinitialization (section 2): the ticket's mask on another draw of the initial weights."""
-    return initial(cell, model, cell.draw), _ticket_mask(cell, store)
+    return initial(cell, model, cell.draw), ticket_mask(cell, model, store)
 
 
 def _random(cell, model, store, device):
     """Random sparsity (appendix E): as many weights in each layer as the ticket, anywhere."""
-    counts = _ticket_mask(cell, store).counts()
+    counts = ticket_mask(cell, model, store).counts()
     if cell.arm == "random_open":
         last = list(counts)[-1]
         counts[last] = int(np.prod(model.shapes[last]))
@@ -129,7 +135,7 @@ def _one_shot(cell, model, store, device):
 
 def _redraw(cell, model, store, device):
     """Appendix F.3: kept weights drawn anew, with replacement, from the ticket's own initial weights of the layer."""
-    weights, mask = initial(cell, model), _ticket_mask(cell, store)
+    weights, mask = initial(cell, model), ticket_mask(cell, model, store)
     generator = stream("redraw", cell.replicate, cell.level, cell.draw)
     for name, kept in mask.items():
         pool = weights[name][kept]
@@ -141,7 +147,7 @@ def _magnitude_at_init(cell, model, store, device):
     """Appendix F.4: the smallest initial weights pruned before any training, to the ticket's per-layer counts."""
     weights = initial(cell, model)
     saliency = scores.magnitude(weights, model.prunable)
-    return weights, prune.keep_top(saliency, dense_mask(model), _ticket_mask(cell, store).counts())
+    return weights, prune.keep_top(saliency, dense_mask(model), ticket_mask(cell, model, store).counts())
 
 
 def _noise(cell, model, store, device):
@@ -150,12 +156,12 @@ def _noise(cell, model, store, device):
     for name in model.prunable:
         shift = generator.standard_normal(model.shapes[name], dtype=np.float32)
         weights[name] = weights[name] + np.float32(cell.sigma * weights[name].std()) * shift
-    return weights, _ticket_mask(cell, store)
+    return weights, ticket_mask(cell, model, store)
 
 
 def _finetune(cell, model, store, device):
     """The ticket's mask on the trained weights it was read from (Liu et al. 2021, sec. 5), the full schedule again."""
-    return final(store.tensors(parents(cell)[0])), _ticket_mask(cell, store)
+    return final(store.tensors(parents(cell)[0])), ticket_mask(cell, model, store)
 
 
 STARTS = {

@@ -36,7 +36,7 @@ def _static(drawn, alt: str) -> str:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     source = base64.b64encode(buffer.getvalue()).decode()
-    return f'<div class="wide"><img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}"></div>'
+    return f'<div class="wide" tabindex="0"><img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}"></div>'
 
 
 def _interactive(drawn, name: str) -> str:

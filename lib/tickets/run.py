@@ -7,6 +7,7 @@ together, and hands the groups to an engine; durability lives in the store, so a
 import hashlib
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -33,7 +34,7 @@ def run(
     shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds)
     after each population. BadInput for an unknown engine or a device that is not there.
     """
-    store = store or Store()
+    cells, store = list(cells), store or Store()
     choose("engine", engine, ENGINES)
     if train:
         check_device(device)
@@ -96,8 +97,24 @@ def populations(cells, device="cpu") -> list[Population]:
         groups.setdefault((unseeded(cell), depth[cell], first_step, cell.arm in MEASUREMENTS), []).append(cell)
     size = lambda cell: population_size(cell.model, device)  # noqa: E731
     cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
-    place = {cell: i for i, cell in enumerate(cells)}
-    return sorted(cut, key=lambda group: max(place[cell] for cell in group))
+    return _parents_first(cut, {cell: i for i, cell in enumerate(cells)})
+
+
+def _parents_first(groups: list[Population], place: dict[Cell, int]) -> list[Population]:
+    """Groups in the order of their first cells, each after the groups that its cells start from."""
+    home = {cell: group for group in groups for cell in group}
+    ordered: dict[Population, None] = {}
+
+    def add(group: Population) -> None:
+        if group not in ordered:
+            for cell in group:
+                for parent in imp.parents(cell):
+                    add(home[parent])
+            ordered[group] = None
+
+    for group in sorted(groups, key=lambda group: place[group[0]]):
+        add(group)
+    return list(ordered)
 
 
 def population_size(model: str, device) -> int:
@@ -121,7 +138,8 @@ def _shard(cells, text: str) -> list[Cell]:
 
 def check_device(device: str) -> None:
     """BadInput where the device is unknown or not there."""
-    choose("device", device.split(":")[0], ("cpu", "cuda"))
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise BadInput(f"unknown device {device!r}: choose from cpu, cuda, cuda:0, cuda:1, ...")
     if device.startswith("cuda"):
         import torch
 
@@ -211,11 +229,9 @@ def _tensors(cell: Cell, mask, outcome, store: Store) -> dict | None:
 
 def _measure(cell: Cell, model, dataset, store: Store):
     from . import measure, train
-    from .masks import mask_at
 
-    second, ticket = (store.tensors(parent) for parent in imp.parents(cell))
+    second, mask = store.tensors(imp.parents(cell)[0]), imp.ticket_mask(cell, model, store)
     lit = (dataset.train_images.flatten(1) > 0).any(0).numpy()
-    mask = mask_at(imp.levels(ticket), cell.level)
     scalars, curves = measure.anatomy(cell, mask, imp.initial(cell, model), imp.final(second), lit)
     return train.Outcome(scalars, curves, [], {})
 

@@ -59,7 +59,7 @@ class Store:
     def get(self, cell: Cell) -> dict | None:
         """The record of a cell, local before recorded; None where there is none."""
         path = self._path(cell.key(), "json")
-        return _read(path) if path.exists() else self._recorded.get(cell.key())
+        return _read(path, cell.key()) if path.exists() else self._recorded.get(cell.key())
 
     def put(self, record: dict, tensors: dict[str, np.ndarray] | None = None) -> None:
         """Write a record (see `record_of`) and what later cells need of it; two writers of one cell write the same."""
@@ -98,7 +98,8 @@ class Store:
         for cell in cells:
             if record := self.get(cell):
                 frame = pd.DataFrame({axis: record["curves"][axis], value: record["curves"][value]})
-                frames.append(frame.assign(**{**cell.to_dict(), "drops": [cell.drops] * len(frame)}))
+                spec = {name: getattr(cell, name) for name in FIELDS if name != "drops"}
+                frames.append(frame.assign(**spec, drops=[cell.drops] * len(frame)))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*FIELDS, axis, value])
 
     def levels(self, cell: Cell) -> dict[str, np.ndarray] | None:
@@ -136,7 +137,7 @@ class Store:
         for cell in cells:
             path = self._path(cell.key(), "json")
             if cell.key() not in lines and path.exists():
-                lines[cell.key()] = {**_thin(_read(path)), "study": study}
+                lines[cell.key()] = {**_thin(_read(path, cell.key())), "study": study}
         _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=_place))
         self._record_masks([cell for cell in cells if cell.arm == "ticket"], set(lines))
         self._record_registrations({record["registration"] for record in lines.values()})
@@ -147,7 +148,8 @@ class Store:
     def _record_masks(self, tickets: list[Cell], recorded: set[str]) -> None:
         """When each chain's weights were pruned, from its deepest network; final weights too while it is unfinished."""
         last = {chain(cell): max(c.level for c in tickets if chain(c) == chain(cell)) for cell in tickets}
-        there = [cell for cell in tickets if cell.key() in recorded and cell.model in MASKED and cell.level]
+        kept = lambda cell: self.has_tensors(cell) or self._recorded_masks(cell).exists()  # noqa: E731
+        there = [c for c in tickets if c.key() in recorded and c.model in MASKED and c.level and kept(c)]
         deepest = {chain(cell): cell for cell in sorted(there, key=lambda cell: cell.level)}
         for cell in there:
             source, target = self._path(cell.key(), "safetensors"), self._recorded_masks(cell)
@@ -187,7 +189,7 @@ class Store:
         found = {}
         for path in sorted(self.recorded.glob("*.jsonl")) if self.recorded else []:
             for number, line in enumerate(path.read_text().splitlines(), 1):
-                record = check(json.loads(line), f"{path.name}, line {number}")
+                record = parse(line, f"{path.name}, line {number}")
                 found[record["key"]] = {**record, "study": path.stem}
         return found
 
@@ -212,24 +214,36 @@ def record_of(cell: Cell, result: dict, curves: dict, wrong: list[int], provenan
     )
 
 
-def check(record: dict, where: str) -> dict:
-    """`record` if it is whole and its key is that of its cell; BadInput naming `where` otherwise."""
+def parse(text: str, where: str) -> dict:
+    """The record in a text, if it is whole and its key is that of its cell; BadInput naming `where` otherwise."""
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"{where}: not a readable record ({error})") from error
+    if not isinstance(record, dict):
+        raise BadInput(f"{where}: not a record")
     if missing := [part for part in PARTS if part not in record]:
         raise BadInput(f"{where}: no {missing[0]} in the record")
     if record["schema"] != SCHEMA:
         raise BadInput(f"{where}: schema {record['schema']}, this version reads {SCHEMA}")
-    if Cell.from_dict(record["cell"]).key() != record["key"]:
+    try:
+        key = Cell.from_dict(record["cell"]).key()
+    except (BadInput, TypeError) as error:
+        raise BadInput(f"{where}: no cell of this version ({error})") from error
+    if key != record["key"]:
         raise BadInput(f"{where}: the key {record['key']} is not that of its cell")
     return record
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path, key: str) -> dict:
+    """The record in a local file, which must be that of the cell it is named after."""
     try:
-        return check(json.loads(path.read_text()), path.name)
-    except ValueError as error:
-        if isinstance(error, BadInput):
-            raise
+        record = parse(path.read_text(), path.name)
+    except UnicodeDecodeError as error:
         raise BadInput(f"{path.name}: not a readable record ({error})") from error
+    if record["key"] != key:
+        raise BadInput(f"{path.name}: holds the record of another cell than {key}")
+    return record
 
 
 def _row(cell: Cell, record: dict) -> dict:

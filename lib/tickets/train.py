@@ -98,31 +98,32 @@ class Recorder:
         the training images at the end; weights: final ones.
         """
         curves, named = self.curves[r], readouts(self.cells[r].steps)
-        at = dict(zip(curves["test_step"], curves["test_accuracy"], strict=True))
         best = curves["step"].index(curves["best_step"][-1]) if curves["best_step"] else 0
+        losses = dict(zip(curves["step"], curves["validation_loss"], strict=True))
+        tested = dict(zip(curves["test_step"], curves["test_accuracy"], strict=True))
+
+        def settled(accuracy: float, step: int) -> float:
+            """Chance where the network had diverged by then, not what an argmax over NaN happens to say."""
+            return float(accuracy) if np.isfinite(losses.get(step, 0)) else 100 / self.classes
+
+        early, end = curves["step"][best], named["end"]
         result = {
-            "early_stop_step": curves["step"][best],
+            "early_stop_step": early,
             "early_stop_loss": curves["validation_loss"][best],
-            "validation_accuracy": curves["validation_accuracy"][best],
-            "test_accuracy": float(accuracy),
-            "test_accuracy_mid": at[named["mid"]],
-            "test_accuracy_end": at[named["end"]],
-            "train_accuracy_end": float(fitted),
+            "validation_accuracy": settled(curves["validation_accuracy"][best], early),
+            "test_accuracy": settled(accuracy, early),
+            "test_accuracy_mid": settled(tested.get(named["mid"], np.nan), named["mid"]),
+            "test_accuracy_end": settled(tested[end], end),
+            "train_accuracy_end": settled(fitted, end),
             "validation_loss_end": curves["validation_loss"][-1],
-            "validation_accuracy_end": curves["validation_accuracy"][-1],
+            "validation_accuracy_end": settled(curves["validation_accuracy"][-1], end),
             "kept": mask.kept,
             "density": mask.density,
             "min_fan_in": mask.min_fan_in(),
             "dead_units": mask.dead_units(),
             "diverged": not np.isfinite(curves["validation_loss"][-1]),
         }
-        return Outcome(_at_chance(result, self.classes), curves, np.flatnonzero(~right).tolist(), weights)
-
-
-def _at_chance(result: dict, classes: int) -> dict:
-    """A diverged training is an outcome: its final accuracies are those of guessing, not of an argmax over NaN."""
-    ended = {name: 100 / classes for name in result if name.endswith("accuracy_end")}
-    return {**result, **ended} if result["diverged"] else result
+        return Outcome(result, curves, np.flatnonzero(~right).tolist(), weights)
 
 
 def train(cells, model, weights: list[Weights], masks: list[Mask], device="cpu", path=None, start=0, stop=None):
@@ -223,7 +224,7 @@ def _train_autograd(cells, model, weights, masks, device, start, stop):
     task = _Task(cells, device, dtype)
     stack = lambda name: torch.stack([torch.from_numpy(w[name]) for w in weights]).to(device, dtype)  # noqa: E731
     params = {name: stack(name).requires_grad_() for name in model.shapes}
-    keep = {name: torch.tensor(np.stack([m[name] for m in masks])).to(device, dtype) for name in model.prunable}
+    gone = {name: torch.tensor(~np.stack([m[name] for m in masks])).to(device) for name in model.prunable}
     buffers = model.buffers(len(cells), device, dtype)
     optimizer, rates, dropout = _optimizer(first, params), learning_rates(first), _dropout(cells, device)
 
@@ -236,7 +237,8 @@ def _train_autograd(cells, model, weights, masks, device, start, stop):
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             # a pruned weight is zero, its gradient and hence its moments are zero: it stays exactly zero
-            torch._foreach_mul_([params[name].grad for name in keep], list(keep.values()))
+            for name, pruned in gone.items():
+                params[name].grad.masked_fill_(pruned, 0)
             optimizer.param_groups[0]["lr"] = float(rates[step])
             optimizer.step()
 
