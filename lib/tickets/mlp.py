@@ -9,7 +9,11 @@ of all layers (inputs included), B columns, P parameters, L layers. Parameters a
 weights (all of a dense layer, row by row; the kept ones of a sparse layer), then its biases.
 """
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -28,9 +32,31 @@ _OPTIONS = {
     "boundscheck": False,
     "nogil": True,
 }
-# only the two entries are cached: an entry compiled against cached inner functions could not inline them, and would
-# round differently from one compiled in one piece
 _inner, _entry = numba.njit(**_OPTIONS), numba.njit(cache=True, **_OPTIONS)
+_COMPILED = "TICKETS_COMPILED"
+
+
+def settle(precision: str) -> None:
+    """Have another process compile for a precision, so that this one, like all later ones, runs the code of the cache.
+
+    Code that was just compiled rounds differently from the same code out of the cache (seen with numba 0.68.1).
+    """
+    done = os.environ.get(_COMPILED, "").split()
+    if precision not in done:
+        there = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        command = f"from tickets import mlp; mlp.compile_now({precision!r})"
+        subprocess.run([sys.executable, "-c", command], check=True, env=there)
+        os.environ[_COMPILED] = " ".join([*done, precision])  # workers inherit it
+
+
+def compile_now(precision: str) -> None:
+    """Compile both entries for a precision, on a network of one layer."""
+    weights = {"fc1.weight": np.zeros((2, 3), precision), "fc1.bias": np.zeros(2, precision)}
+    network = pack(weights, {"fc1.weight": np.ones((2, 3), bool)}, ["fc1.weight"])
+    images, labels = np.zeros((4, 3), precision), np.zeros(4, np.int64)
+    advance(network.index, *network.state, images, labels, np.zeros((1, 2), np.int64), 0, np.zeros(1), True, 0.0, 0.0)
+    x, y = blocks(images, labels)
+    evaluate(network.index, network.value, x, y, np.zeros(y.shape, bool))
 
 
 @dataclass

@@ -179,6 +179,7 @@ def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop
     picked, held_out = data.split(dataset, cell.replicate)
     images, test_images = _pixels(cell.dataset, cell.inputs, cell.precision)
     labels, order, rates = dataset.train_labels.numpy(), _order(cell, picked), learning_rates(cell)
+    mlp.settle(cell.precision)
     network = mlp.pack(weights, mask, model.prunable)
 
     def advance(begin: int, end: int):
