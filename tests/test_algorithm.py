@@ -187,6 +187,14 @@ def test_negative_weights_train(path):
 
 
 @pytest.mark.parametrize("path", ["mlp", "autograd"])
+def test_pruned_weights_are_zero_also_where_training_diverged(path):
+    mask, cell = random_mask(MODEL, 0.5), NET.but(optimizer="sgd", learning_rate=1e30, precision="float32")
+    outcome = train.train([cell], MODEL, [imp.initial(cell, MODEL)], [mask], path=path)[0][0]
+    assert outcome.result["diverged"]
+    assert all((outcome.weights[name][~kept] == 0).all() for name, kept in mask.items())
+
+
+@pytest.mark.parametrize("path", ["mlp", "autograd"])
 def test_a_diverged_training_is_an_outcome(path):
     cell = NET.but(optimizer="sgd", learning_rate=1e6, precision="float32")
     result = train.train([cell], MODEL, [imp.initial(cell, MODEL)], [imp.dense_mask(MODEL)], path=path)[0][0].result

@@ -369,8 +369,8 @@ def test_gate_1_dense_accuracy():
 def test_gate_3_equal_arms():
     frame = with_random(1.0).assign(precision=lambda f: f["precision"].where(f["level"] == 0, "float64"))
     assert len(read(frame, ENTRY["contrast"])) == 0  # another precision is another cell
-    frame = table({("ticket", 7): {"test_accuracy": 98.3}, ("reinit", 7): {"kept": 300}})
-    contrast = {"stat": "test_accuracy", "plus": TICKET, "minus": {"arm": "reinit", "level": 7}}
+    frame = table({("ticket", 7): {"test_accuracy": 98.3}, ("random", 7): {"kept": 300}})
+    contrast = {"stat": "test_accuracy", "plus": TICKET, "minus": {"arm": "random", "level": 7}}
     assert "gate G3" in judged(entry(contrast=contrast), frame)["verdict"]
 
 

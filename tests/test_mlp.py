@@ -1,5 +1,6 @@
 """Three ways to train one network: compiled, by autograd as a population, and as anybody would write it."""
 
+import os
 from functools import cache, partial
 
 import numpy as np
@@ -74,6 +75,13 @@ def assert_same(one, other, tolerance=1e-10):
     assert one.curves.keys() == other.curves.keys()
     for name in other.curves:
         assert one.curves[name] == pytest.approx(other.curves[name], abs=tolerance, rel=0), name
+
+
+@pytest.fixture(autouse=True, scope="module")
+def settled():
+    """Kernels come out of the cache here as in any other process, whichever test is the first."""
+    for precision in ("float32", "float64"):
+        mlp.settle(precision)
 
 
 # compiled = autograd
@@ -275,6 +283,18 @@ def test_a_value_that_is_not_a_number_is_seen():
 
 
 # the path
+
+
+def test_kernels_are_compiled_by_another_process_and_once(monkeypatch):
+    ran = []
+    monkeypatch.setattr(mlp.subprocess, "run", lambda command, **_: ran.append(command[-1]))
+    monkeypatch.setenv("TICKETS_COMPILED", "")
+    for precision in ("float32", "float64", "float32"):
+        mlp.settle(precision)
+    assert len(ran) == 2
+    assert "float32" in ran[0]
+    assert "float64" in ran[1]
+    assert os.environ["TICKETS_COMPILED"].split() == ["float32", "float64"]  # a worker inherits it
 
 
 def test_the_path_is_a_function_of_the_cell():

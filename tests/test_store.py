@@ -364,10 +364,15 @@ def test_a_naive_writer_is_found_out(tmp_path):
 
 def test_a_writer_that_fails_leaves_nothing(store):
     put(store, NET)
-    with pytest.raises(TypeError):
-        store.put({**a_record(NET), "result": {"test_accuracy": object()}})
+
+    def write(path):
+        path.write_text("half a rec")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        store._write(NET.key(), "json", write)
     assert store.get(NET) == a_record(NET)
-    assert [path for path in store.local.rglob("*") if path.name.startswith(".")] == []
+    assert sorted(path.suffix for path in store.local.rglob("*.*")) == [".json", ".safetensors"]
 
 
 def test_the_record_is_written_after_the_tensors(store, monkeypatch):

@@ -67,4 +67,4 @@ def table(frame: pd.DataFrame, caption: str = "") -> HTML:
         return HTML("<p>There is nothing to list.</p>")
     head = f"<caption>{escape(caption)}</caption>" if caption else ""
     text = frame.to_html(index=False, border=0, na_rep="–", justify="left", escape=True)
-    return HTML(f'<div style="overflow-x: auto">{text.replace(">", ">" + head, 1)}</div>')
+    return HTML(f'<div style="overflow-x: auto" tabindex="0">{text.replace(">", ">" + head, 1)}</div>')
