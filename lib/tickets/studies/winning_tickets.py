@@ -41,9 +41,11 @@ def arm(net: Cell, name: str, levels, replicates=(0,), **fields) -> Iterator[Cel
 def _paper() -> Iterator[Cell]:
     for block in (range(5), range(5, 10)):
         yield from _tickets(block)
-        for part in (_controls, _slope, _extras):
+        for part in (_controls, _slope):
             for r in block:
                 yield from part(r)
+    for r in range(10):
+        yield from _extras(r)
     yield from _image_networks(range(5))
     yield from _second_readings(range(6))
 
