@@ -65,7 +65,7 @@ class Network:
 
     widths: [L+1]; first: [L+1] offset of each layer in the flat vector; rows, columns: compressed-row index of sparse
     layers, concatenated, with offsets row_at, column_at [L+1]; sparse: [L] bool; value, keep, slow, fast: [P]
-    parameters, 1/0 mask of trainable entries, and the two optimizer moments (momentum uses the first only).
+    parameters, which of them may change (bool), and the two optimizer moments (momentum uses the first only).
     """
 
     widths: np.ndarray
@@ -107,9 +107,9 @@ def pack(weights, masks, names, threshold: float = SPARSE_BELOW) -> Network:
             values.append(weight[mask])
         else:
             values.append(np.where(mask, weight, 0).ravel())
-        keeps.append(np.ones(values[-1].size) if sparse[-1] else mask.ravel())
+        keeps.append(np.ones(values[-1].size, bool) if sparse[-1] else mask.ravel())
         values.append(weights[name.replace("weight", "bias")])
-        keeps.append(np.ones(values[-1].size))
+        keeps.append(np.ones(values[-1].size, bool))
     join = lambda parts, kind: np.concatenate([np.zeros(0, kind), *parts]).astype(kind)  # noqa: E731
     sizes = [values[2 * i].size + values[2 * i + 1].size for i in range(len(names))]
     offsets = lambda sizes: np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)  # noqa: E731
@@ -123,7 +123,7 @@ def pack(weights, masks, names, threshold: float = SPARSE_BELOW) -> Network:
         row_at=offsets([next(counted[0]).size if s else 0 for s in sparse]),
         column_at=offsets([next(counted[1]).size if s else 0 for s in sparse]),
         value=join(values, dtype),
-        keep=join(keeps, dtype),
+        keep=join(keeps, bool),
         slow=np.zeros(sum(sizes), dtype),
         fast=np.zeros(sum(sizes), dtype),
     )
@@ -157,12 +157,12 @@ def blocks(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 @_inner
-def _forward(widths, first, sparse, rows, columns, row_at, column_at, value, act):
-    """Fill act [U, B] below the inputs: rectified hidden layers, then logits."""
-    top = 0
+def _forward(widths, first, sparse, rows, columns, row_at, column_at, value, pixels, act):
+    """Fill act [U, B] below the inputs, which are read from pixels: rectified hidden layers, then logits."""
+    top, x = 0, pixels
     for l in range(len(widths) - 1):
         n_in, n_out = widths[l], widths[l + 1]
-        x, z = act[top : top + n_in], act[top + n_in : top + n_in + n_out]
+        z = act[top + n_in : top + n_in + n_out]
         flat = value[first[l] : first[l + 1]]
         bias = flat[len(flat) - n_out :]
         if sparse[l]:
@@ -174,7 +174,7 @@ def _forward(widths, first, sparse, rows, columns, row_at, column_at, value, act
             for b in range(z.shape[1]):
                 s = z[i, b] + bias[i]
                 z[i, b] = 0 if s <= 0 and not last else s  # NaN passes: a network that diverged must show
-        top += n_in
+        top, x = top + n_in, z
 
 
 @_inner
@@ -301,11 +301,15 @@ def _sgd(value, keep, gradient, slow, rate, momentum, decay):
 
 @_inner
 def _gather(images, picked, x):
-    """x[features, B] = the picked rows of images [N, features], transposed in tiles that stay in the first cache."""
-    for j in range(0, images.shape[1], 16):
-        for b in range(len(picked)):
-            for t in range(j, min(j + 16, images.shape[1])):
-                x[t, b] = images[picked[b], t]
+    """x[features, B] = the picked rows of images [N, features], LANES at a time; padding repeats the last row."""
+    n, flat, at = images.shape[1], images.ravel(), np.empty(LANES, np.int64)
+    for b in range(0, x.shape[1], LANES):
+        for i in range(LANES):
+            at[i] = n * picked[min(b + i, len(picked) - 1)]
+        for t in range(n):
+            lanes = x[t, b : b + LANES]
+            for i in range(LANES):
+                lanes[i] = flat[at[i] + t]
 
 
 @_entry
@@ -324,7 +328,7 @@ def advance(index, value, keep, slow, fast, images, labels, order, done, rates, 
     for s in range(len(rates)):
         picked = order[s]
         _gather(images, picked, act[: widths[0]])
-        _forward(widths, first, sparse, rows, columns, row_at, column_at, value, act)
+        _forward(widths, first, sparse, rows, columns, row_at, column_at, value, act[: widths[0]], act)
         _softmax_gradient(act[len(act) - classes :], labels[picked], delta[len(delta) - classes :])
         _backward(widths, first, sparse, rows, columns, row_at, column_at, value, act, delta, gradient)
         if adam:
@@ -343,8 +347,7 @@ def evaluate(index, value, x, y, correct):
     act = np.zeros((widths.sum(), x.shape[2]), value.dtype)
     loss, right, count = 0.0, 0, 0
     for n in range(len(x)):
-        act[: widths[0]] = x[n]
-        _forward(widths, first, sparse, rows, columns, row_at, column_at, value, act)
+        _forward(widths, first, sparse, rows, columns, row_at, column_at, value, x[n], act)
         logits = act[len(act) - widths[-1] :]
         for b in range(x.shape[2]):
             if y[n, b] >= 0:
