@@ -42,18 +42,16 @@ def begun(monkeypatch):
     """What each network really started training with: cell -> (weights as trained, mask, first step)."""
     seen = {}
 
-    def watch(name):
-        original = getattr(train, name)
-
+    def watch(name, original):
         def watched(cells, model, weights, masks, device, start, stop):
             if stop is None:
                 seen.update({c: (w, m, start) for c, w, m in zip(cells, weights, masks, strict=True)})
             return original(cells, model, weights, masks, device, start, stop)
 
-        monkeypatch.setattr(train, name, watched)
+        monkeypatch.setitem(train.PATHS, name, watched)
 
-    watch("_train_mlp")
-    watch("_train_autograd")
+    for name, original in train.PATHS.items():
+        watch(name, original)
     return seen
 
 
@@ -477,7 +475,17 @@ def test_finetuning_starts_where_the_mask_was_read(trained):
 
 def test_all_arms_train(trained, begun):
     """Each arm through `run`, under the mask that its start says."""
-    arms = ("reinit", "random", "random_open", "one_shot", "redraw", "magnitude_at_init", "noise", "finetune")
+    arms = (
+        "reinit",
+        "random",
+        "random_open",
+        "one_shot",
+        "redraw",
+        "magnitude_at_init",
+        "noise",
+        "finetune",
+        "dense_path",
+    )
     cells = [NET.but(arm=arm, level=2, draw=1, sigma=0.5 * (arm == "noise")) for arm in arms]
     table = run.run(cells, engine="serial", store=trained)
     assert table["arm"].tolist() == list(arms)
@@ -496,7 +504,7 @@ def test_parents_are_the_networks_that_an_arm_is_made_from():
     assert imp.parents(NET.but(order=1)) == []
     assert imp.parents(two) == [NET.but(level=1)]
     assert imp.parents(NET.but(level=1, rewind=5)) == [NET]
-    for arm in ("reinit", "random", "random_open", "redraw", "magnitude_at_init", "noise"):
+    for arm in ("reinit", "random", "random_open", "redraw", "magnitude_at_init", "noise", "dense_path"):
         assert imp.parents(two.but(arm=arm, draw=2, sigma=1)) == [two]
     assert imp.parents(NET.but(arm="one_shot", level=1.765)) == [NET]
     assert imp.parents(two.but(arm="finetune")) == [NET.but(level=1), two]
@@ -508,6 +516,18 @@ def test_the_ladder_of_a_cell_is_that_of_its_rates():
     rates = {"fc1.weight": 0.5, "fc2.weight": 0.5, "fc3.weight": 0.25}
     sizes = {"fc1.weight": 19_200, "fc2.weight": 30_000, "fc3.weight": 1000}
     assert imp.ladder(cell, MODEL) == prune.ladder(sizes, rates, 3)
+
+
+def test_the_dense_path_starts_where_the_ticket_starts(trained, begun):
+    """Control C8: what differs is the path alone."""
+    ticket, again = NET.but(level=3), NET.but(level=3, arm="dense_path")
+    run.compute((ticket,), trained)  # again, so that its start is seen
+    table = run.run([ticket, again], engine="serial", store=trained)
+    assert table["path"].tolist() == ["mlp", "mlp-dense"]
+    for name, array in begun[ticket][0].items():
+        np.testing.assert_array_equal(array, begun[again][0][name])
+    assert begun[ticket][1].counts() == begun[again][1].counts()
+    assert abs(table["test_accuracy_end"].diff().iloc[1]) < 3
 
 
 def test_digits_are_learned(trained):

@@ -1,7 +1,7 @@
 """Three ways to train one network: compiled, by autograd as a population, and as anybody would write it."""
 
 import os
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ RULES = {
         "warmup": 30, "drops": (60, 100),
     },
 }  # fmt: skip
-STORAGE = {"as by default": mlp.SPARSE_BELOW, "all dense": 0.0, "all sparse": 2.0}
+STORAGE = {"mlp": mlp.SPARSE_BELOW[1], "mlp-dense": 0.0, "mlp-sparse": 2.0}
 SMALL = models.MLP("small", (1, 8, 8), 10, hidden=(40, 25))
 DENSITIES = (1.0, 0.5, 0.05)
 
@@ -87,14 +87,13 @@ def settled():
 # compiled = autograd
 
 
-@pytest.mark.parametrize("storage", STORAGE)
+@pytest.mark.parametrize("path", STORAGE)
 @pytest.mark.parametrize("rule", RULES)
-def test_compiled_training_is_that_of_autograd(rule, storage, monkeypatch):
-    monkeypatch.setattr(mlp, "pack", partial(mlp.pack, threshold=STORAGE[storage]))
+def test_compiled_training_is_that_of_autograd(rule, path):
     cells = cells_of(rule)
     weights = [imp.initial(cell, SMALL) for cell in cells]
-    outcomes, path = train(cells, SMALL, weights, MASKS)
-    assert path == "mlp"
+    outcomes, taken = train(cells, SMALL, weights, MASKS, path=path)
+    assert taken == path
     for mine, theirs in zip(outcomes, by_autograd(rule), strict=True):
         assert_same(mine, theirs)
         assert mine.curves["step"][-1] == 120
@@ -250,7 +249,7 @@ def test_evaluation_is_that_of_torch(n, kind):
     images, labels = generator.random((n, 64)).astype(kind), generator.integers(10, size=n)
     mask = MASKS[3]
     weights = {name: 8 * array.astype(kind) for name, array in mask.apply(imp.initial(NET, SMALL)).items()}
-    network = mlp.pack(weights, mask, SMALL.prunable)
+    network = mlp.pack(weights, mask, SMALL.prunable, 0.2)
     x, y = mlp.blocks(images, labels)
     correct = np.zeros(y.shape, bool)
     loss, right = mlp.evaluate(network.index, network.value, x, y, correct)
@@ -267,7 +266,7 @@ def test_evaluation_is_that_of_torch(n, kind):
 
 def test_large_logits_do_not_overflow():
     weights = {name: 1e4 * array for name, array in imp.initial(NET, SMALL).items()}
-    network = mlp.pack(weights, MASKS[0], SMALL.prunable)
+    network = mlp.pack(weights, MASKS[0], SMALL.prunable, 0.2)
     x, y = mlp.blocks(np.ones((5, 64), np.float32), np.arange(5))
     loss, _ = mlp.evaluate(network.index, network.value, x, y, np.zeros(y.shape, bool))
     assert np.isfinite(loss)
@@ -277,7 +276,7 @@ def test_large_logits_do_not_overflow():
 def test_a_value_that_is_not_a_number_is_seen():
     weights = imp.initial(NET, SMALL)
     weights["fc2.weight"][3, 3] = np.nan
-    network = mlp.pack(weights, MASKS[0], SMALL.prunable)
+    network = mlp.pack(weights, MASKS[0], SMALL.prunable, 0.2)
     x, y = mlp.blocks(np.ones((5, 64), np.float32), np.arange(5))
     assert not np.isfinite(mlp.evaluate(network.index, network.value, x, y, np.zeros(y.shape, bool))[0])
 
@@ -301,6 +300,7 @@ def test_the_path_is_a_function_of_the_cell():
     from tickets.train import choose_path
 
     assert choose_path(SMALL, "cpu", NET) == "mlp"
+    assert choose_path(SMALL, "cpu", NET.but(arm="dense_path", level=3)) == "mlp-dense"
     assert choose_path(SMALL, "cuda", NET) == "autograd"
     assert choose_path(SMALL, "cpu", NET.but(dropout=0.5)) == "autograd"
     assert choose_path(SMALL, "cpu", NET.but(augment="flip_crop")) == "autograd"

@@ -36,7 +36,7 @@ from .errors import BadInput
 from .run import check_device, processor
 from .seeds import stream
 
-CELL, LEVELS, POPULATIONS = Cell(), (0, 3, 7, 10, 15, 21), (1, 50)
+CELL, LEVELS, POPULATIONS = Cell(algorithm=2), (0, 3, 7, 10, 15, 21), (1, 50)
 MODEL = models.build(CELL.model, (1, 28, 28), 10)
 VALIDATED = 50  # images for each step: 5,000 every 100 steps
 MOST_SECONDS = 180  # after so many no new round begins
@@ -47,7 +47,7 @@ PRODUCTS = (
     *((i, o, CELL.batch) for o, i in SHAPES[1:]),  # gradients of hidden units
 )
 """The matrix products (m, k, n) of a step of dense training with its share of the validation."""
-STORAGE = {"ours": mlp.SPARSE_BELOW, "dense": 0, "sparse": 2}
+STORAGE = {"ours": mlp.SPARSE_BELOW[CELL.algorithm], "dense": 0, "sparse": 2}
 """Density below which a layer is stored by its kept weights: as in training, never, always."""
 
 

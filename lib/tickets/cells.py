@@ -18,6 +18,7 @@ ARMS = (
     "magnitude_at_init",  # the smallest initial weights pruned, to the ticket's per-layer counts
     "noise",  # the ticket's initialization plus Gaussian noise of `sigma` layer standard deviations
     "finetune",  # the ticket's mask on the weights it was read from, the full schedule again
+    "dense_path",  # the ticket again, computed as if it were dense: the sparse path must not be confounded with density
     "anatomy",  # a measurement on the ticket of this level: where it sits in the network, what its weights did
 )
 MEASUREMENTS = ("anatomy",)
@@ -63,7 +64,7 @@ class Cell:
     order: int = 0  # of the data; the dense network in a second order is the A/A arm
     # numbers
     precision: str = "float32"
-    algorithm: int = 1  # version of the training and pruning code; raised by hand when results change
+    algorithm: int = 1  # version of the training and pruning code; raised by hand when results change (2: see `mlp`)
 
     def __post_init__(self):
         choose("arm", self.arm, ARMS)
@@ -72,6 +73,7 @@ class Cell:
         choose("optimizer", self.optimizer, ("adam", "sgd"))
         choose("scope", self.scope, ("layerwise", "global"))
         choose("precision", self.precision, ("float32", "float64"))
+        choose("algorithm", self.algorithm, (1, 2))
         # 0 and 0.0 are one number but two JSON texts: one form each, or equal cells would have two keys
         for field in fields(self):
             if field.type in (int, float):

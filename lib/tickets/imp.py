@@ -32,7 +32,7 @@ def parents(cell: Cell) -> list[Cell]:
 
 def lacking(cell: Cell, store) -> list[Cell]:
     """The parents to train, again if need be, before `cell` can start. A recorded mask is as good as its ticket."""
-    by_mask = cell.arm in ("reinit", "random", "random_open", "redraw", "magnitude_at_init", "noise")
+    by_mask = cell.arm in ("reinit", "random", "random_open", "redraw", "magnitude_at_init", "noise", "dense_path")
     there = (lambda parent: store.levels(parent) is not None) if by_mask else store.has_tensors
     return [parent for parent in parents(cell) if not there(parent)]
 
@@ -159,6 +159,11 @@ def _noise(cell, model, store, device):
     return weights, ticket_mask(cell, model, store)
 
 
+def _again(cell, model, store, device):
+    """The start of the ticket itself; its mask may come from what is recorded."""
+    return rewound(cell, model, device), ticket_mask(cell, model, store)
+
+
 def _finetune(cell, model, store, device):
     """The ticket's mask on the trained weights it was read from (Liu et al. 2021, sec. 5), the full schedule again."""
     return final(store.tensors(parents(cell)[0])), ticket_mask(cell, model, store)
@@ -174,6 +179,7 @@ STARTS = {
     "magnitude_at_init": _magnitude_at_init,
     "noise": _noise,
     "finetune": _finetune,
+    "dense_path": _again,
 }
 FINAL = "final/"
 

@@ -23,8 +23,9 @@ LABELS = {
     "magnitude_at_init": "magnitude at initialization",
     "finetune": "fine-tuned",
     "noise": "noisy ticket",
+    "dense_path": "ticket, computed densely",
 }
-COLOURS = dict(zip(LABELS, (sns.color_palette("colorblind")[i] for i in (0, 2, 4, 5, 7, 6, 8, 9, 3)), strict=True))
+COLOURS = dict(zip(LABELS, (sns.color_palette("colorblind")[i] for i in (0, 2, 4, 5, 7, 6, 8, 9, 3, 1)), strict=True))
 NAMES = {
     "early_stop_step": "early-stop step",
     "test_accuracy": "test accuracy at early stop (%)",

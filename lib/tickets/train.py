@@ -5,7 +5,7 @@ everything else, on any device, goes through the autograd loop here, which is al
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -130,11 +130,11 @@ def train(cells, model, weights: list[Weights], masks: list[Mask], device="cpu",
     """Train one network per cell, from `start` to `stop` (default: the cell's last step).
 
     The cells agree in everything but seeds, arm and level. weights, masks: one per cell; pruned weights are set to zero
-    and stay exactly there. path: "mlp" or "autograd", by default a fixed function of architecture and device. Returns
+    and stay exactly there. path: one of PATHS, by default a fixed function of cell, architecture and device. Returns
     (outcomes, one per cell; the path taken); where stop comes before the end, outcomes hold only weights.
     """
     path = path or choose_path(model, device, cells[0])
-    loop = {"mlp": _train_mlp, "autograd": _train_autograd}[path]
+    loop = PATHS[path]
     weights = [
         {name: array.astype(cell.precision) for name, array in mask.apply(w).items()}
         for cell, mask, w in zip(cells, masks, weights, strict=True)
@@ -145,7 +145,9 @@ def train(cells, model, weights: list[Weights], masks: list[Mask], device="cpu",
 def choose_path(model, device, cell: Cell) -> str:
     """The numeric path: never a matter of timing, so that a re-run gives the same bits on the same machine."""
     plain = model.widths is not None and not cell.dropout and cell.augment == "none"
-    return "mlp" if plain and torch.device(device).type == "cpu" else "autograd"
+    if not plain or torch.device(device).type != "cpu":
+        return "autograd"
+    return "mlp-dense" if cell.arm == "dense_path" else "mlp"
 
 
 def _order(cell: Cell, picked: np.ndarray) -> np.ndarray:
@@ -170,17 +172,21 @@ def _pixels(name: str, inputs: str, precision: str) -> tuple[np.ndarray, np.ndar
     return tuple(data.scale(images, dataset, inputs, dtype).flatten(1).numpy() for images in parts)
 
 
-def _train_mlp(cells, model, weights, masks, device, start, stop):
-    return [_train_one(cell, model, w, m, start, stop) for cell, w, m in zip(cells, weights, masks, strict=True)]
+def _train_mlp(cells, model, weights, masks, device, start, stop, below=None):
+    """below: density under which layers are stored by their kept weights, by default that of the cell's algorithm."""
+    return [
+        _train_one(cell, model, w, m, start, stop, mlp.SPARSE_BELOW[cell.algorithm] if below is None else below)
+        for cell, w, m in zip(cells, weights, masks, strict=True)
+    ]
 
 
-def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop: int | None) -> Outcome:
+def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop: int | None, below: float) -> Outcome:
     dataset = data.load(cell.dataset)
     picked, held_out = data.split(dataset, cell.replicate)
     images, test_images = _pixels(cell.dataset, cell.inputs, cell.precision)
     labels, order, rates = dataset.train_labels.numpy(), _order(cell, picked), learning_rates(cell)
     mlp.settle(cell.precision)
-    network = mlp.pack(weights, mask, model.prunable)
+    network = mlp.pack(weights, mask, model.prunable, below)
 
     def advance(begin: int, end: int):
         steps = order[begin:end], begin - start, rates[begin:end]
@@ -335,3 +341,12 @@ class _Task:
             correct.append(logits.argmax(2) == y)
         right = torch.cat(correct, 1).cpu().numpy()
         return loss.cpu().numpy() / right.shape[1], right
+
+
+PATHS = {
+    "mlp": _train_mlp,
+    "mlp-dense": partial(_train_mlp, below=0),  # every layer dense, whatever its mask
+    "mlp-sparse": partial(_train_mlp, below=2),  # every layer by its kept weights
+    "autograd": _train_autograd,
+}
+"""The numeric paths: same results but for rounding."""

@@ -44,6 +44,7 @@ def _paper() -> Iterator[Cell]:
         for part in (_controls, _slope):
             for r in block:
                 yield from part(r)
+    yield from arm(LENET, "dense_path", [15], range(10))
     for r in range(10):
         yield from _extras(r)
     yield from _image_networks(range(5))
@@ -153,7 +154,16 @@ def _smoke() -> Iterator[Cell]:
         yield from ladder(net, 4, [r])
         yield net.but(replicate=r, order=1)
         yield from arm(net, "one_shot", [1.765, 3], [r])
-        for name in ("reinit", "random", "random_open", "redraw", "magnitude_at_init", "finetune", "anatomy"):
+        for name in (
+            "reinit",
+            "random",
+            "random_open",
+            "redraw",
+            "magnitude_at_init",
+            "finetune",
+            "dense_path",
+            "anatomy",
+        ):
             yield from arm(net, name, [2, 3], [r], draw=int(name == "reinit"))
         yield from arm(net, "noise", [2], [r], sigma=0.5)
     for image_net in (CONV2, CONV4.but(dropout=0.5), CONV6, RESNET20.but(warmup=2, drops=(2,)), VGG19):
