@@ -2,9 +2,9 @@
 
 A unit of work is 100 steps of LeNet-300-100 (batch 60, Adam, float32) and one validation on 5,000 images. A round does
 one unit of every case, so that a load that comes and goes meets all alike; figures are medians over rounds, and only
-ratios within one run mean anything. Images are random, in MNIST's shape, four pixels of five dark. Our side flushes
-denormal numbers, as training does; the plain loop keeps torch's default, and is spared the denormal moments that slow
-it down on MNIST, where some pixels are dark in nearly every image.
+ratios within one run mean anything. Our side flushes denormal numbers, as training does; the plain loop keeps torch's
+default, and is spared the denormal moments that slow it down on MNIST, where some pixels are dark in nearly every
+image. Where all cores are at work, milliseconds are those of the machine for one step of one network.
 """
 
 import json
@@ -14,41 +14,29 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import cache, partial
-from itertools import count, islice, pairwise
+from functools import partial
 from math import prod
 from multiprocessing import get_context
 from pathlib import Path
-from unittest.mock import patch
 
 import numba
-import numpy as np
 import pandas as pd
 import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, default_collate
 from tqdm.std import tqdm
 
-from . import data, imp, mlp, models, prune, scores, train
-from .cells import Cell
+from . import workloads
 from .errors import BadInput
 from .run import check_device, processor
-from .seeds import stream
+from .workloads import STORAGE, WAYS, convolutions, plain, population, products, sums, training
 
-CELL, LEVELS, POPULATIONS = Cell(algorithm=2), (0, 3, 7, 10, 15, 21), (1, 50)
-MODEL = models.build(CELL.model, (1, 28, 28), 10)
-VALIDATED = 50  # images for each step: 5,000 every 100 steps
-MOST_SECONDS = 180  # after so many no new round begins
-SHAPES = tuple((o, i) for i, o in pairwise(MODEL.widths))
-PRODUCTS = (
-    *((o, i, n) for o, i in SHAPES for n in (CELL.batch, VALIDATED)),  # forward
-    *((o, CELL.batch, i) for o, i in SHAPES),  # gradients of weights
-    *((i, o, CELL.batch) for o, i in SHAPES[1:]),  # gradients of hidden units
-)
-"""The matrix products (m, k, n) of a step of dense training with its share of the validation."""
-STORAGE = {"ours": mlp.SPARSE_BELOW[CELL.algorithm], "dense": 0, "sparse": 2}
-"""Density below which a layer is stored by its kept weights: as in training, never, always."""
+LEVELS, WIDTHS, NETWORKS = (0, 3, 7, 10, 15, 21), (0.25, 0.5, 1, 2, 4), (1, 2, 4, 8, 16)
+IMAGE_NETS = {"conv-2": 60, "resnet-20": 128}  # batch sizes
+STACKED = {"lenet-300-100": (1, 50), "conv-2": (1, 10), "resnet-20": (1, 10)}
+"""Networks trained together on a GPU."""
+VECTOR = 2**26
+MOST_SECONDS = 180
+"""After so many no new round of a group of cases begins."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def bench(device: str, out: Path, quick: bool = False) -> dict:
@@ -67,16 +55,17 @@ def bench(device: str, out: Path, quick: bool = False) -> dict:
     found = facts | (on_gpu(steps, rounds, device) if gpu else on_cpu(steps, rounds))
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(found, indent=1))
+    temporary.write_text(json.dumps(found, indent=1) + "\n")
     temporary.replace(out)
     return found
 
 
 def as_text(found: dict) -> str:
-    """The figures as a short table for a terminal."""
-    rows = pd.DataFrame(found["rows"]).to_string(index=False, float_format="{:.3g}".format)
+    """The figures as short tables for a terminal."""
+    tables = [rows for rows in found.values() if isinstance(rows, list)]
+    shown = [pd.DataFrame(rows).to_string(index=False, float_format="{:.3g}".format) for rows in tables]
     lines = [f"{name}: {value:.3g}" for name, value in found.get("whole", {}).items()]
-    return "\n".join([rows, *lines]).replace("_", " ")
+    return "\n\n".join([*shown, "\n".join(lines)]).replace("_", " ").strip()
 
 
 def on_cpu(steps: int, rounds: int) -> dict:
@@ -87,163 +76,141 @@ def on_cpu(steps: int, rounds: int) -> dict:
     cores = os.cpu_count()
     counts = sorted({cores, *(2**i for i in range(cores.bit_length()))})
     threads = min(counts, key=lambda n: min(_seconds(plain, 0, steps, n) for _ in range(9)))
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    os.environ.update(dict.fromkeys(THREADS, "1"))
     with ExitStack() as stack:
         pools = [stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"))) for _ in range(cores)]
-        cases = {(s, level): (training, level, STORAGE[s], steps) for s in STORAGE for level in LEVELS}
-        cases |= {("cube",): (products, ((1024, 1024, 1024),), 1), ("layers",): (products, PRODUCTS, steps)}
-        cases = {name: partial(_together, pools, *work) for name, work in cases.items()}
-        cases |= {("plain", level): partial(_seconds, plain, level, steps, threads) for level in LEVELS}
-        cases["loader",] = partial(_seconds, plain, 0, steps, threads, loader=True)
-        seconds, rounds = _medians(cases, rounds)
-    ms = {case: 1000 * value / steps for case, value in seconds.items()}
-    whole = {"plain_threads": threads, "ms_with_dataloader": ms["loader",]}
-    whole |= {"times_faster_than_dataloader": ms["loader",] / ms["ours", 0]} | _against_the_machine(seconds, steps)
-    named = {" ".join(map(str, case)): value for case, value in seconds.items()}
-    return {"rounds": rounds, "rows": [_row(level, ms) for level in LEVELS], "whole": whole, "seconds": named}
+        seconds = _medians(_perceptrons(pools, steps, threads), rounds)
+        seconds |= _medians(_growth(pools, steps, threads), rounds)
+        seconds |= _medians(_image_nets(pools, steps), max(1, rounds // 3))
+    return {
+        "densities": [_at_density(level, seconds, steps) for level in LEVELS],
+        "replicates": [_with_networks(R, seconds, steps, cores) for R in NETWORKS],
+        "widths": [_at_width(width, seconds, steps) for width in WIDTHS],
+        "convolutions": [_of_net(name, seconds, steps) for name in IMAGE_NETS],
+        "memory": _memory(steps),
+        "whole": {"plain_threads": threads} | _whole(seconds, steps),
+    }
 
 
-def _row(level: int, ms: dict) -> dict:
-    """Milliseconds per network-step at one density; on our side, of the machine with all its cores at work."""
-    ours, other = ms["ours", level], ms["plain", level]
-    row = {"level": level, "density": _mask(level).density, "ms": ours, "steps_per_second": 1000 / ours}
-    row |= {"plain_ms": other, "times_faster": other / ours}
-    return row | {"all_dense_ms": ms["dense", level], "all_sparse_ms": ms["sparse", level]}
+def _perceptrons(pools, steps: int, threads: int) -> dict:
+    """Every density under every storage, the two baselines, and the bare products of the machine."""
+    cases = {("ours", s, level): (training, level, s, steps) for s in STORAGE for level in LEVELS}
+    cases |= {("cube",): (products, ((1024, 1024, 1024),), 1), ("sum",): (sums, VECTOR)}
+    cases["layers",] = (products, tuple(workloads.product_shapes()), steps)
+    cases = {case: partial(_together, pools, *work) for case, work in cases.items()}
+    cases |= {("plain", level): partial(_seconds, plain, level, steps, threads) for level in LEVELS}
+    return cases | {("loader",): partial(_seconds, plain, 0, steps, threads, loader=True)}
 
 
-def _against_the_machine(seconds: dict, steps: int) -> dict:
+def _growth(pools, steps: int, threads: int) -> dict:
+    """More networks, one after the other or stacked; wider networks."""
+    few = max(2, steps // 5)
+    cases = {("alone",): partial(_together, pools[:1], training, 0, "ours", steps)}
+    cases |= {("stacked", R): partial(_together, pools[:1], population, R, few, "cpu", True) for R in NETWORKS}
+    for width in WIDTHS:
+        for level in (0, 15):
+            cases["width", level, width] = partial(_together, pools, training, level, "ours", few, width)
+        cases["plain width", width] = partial(_seconds, plain, 0, few, threads, width=width)
+    return cases
+
+
+def _image_nets(pools, steps: int) -> dict:
+    few = max(1, steps // 50)
+    return {
+        (name, way, R): partial(_together, pools[:1], convolutions, name, way, R, min(batch, steps), few)
+        for name, batch in IMAGE_NETS.items()
+        for way in WAYS
+        for R in (1, 2)
+    }
+
+
+def _at_density(level: int, seconds: dict, steps: int) -> dict:
+    ours, other = (1000 / steps * seconds[case] for case in (("ours", "ours", level), ("plain", level)))
+    row = {"level": level, "density": workloads.mask(level).density, "ms": ours, "plain_ms": other}
+    row |= {"times_faster": other / ours}
+    row |= {f"all_{s}_ms": 1000 / steps * seconds["ours", s, level] for s in ("dense", "sparse")}
+    row["gflops"] = 1e-6 * workloads.operations(level) / ours
+    return row | {"operations_per_byte": workloads.operations(level) / workloads.traffic(level)}
+
+
+def _with_networks(R: int, seconds: dict, steps: int, cores: int) -> dict:
+    """processes: R networks share the cores, one each at a time; stacked: one process, a leading axis, no validation."""
+    rounds, few = -(-R // cores), max(2, steps // 5)
+    whole = 1000 / steps * (seconds["alone",] if R == 1 else rounds * cores * seconds["ours", "ours", 0])
+    return {"networks": R, "processes_ms": whole / R, "stacked_ms": 1000 / few / R * seconds["stacked", R]}
+
+
+def _at_width(width: float, seconds: dict, steps: int) -> dict:
+    ms = 1000 / max(2, steps // 5)
+    row = {"width": width, "weights": workloads.mask(0, width).kept, "ms": ms * seconds["width", 0, width]}
+    return row | {"sparse_ms": ms * seconds["width", 15, width], "plain_ms": ms * seconds["plain width", width]}
+
+
+def _of_net(name: str, seconds: dict, steps: int) -> dict:
+    """Milliseconds per network-step of two networks together, each way of convolving, and of one network alone."""
+    ms, batch = 1000 / max(1, steps // 50), min(IMAGE_NETS[name], steps)
+    ways = {f"{way.replace(' ', '_')}_ms": ms / 2 * seconds[name, way, 2] for way in WAYS}
+    return {"network": name, "batch": batch, "alone_ms": ms * seconds[name, "loop", 1]} | ways
+
+
+def _whole(seconds: dict, steps: int) -> dict:
     """Rates of all cores together: dense training, counting the products that it needs, and products alone."""
-    needed = steps * sum(2e-9 * prod(shape) for shape in PRODUCTS)
-    cube, bare, ours = 2e-9 * 1024**3 / seconds["cube",], needed / seconds["layers",], needed / seconds["ours", 0]
-    rates = {"gflops_1024_cubed": cube, "gflops_layer_shapes": bare, "gflops_training": ours}
-    return rates | {"share_of_1024_cubed": ours / cube, "share_of_layer_shapes": ours / bare}
+    needed = steps * sum(2e-9 * prod(shape) for shape in workloads.product_shapes())
+    ours = seconds["ours", "ours", 0]
+    rates = {"gflops_1024_cubed": 2e-9 * 1024**3 / seconds["cube",], "gflops_layer_shapes": needed / seconds["layers",]}
+    rates |= {"gflops_training": needed / ours, "gigabytes_per_second": 12e-9 * VECTOR / seconds["sum",]}
+    shares = {
+        f"share_of_{name}": rates["gflops_training"] / rates[f"gflops_{name}"]
+        for name in ("1024_cubed", "layer_shapes")
+    }
+    loader = {"ms_with_dataloader": 1000 / steps * seconds["loader",]}
+    return rates | shares | loader | {"times_faster_than_dataloader": seconds["loader",] / ours}
+
+
+def _memory(steps: int) -> list[dict]:
+    """Peak memory of a fresh process that does nothing but one kind of training."""
+    cases = {
+        "nothing, libraries loaded": ("products", ((1, 1, 1),), 1),
+        "images of MNIST": ("images", steps),
+        "one dense network": ("training", 0, "ours", steps),
+        "one network at 3.6 %": ("training", 15, "ours", steps),
+        "plain loop": ("plain", 0, steps, 1),
+        "16 networks stacked": ("population", 16, steps, "cpu", True),
+    }
+    rows = []
+    for name, case in cases.items():
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            rows.append({"process": name, "megabytes": pool.submit(workloads.peak, *case).result()})
+    return rows
 
 
 def on_gpu(steps: int, rounds: int, device: str) -> dict:
-    """Populations on the autograd path against the plain loop, both on `device`."""
-    cases = {R: partial(_seconds, population, R, 20 * steps, device) for R in POPULATIONS}
-    seconds, rounds = _medians({**cases, "plain": partial(_seconds, plain, 0, steps, 1, device)}, rounds)
-    ms, other = {R: 1000 * seconds[R] / (20 * steps * R) for R in cases}, 1000 * seconds["plain"] / steps
-    rows = [{"networks": R, "ms": ms[R], "plain_ms": other, "times_faster": other / ms[R]} for R in cases]
-    return {"rounds": rounds, "rows": rows, "seconds": {str(case): value for case, value in seconds.items()}}
-
-
-# what is timed: each prepares a unit of work and returns it as a function
-
-
-@cache
-def training(level: int, below: float, steps: int):
-    """Our path: one perceptron on one core; below: density under which a layer is stored by its kept weights."""
-    _, images, labels, order, held_out = _task(steps)
-    mask, done, rates = _mask(level), count(0, steps), np.full(steps, CELL.learning_rate)
-    network = mlp.pack(mask.apply(MODEL.init(stream("init"))), mask, MODEL.prunable, below)
-    blocks = mlp.blocks(images[held_out], labels[held_out])
-
-    def unit():
-        mlp.advance(network.index, *network.state, images, labels, order, next(done), rates, True, 0.0, 0.0)
-        mlp.evaluate(network.index, network.value, *blocks, np.zeros(blocks[1].shape, bool))
-
-    return unit
-
-
-@cache
-def plain(level: int, steps: int, threads: int, device: str = "cpu", loader: bool = False):
-    """The baseline: batches from tensors in memory, or from a DataLoader that converts one image after the other."""
-    pixels, *rest, held_out = _task(steps)
-    x, y, order = (torch.from_numpy(array).to(device) for array in rest)
-    layers = [nn.Linear(i, o) for o, i in SHAPES]
-    module = nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2]).to(device)
-    masks = [torch.tensor(mask).to(x) for mask in _mask(level).values()]
-    pruned = list(zip([layer.weight for layer in layers], masks, strict=True)) if level else []
-    optimizer = torch.optim.Adam(module.parameters(), CELL.learning_rate)
-    served = loader and _served(pixels[: held_out.start], y)
-
-    def unit():
-        torch.set_num_threads(threads)
-        batches = islice(served, steps) if loader else ((x[picked], y[picked]) for picked in order)
-        plain_loop(module, optimizer, pruned, batches, (x[held_out], y[held_out]))
-
-    return unit
-
-
-def _served(pixels, y) -> DataLoader:
-    """Batches as torchvision's datasets serve them: one image after the other through ToTensor, then collated."""
-    from torchvision.transforms import ToTensor  # half of what importing this module would cost every worker
-
-    convert = ToTensor()
-    collate = lambda batch: default_collate([(convert(pixels[i]), int(y[i])) for i in batch])  # noqa: E731
-    return DataLoader(range(len(pixels)), CELL.batch, shuffle=True, collate_fn=collate)
-
-
-def plain_loop(module, optimizer, pruned, batches, held_out) -> tuple[float, float]:
-    """What one writes without a library: step by step, pruned weights put back to zero, then a validation."""
-    for x, y in batches:
-        optimizer.zero_grad()
-        cross_entropy(module(x), y).backward()
-        optimizer.step()
-        with torch.no_grad():
-            for weight, mask in pruned:
-                weight.mul_(mask)
-    with torch.no_grad():
-        logits, labels = module(held_out[0]), held_out[1]
-        return cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).float().mean().item()
-
-
-@cache
-def population(R: int, steps: int, device: str):
-    """A whole short training of R networks, its start and its readings of the test set included."""
-    pixels, _, labels, *_ = _task(steps // 20)
-    x, y = torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(labels)
-    dataset = data.Dataset(CELL.dataset, x, y, x[:100], y[:100], classes=10)
-    cells = [CELL.but(replicate=r, steps=steps) for r in range(R)]
-    start = [imp.initial(cell, MODEL) for cell in cells], [imp.dense_mask(MODEL)] * R
-
-    def unit():
-        with patch.object(data, "load", lambda _: dataset):
-            train.train(cells, MODEL, *start, device, path="autograd")
-
-    return unit
-
-
-@cache
-def products(shapes: tuple[tuple[int, int, int], ...], times: int):
-    """Bare matrix products (m, k, n): [m, k] x [k, n]."""
-    operands = [(torch.rand(m, k), torch.rand(k, n), torch.empty(m, n)) for m, k, n in shapes]
-
-    def unit():
-        for _ in range(times):
-            for a, b, out in operands:
-                torch.mm(a, b, out=out)
-
-    return unit
-
-
-@cache
-def _task(steps: int):
-    """Random pixels uint8 [N, 28, 28], the same in [0, 1] as [N, 784], labels [N], batches [steps, batch], a slice.
-
-    The slice holds the images to validate on. There are as many as in MNIST, unless steps are few.
-    """
-    generator, training = stream("sample"), min(55_000, 1_000 * steps)
-    n = training + VALIDATED * steps
-    pixels = generator.integers(1, 256, (n, 28, 28), np.uint8)
-    pixels[generator.random(pixels.shape, np.float32) < 0.8] = 0
-    images, labels = pixels.reshape(n, -1) / np.float32(255), generator.integers(10, size=n)
-    return pixels, images, labels, generator.integers(training, size=(steps, CELL.batch)), slice(training, n)
-
-
-@cache
-def _mask(level: int):
-    """A random mask with the ladder's counts at a level."""
-    lottery = scores.random({name: MODEL.shapes[name] for name in MODEL.prunable}, stream("mask"))
-    return prune.keep_top(lottery, imp.dense_mask(MODEL), imp.ladder(CELL.but(level=level), MODEL))
+    """Populations on the autograd path against the plain loop, and each way of convolving, all on `device`."""
+    few, stacks = 20 * steps, STACKED["lenet-300-100"]
+    cases = {("ours", R): partial(_seconds, population, R, few, device) for R in stacks}
+    cases["plain",] = partial(_seconds, plain, 0, steps, 1, device)
+    for name in IMAGE_NETS:
+        for way in WAYS:
+            for R in STACKED[name]:
+                work = convolutions, name, way, R, min(IMAGE_NETS[name], steps), steps, device
+                cases[name, way, R] = partial(_seconds, *work)
+    seconds = _medians(cases, rounds)
+    ms, other = {R: 1000 * seconds["ours", R] / (few * R) for R in stacks}, 1000 * seconds["plain",] / steps
+    rows = [{"networks": R, "ms": ms[R], "plain_ms": other, "times_faster": other / ms[R]} for R in stacks]
+    nets = [
+        {"network": name, "networks": R}
+        | {f"{way.replace(' ', '_')}_ms": 1000 * seconds[name, way, R] / (steps * R) for way in WAYS}
+        for name in IMAGE_NETS
+        for R in STACKED[name]
+    ]
+    return {"replicates": rows, "convolutions": nets}
 
 
 # how it is timed
 
 
-def _medians(cases: dict, rounds: int) -> tuple[dict, int]:
-    """Case -> median seconds over the rounds, after one that compiles and warms up; the number of rounds.
+def _medians(cases: dict, rounds: int) -> dict:
+    """Case -> median seconds over the rounds, after one that compiles and warms up.
 
     A busy machine gets fewer of them than it should, but three at least.
     """
@@ -252,11 +219,11 @@ def _medians(cases: dict, rounds: int) -> tuple[dict, int]:
         seen.append({name: case() for name, case in cases.items()})
         if len(seen) > 3 and time.monotonic() - began > MOST_SECONDS:
             break
-    return {name: statistics.median(times[name] for times in seen[1:]) for name in cases}, len(seen) - 1
+    return {name: statistics.median(times[name] for times in seen[1:]) for name in cases}
 
 
 def _together(pools, work, *arguments) -> float:
-    """Seconds in which the machine does one unit when every core is at one, as in the engine `processes`."""
+    """Seconds in which the machine does one unit when every one of some processes, a core each, is at one."""
     running = [pool.submit(_on_one_core, work, *arguments) for pool in pools]
     return 1 / sum(1 / future.result() for future in running)
 
@@ -268,7 +235,10 @@ def _on_one_core(work, *arguments) -> float:
 
 
 def _seconds(work, *arguments, **options) -> float:
+    """Seconds of one unit; on a GPU until it has done what it was told to."""
     unit = work(*arguments, **options)
     began = time.perf_counter()
     unit()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return time.perf_counter() - began
