@@ -1,8 +1,8 @@
 """Connectivity: is the error low on the straight line between two networks, and in the plane of three?
 
-Instability analysis of Frankle et al. 2020 (LMC), section 2: two copies of one network are trained from a common step on
-different orders of the data, and the barrier is the highest error on the line between them minus the mean of its ends.
-Every point is an affine mixture of K trained networks; all points of a line are evaluated as one population.
+Instability analysis of Frankle et al. 2020 (LMC), section 2: two copies of one network are trained from a common step
+on, on different orders of the data; the barrier is the highest error on the line between them minus the mean of its
+ends. Every point is an affine mixture of K trained networks; all points of a line are evaluated as one population.
 
 Axes: K networks, P points, B images of a batch, N images, C channels.
 """
@@ -61,9 +61,7 @@ def check_apart(networks, cell: Cell) -> None:
         for other in networks[:i]:
             shared = any(np.shares_memory(one[name], other[name]) for name in one)
             if shared or all(np.array_equal(one[name], other[name]) for name in one):
-                raise ValueError(
-                    f"{cell.arm} at level {cell.level}, replicate {cell.replicate}: two ends are one network"
-                )
+                raise ValueError(f"{cell.arm}, level {cell.level}: two ends are one network")
 
 
 class Task:
@@ -139,7 +137,8 @@ class Task:
             scale = name.replace(".running_var", ".weight")
             params[scale] = params[scale] * deviation / (running[name] + EPSILON).sqrt()
         fresh = self.model.buffers(len(c), self.device, self.dtype)
-        for x, _ in islice(self.inputs("train", self.cell.batch), BATCHES):
+        size = min(self.cell.batch, len(self.labels["train"]) // BATCHES)
+        for x, _ in islice(self.inputs("train", size), BATCHES):
             self.model.forward(params, fresh, x.expand(len(c), *x.shape), training=True)
         return params, fresh
 
@@ -175,10 +174,8 @@ def line(task: Task, alphas: np.ndarray) -> tuple[dict, dict]:
     curves["test_loss"] = loss.tolist()
     for statistics in STATISTICS[1:] if task.running else ():
         test = task.errors(*task.read(coefficients, "test", statistics), "test")
-        scalars |= {
-            f"barrier_test_{statistics}": barrier(test),
-            f"error_ends_{statistics}": float(test[[0, -1]].mean()),
-        }
+        scalars[f"barrier_test_{statistics}"] = barrier(test)
+        scalars[f"error_ends_{statistics}"] = float(test[[0, -1]].mean())
         curves[f"test_error_{statistics}"] = test.tolist()
     return scalars, curves
 

@@ -38,7 +38,7 @@ def cells(profile: str) -> Iterator[Cell]:
 
 
 def tickets(net: Cell, top: int, rewind: int = 0, start: int = 0) -> Iterator[Cell]:
-    """The tickets of levels `start` to `top` of one replicate; level 0 is the dense network, whatever the rewind step."""
+    """The tickets of levels `start` to `top`; level 0 is the dense network, whatever the rewind step."""
     yield from (net.but(level=level, rewind=rewind if level else 0) for level in range(start, top + 1))
 
 
@@ -54,6 +54,8 @@ def _paper() -> Iterator[Cell]:
         yield from _lenet(LENET.but(replicate=r))
     for r in range(10):
         yield from _lenet_by_density(LENET.but(replicate=r))
+    for r in range(5):
+        yield from _matching(LENET.but(replicate=r), RUNG, (1000,))
     nets = [[net.but(replicate=r) for r in range(5)] for net in (RESNET20, LOW, WARM, VGG16, VGG_LOW, VGG_WARM)]
     standard, low, warm, vgg, vgg_low, vgg_warm = nets
     for net in standard:
@@ -157,7 +159,7 @@ def _smoke() -> Iterator[Cell]:
         yield net.but(level=2, rewind=6, schedule="restarted")
         yield from (net.but(arm=name, level=2) for name in ("rounds", "descent"))
     yield MAIN["smoke"].but(arm="plane", level=2)
-    tiny = RESNET20.but(dataset="digits", steps=4, batch=8, drops=(2,))
+    tiny = RESNET20.but(dataset="digits", steps=2, batch=8, drops=(1,))
     yield tiny
-    yield tiny.but(order=1, rewind=2)
-    yield tiny.but(arm="chord", rewind=2, points=3)
+    yield tiny.but(order=1, rewind=1)
+    yield tiny.but(arm="chord", rewind=1, points=3)
