@@ -38,6 +38,9 @@ OTHER = {
     "order": 1,
     "precision": "float64",
     "algorithm": 2,
+    "schedule": "restarted",
+    "subject": "random",
+    "points": 11,
 }
 BASE = Cell(level=3, draw=4)
 
@@ -99,7 +102,7 @@ class Later(Cell):
 
 
 def test_an_added_field_orphans_nothing(monkeypatch):
-    monkeypatch.setattr(cells, "ADDED", {"colour": "grey"})  # what all earlier records had
+    monkeypatch.setattr(cells, "ADDED", {**cells.ADDED, "colour": "grey"})  # what all earlier records had
     for record in FROZEN:
         cell = Later.from_dict(record["cell"])
         assert cell.colour == "grey"
@@ -139,6 +142,12 @@ def test_a_field_added_without_its_old_value_is_found_out():
         ({"level": float("nan")}, "level nan"),
         ({"rate": "0.2"}, "rate '?0.2"),
         ({"arm": "reinit", "draw": 0}, "draw 0"),
+        ({"arm": "chord", "subject": "reinit"}, "draw 0"),
+        ({"subject": "noise"}, "subject 'noise'.*ticket, random, reinit"),
+        ({"schedule": "cosine"}, "schedule 'cosine'.*resumed, restarted"),
+        ({"points": 1}, "points 1"),
+        ({"order": -1}, "order -1"),
+        ({"rewind": 5}, "rewind 5: the dense network is one for all rewind steps"),
     ],
     ids=str,
 )

@@ -118,8 +118,9 @@ def plausible(cell):
         for i in (1, 2, 3)
     }
     uneven = {f"uneven_{side}": 2.0 for side in ("outgoing", "incoming", "outgoing_lit")}
+    barriers = {"barrier_test": 1.0, "barrier_test_reestimated": 1.0, "disagreement": 5.0, "distance_ratio": 0.4}
     rest = {"test_accuracy_mid": 98.0, "train_accuracy_end": 100.0, "validation_accuracy_end": 98.0}
-    return row(cell, **layers, **uneven, **rest)
+    return row(cell, **layers, **uneven, **barriers, **rest)
 
 
 def judge_of_everything():

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from tickets import imp, run, studies
-from tickets.cells import Cell, unseeded
+from tickets.cells import MEASUREMENTS, Cell, unseeded
 from tickets.errors import BadInput
 from tickets.store import ROOT, Store
 
@@ -152,7 +152,7 @@ def test_a_full_store_writes_nothing(tiny):
 
 
 def all_cells():
-    return [cell for profile in studies.PROFILES for cell in studies.cells("01_winning_tickets", profile)]
+    return [cell for study in studies.STUDIES for p in studies.PROFILES for cell in studies.cells(study, p)]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -161,8 +161,8 @@ def test_populations_hold_every_cell_once_and_parents_first(device):
     seen = set()
     for group in groups:
         assert len({unseeded(cell) for cell in group}) == 1  # one task, one network, one optimizer
-        assert len({cell.rewind if cell.level else 0 for cell in group}) == 1
-        assert len({cell.arm == "anatomy" for cell in group}) == 1
+        assert len({(cell.rewind, imp.first_step(cell)) for cell in group}) == 1
+        assert len({cell.arm if cell.arm in MEASUREMENTS else "network" for cell in group}) == 1
         assert len(group) <= run.population_size(group[0].model, device)
         assert all(parent in seen for cell in group for parent in imp.parents(cell))
         assert not seen & set(group)
@@ -380,9 +380,10 @@ def test_unknown_studies_and_profiles_are_named():
 # the study
 
 
+@pytest.mark.parametrize("study", studies.STUDIES)
 @pytest.mark.parametrize("profile", studies.PROFILES)
-def test_a_study_lists_each_cell_once(profile):
-    cells = studies.cells("01_winning_tickets", profile)
+def test_a_study_lists_each_cell_once(study, profile):
+    cells = studies.cells(study, profile)
     assert len(set(cells)) == len({cell.key() for cell in cells}) == len(cells)
     place = {cell: i for i, cell in enumerate(cells)}
     for cell in cells:
@@ -412,5 +413,6 @@ def test_smoke_is_small_and_has_every_arm():
 
     cells = studies.cells("01_winning_tickets", "smoke")
     assert {cell.dataset for cell in cells} == {"digits", "digits16"}
-    assert {cell.arm for cell in cells} == set(ARMS)
-    assert max(cell.steps for cell in cells) <= 60
+    more = studies.cells("02_linear_mode_connectivity", "smoke")
+    assert {cell.arm for cell in [*cells, *more]} == set(ARMS)
+    assert max(cell.steps for cell in [*cells, *more]) <= 60

@@ -134,7 +134,7 @@ def _at_density(level: int, seconds: dict, steps: int) -> dict:
 
 
 def _with_networks(R: int, seconds: dict, steps: int, cores: int) -> dict:
-    """processes: R networks share the cores, one each at a time; stacked: one process, a leading axis, no validation."""
+    """processes: R networks share the cores, one each at a time; stacked: one process, no validation."""
     rounds, few = -(-R // cores), max(2, steps // 5)
     whole = 1000 / steps * (seconds["alone",] if R == 1 else rounds * cores * seconds["ours", "ours", 0])
     return {"networks": R, "processes_ms": whole / R, "stacked_ms": 1000 / few / R * seconds["stacked", R]}

@@ -20,8 +20,13 @@ ARMS = (
     "finetune",  # the ticket's mask on the weights it was read from, the full schedule again
     "dense_path",  # the ticket again, computed as if it were dense: the sparse path must not be confounded with density
     "anatomy",  # a measurement on the ticket of this level: where it sits in the network, what its weights did
+    "chord",  # a measurement on two copies of `subject` that share everything up to the rewind step: orders 0 and 1
+    "rounds",  # the same on the tickets of this level and of the next
+    "descent",  # the same on the ticket of this level and the dense network that it comes from
+    "plane",  # test error in the plane of two copies of the dense network and the ticket of this level
 )
-MEASUREMENTS = ("anatomy",)
+MEASUREMENTS = ("anatomy", "chord", "rounds", "descent", "plane")
+SUBJECTS = ("ticket", "random", "reinit")
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Cell:
     rate: float = 0.2  # dense layers, and every layer when the scope is global
     conv_rate: float = 0.2
     output_rate: float = 0.1
-    rewind: int = 0  # the step whose weights survivors return to
+    rewind: int = 0  # the step whose weights survivors return to; a copy (order > 0) is its trunk up to that step
     # which network of the experiment
     arm: str = "ticket"
     level: float = 0  # pruning rounds; one_shot may lie between two rungs of the ladder
@@ -61,10 +66,14 @@ class Cell:
     # random streams
     replicate: int = 0
     draw: int = 0  # of a reinitialization, a random mask, a redraw, a noise
-    order: int = 0  # of the data; the dense network in a second order is the A/A arm
+    order: int = 0  # of the data from the rewind step on; the dense network in a second order is the A/A arm
     # numbers
     precision: str = "float32"
     algorithm: int = 1  # version of the training and pruning code; raised by hand when results change (2: see `mlp`)
+    schedule: str = "resumed"  # at the rewind step; "restarted": all steps again from there, a branch of the ladder
+    # measurements between networks
+    subject: str = "ticket"  # arm "chord" only: the arm of both ends, at level 0 the dense network
+    points: int = 30  # on the line between the ends (30 in Frankle et al. 2020)
 
     def __post_init__(self):
         choose("arm", self.arm, ARMS)
@@ -74,6 +83,8 @@ class Cell:
         choose("scope", self.scope, ("layerwise", "global"))
         choose("precision", self.precision, ("float32", "float64"))
         choose("algorithm", self.algorithm, (1, 2))
+        choose("schedule", self.schedule, ("resumed", "restarted"))
+        choose("subject", self.subject, SUBJECTS)
         # 0 and 0.0 are one number but two JSON texts: one form each, or equal cells would have two keys
         for field in fields(self):
             if field.type in (int, float):
@@ -87,14 +98,16 @@ class Cell:
         for name in ("rate", "conv_rate", "output_rate", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise BadInput(f"{name} {getattr(self, name)}: must lie in [0, 1)")
-        for name, least in (("steps", 1), ("batch", 1), ("level", 0), ("rewind", 0), ("warmup", 0), ("replicate", 0)):
+        for name, least in LEAST.items():
             if not getattr(self, name) >= least:
                 raise BadInput(f"{name} {getattr(self, name)}: must be {least} or more")
         if self.rewind >= self.steps:
             raise BadInput(f"rewind {self.rewind}: must come before the last step, {self.steps}")
         if self.arm != "one_shot" and self.level != int(self.level):
             raise BadInput(f"level {self.level}: only one_shot may lie between two rungs")
-        if self.arm == "reinit" and self.draw < 1:
+        if self.rewind and not self.level and not self.order and self.arm not in MEASUREMENTS:
+            raise BadInput(f"rewind {self.rewind}: the dense network is one for all rewind steps, its own is 0")
+        if "reinit" in (self.arm, self.subject) and self.draw < 1:
             raise BadInput(f"draw {self.draw}: draw 0 is the initialization itself, a reinitialization is 1 or more")
 
     def key(self) -> str:
@@ -130,10 +143,11 @@ def _number(name: str, value, kind: type):
     return kind(value)
 
 
-ADDED: dict = {}
+LEAST = {"steps": 1, "batch": 1, "level": 0, "rewind": 0, "warmup": 0, "replicate": 0, "order": 0, "points": 2}
+ADDED: dict = {"schedule": "resumed", "subject": "ticket", "points": 30}
 """Fields added after the first records were written, with the value that all earlier records had."""
 FIELDS = tuple(field.name for field in fields(Cell))
-SEEDED = ("arm", "level", "sigma", "rewind", "replicate", "draw", "order")
+SEEDED = ("arm", "level", "sigma", "rewind", "replicate", "draw", "order", "schedule", "subject", "points")
 """Fields that tell the networks of one experiment apart; they share task, training and pruning."""
 
 

@@ -28,14 +28,16 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = (
     "contrast", "kind", "size", "band", "least", "margin", "two_sided", "rungs", "end", "n_max", "half_width",
-    "assay", "anchors", "forks",
+    "assay", "anchors", "forks", "cases", "matching",
 )  # fmt: skip
-SOURCES = ("read in the paper", "second-hand", "from memory")
+SOURCES = ("read in the paper", "second-hand", "from memory", "our own question")
 KINDS = {
     "effect": (("size", "band", "least"),),
     "match": (("margin",), ("assay",)),
     "value": (("margin",), ("theirs",)),
     "range": (("rungs",), ("end",), ("least", "margin"), ("least", "assay")),
+    "onset": (("rungs",), ("end",), ("least",)),
+    "concordance": (("cases",), ("matching",)),
     "none": (),
 }
 """Rules that an entry can name, and the fields that each needs (one of each group)."""
@@ -73,13 +75,15 @@ def check(entry: dict) -> None:
             if all(part.get(name) is None for name in group):
                 raise BadInput(f"{where}: kind {part['kind']} needs {' or '.join(group)}")
         _check_contrast(part["contrast"], part["setting"], where)
+        for case in part.get("cases", ()):
+            _check_contrast(part["matching"], case["setting"], where)
 
 
 def _check_contrast(contrast: dict, setting: dict, where: str) -> None:
     for name in setting:
         choose(f"cell field of {where}", name, FIELDS)
     for name, term in contrast.items():
-        choose(f"contrast field of {where}", name, ("stat", "log", "plus", "minus", "slope"))
+        choose(f"contrast field of {where}", name, ("stat", "log", "constant", "plus", "minus", "slope"))
         if not isinstance(term, dict):
             continue
         for given in term:

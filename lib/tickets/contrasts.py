@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from .cells import FIELDS, Cell
+from .cells import FIELDS, MEASUREMENTS, Cell
 from .errors import BadInput
 from .verdicts import LEVEL
 
@@ -57,10 +57,10 @@ class Records:
 
     def at(self, setting: dict, **fields) -> pd.DataFrame:
         """Rows of the cells with these fields, every other at its default: all replicates and, if `draw` is not named,
-        all draws. Level 0 of every arm is the dense network, arm ticket."""
+        all draws. Level 0 of every arm is the dense network, arm ticket, one for all rewind steps."""
         spec = {**DEFAULTS, **setting, **fields}
-        if spec["level"] == 0:
-            spec = {**spec, "arm": "ticket", "sigma": 0.0}
+        if spec["level"] == 0 and spec["arm"] not in MEASUREMENTS:
+            spec = {**spec, "arm": "ticket", "sigma": 0.0, "rewind": spec["rewind"] if spec["order"] else 0}
         key = tuple(tuple(spec[name]) if name == "drops" else spec[name] for name in self._names)
         rows = self.table.iloc[self._places.get(key, [])]
         if rows["steps"].nunique() > 1:
@@ -75,7 +75,7 @@ class Records:
         """The contrast, replicate by replicate; `rung` stands for the word `rung` in its terms."""
         if "slope" in contrast:
             return self._slope(contrast, setting)
-        values, rows, level = 0.0, [], LEVEL
+        values, rows, level = contrast.get("constant", 0.0), [], LEVEL
         for sign, name in ((1, "plus"), (-1, "minus")):
             if name in contrast:
                 term = self._term(contrast, contrast[name], setting, rung)

@@ -5,6 +5,8 @@ to the values they had at the rewind step (0: their initialization; section 4.1 
 steps), train again. A network starts from what earlier networks left in the store; `parents` names them.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from . import prune, scores
@@ -23,6 +25,8 @@ def parents(cell: Cell) -> list[Cell]:
         return [ticket_of(cell, cell.level - 1)] if cell.level else []
     if cell.arm == "one_shot":
         return [dense]
+    if cell.arm in ("chord", "rounds", "descent", "plane"):
+        return ends(cell)
     if cell.arm == "anatomy":
         return [dense.but(order=1), ticket_of(cell, cell.level)]
     if cell.arm == "finetune":
@@ -37,14 +41,32 @@ def lacking(cell: Cell, store) -> list[Cell]:
     return [parent for parent in parents(cell) if not there(parent)]
 
 
+def ends(cell: Cell) -> list[Cell]:
+    """The networks between which a measurement of `connect` looks, in the order of its coordinates."""
+    dense, ticket = dense_of(cell), ticket_of(cell, cell.level)
+    if cell.arm == "rounds":
+        return [ticket, ticket_of(cell, cell.level + 1)]
+    if cell.arm == "descent":
+        return [dense, ticket]
+    if cell.arm == "plane":
+        return [dense, dense.but(order=1, rewind=cell.rewind), ticket]
+    if cell.subject == "ticket" or not cell.level:
+        return [ticket, ticket.but(order=1, rewind=cell.rewind)]
+    return [ticket.but(arm=cell.subject, draw=cell.draw, order=order) for order in (0, 1)]
+
+
 def dense_of(cell: Cell) -> Cell:
     """The dense network of a cell's replicate. Rewinding does not change it: the trunk is one for all rewind steps."""
-    return cell.but(arm="ticket", level=0, rewind=0, sigma=0, draw=0, order=0)
+    return cell.but(**_OWN, level=0, rewind=0)
 
 
 def ticket_of(cell: Cell, level: int) -> Cell:
     """The ticket of a cell's replicate at a level of its own ladder."""
-    return cell.but(arm="ticket", level=level, sigma=0, draw=0, order=0) if level else dense_of(cell)
+    return cell.but(**_OWN, level=level) if level else dense_of(cell)
+
+
+_OWN = {"arm": "ticket", "sigma": 0, "draw": 0, "order": 0, "schedule": "resumed", "subject": "ticket", "points": 30}
+"""What tells the branches of a ladder from its tickets."""
 
 
 def initial(cell: Cell, model, draw: int = 0) -> Weights:
@@ -52,15 +74,34 @@ def initial(cell: Cell, model, draw: int = 0) -> Weights:
     return model.init(stream("init", cell.replicate, draw=draw))
 
 
-def rewound(cell: Cell, model, device) -> Weights:
-    """The dense network's weights at the rewind step, by training it that far: the same bits each time."""
-    weights = initial(cell, model)
-    if not cell.rewind:
-        return weights
-    from .train import train  # brings torch, which whoever only reads records does without
+def first_step(cell: Cell) -> int:
+    """The step of its schedule at which a network starts."""
+    return 0 if cell.schedule == "restarted" else cell.rewind
 
-    outcomes, _ = train([dense_of(cell)], model, [weights], [dense_mask(model)], device, stop=cell.rewind)
-    return outcomes[0].weights
+
+def rewound(cells: Sequence[Cell], model, device="cpu") -> list[Weights]:
+    """The weights W_k that each cell returns to: the dense network's at the rewind step, the trunk of all copies.
+
+    cells: of one rewind step. Trunks are trained that far again, all in one population; on one machine that gives the
+    bits that the dense network itself passed through. A reinitialization has a trunk of its own: its draw of the
+    initial weights, trained densely on the same data. Only weights are carried over: the optimizer of a copy or of a
+    ticket begins anew at W_k, while the dense network's went on.
+    """
+    trunks = list(dict.fromkeys(_trunk(cell) for cell in cells))
+    weights = [initial(dense, model, draw) for dense, draw in trunks]
+    if cells[0].rewind:
+        from .train import train  # brings torch, which whoever only reads records does without
+
+        dense, masks = [dense for dense, _ in trunks], [dense_mask(model)] * len(trunks)
+        outcomes, _ = train(dense, model, weights, masks, device, stop=cells[0].rewind)
+        weights = [outcome.weights for outcome in outcomes]
+    found = dict(zip(trunks, weights, strict=True))
+    return [dict(found[_trunk(cell)]) for cell in cells]
+
+
+def _trunk(cell: Cell) -> tuple[Cell, int]:
+    """The dense network whose start a cell shares, and the draw of its initial weights."""
+    return dense_of(cell), cell.draw if "reinit" in (cell.arm, cell.subject) else 0
 
 
 def dense_mask(model) -> Mask:
@@ -85,15 +126,21 @@ def ladder(cell: Cell, model) -> dict[str, int]:
 
 def start(cell: Cell, model, store, device="cpu") -> tuple[Weights, Mask]:
     """Weights and mask that `cell` starts training with; the tensors of its parents must be in the store."""
-    if cell.arm == "ticket" and cell.level == 0:
-        return initial(cell, model), dense_mask(model)
-    return STARTS[cell.arm](cell, model, store, device)
+    return starts([cell], model, store, device)[0]
 
 
-def _ticket(cell, model, store, device):
+def starts(cells: Sequence[Cell], model, store, device="cpu") -> list[tuple[Weights, Mask]]:
+    """`start` of every cell of a population, which has one rewind step."""
+    found = zip(cells, rewound(cells, model, device), strict=True)
+    return [STARTS[cell.arm](cell, model, store, weights) for cell, weights in found]
+
+
+def _ticket(cell, model, store, weights):
+    if cell.level == 0:
+        return weights, dense_mask(model)
     before = store.tensors(parents(cell)[0])
     mask = next_mask(cell, model, final(before), _mask(levels(before), cell.level - 1, model))
-    return rewound(cell, model, device), mask
+    return weights, mask
 
 
 def _mask(found: dict[str, np.ndarray], level: int, model) -> Mask:
@@ -106,12 +153,12 @@ def ticket_mask(cell: Cell, model, store) -> Mask:
     return _mask(store.levels(ticket_of(cell, cell.level)), cell.level, model)
 
 
-def _reinit(cell, model, store, device):
-    """Random reinitialization (section 2): the ticket's mask on another draw of the initial weights."""
-    return initial(cell, model, cell.draw), ticket_mask(cell, model, store)
+def _reinit(cell, model, store, weights):
+    """Random reinitialization (section 2): the ticket's mask on another draw of the initial weights, or its trunk."""
+    return weights, ticket_mask(cell, model, store)
 
 
-def _random(cell, model, store, device):
+def _random(cell, model, store, weights):
     """Random sparsity (appendix E): as many weights in each layer as the ticket, anywhere."""
     counts = ticket_mask(cell, model, store).counts()
     if cell.arm == "random_open":
@@ -119,23 +166,21 @@ def _random(cell, model, store, device):
         counts[last] = int(np.prod(model.shapes[last]))
     shapes = {name: model.shapes[name] for name in model.prunable}
     lottery = scores.random(shapes, stream("mask", cell.replicate, draw=cell.draw))
-    return initial(cell, model), prune.keep_top(lottery, dense_mask(model), counts)
+    return weights, prune.keep_top(lottery, dense_mask(model), counts)
 
 
-def _one_shot(cell, model, store, device):
+def _one_shot(cell, model, store, weights):
     """One-shot pruning (section 2): the dense network pruned once, to the counts of the iterative ladder."""
     saliency = scores.magnitude(final(store.tensors(dense_of(cell))), model.prunable)
     full = dense_mask(model)
     if cell.scope == "global":
-        return initial(cell, model), prune.keep_top_global(
-            saliency, full, round(full.size * (1 - cell.rate) ** cell.level)
-        )
-    return initial(cell, model), prune.keep_top(saliency, full, ladder(cell, model))
+        return weights, prune.keep_top_global(saliency, full, round(full.size * (1 - cell.rate) ** cell.level))
+    return weights, prune.keep_top(saliency, full, ladder(cell, model))
 
 
-def _redraw(cell, model, store, device):
+def _redraw(cell, model, store, weights):
     """Appendix F.3: kept weights drawn anew, with replacement, from the ticket's own initial weights of the layer."""
-    weights, mask = initial(cell, model), ticket_mask(cell, model, store)
+    mask = ticket_mask(cell, model, store)
     generator = stream("redraw", cell.replicate, cell.level, cell.draw)
     for name, kept in mask.items():
         pool = weights[name][kept]
@@ -143,28 +188,27 @@ def _redraw(cell, model, store, device):
     return weights, mask
 
 
-def _magnitude_at_init(cell, model, store, device):
+def _magnitude_at_init(cell, model, store, weights):
     """Appendix F.4: the smallest initial weights pruned before any training, to the ticket's per-layer counts."""
-    weights = initial(cell, model)
     saliency = scores.magnitude(weights, model.prunable)
     return weights, prune.keep_top(saliency, dense_mask(model), ticket_mask(cell, model, store).counts())
 
 
-def _noise(cell, model, store, device):
+def _noise(cell, model, store, weights):
     """Appendix F.7: Gaussian noise of `sigma` layer standard deviations on the ticket's initialization."""
-    weights, generator = initial(cell, model), stream("noise", cell.replicate, draw=cell.draw)
+    generator = stream("noise", cell.replicate, draw=cell.draw)
     for name in model.prunable:
         shift = generator.standard_normal(model.shapes[name], dtype=np.float32)
         weights[name] = weights[name] + np.float32(cell.sigma * weights[name].std()) * shift
     return weights, ticket_mask(cell, model, store)
 
 
-def _again(cell, model, store, device):
+def _again(cell, model, store, weights):
     """The start of the ticket itself; its mask may come from what is recorded."""
-    return rewound(cell, model, device), ticket_mask(cell, model, store)
+    return weights, ticket_mask(cell, model, store)
 
 
-def _finetune(cell, model, store, device):
+def _finetune(cell, model, store, weights):
     """The ticket's mask on the trained weights it was read from (Liu et al. 2021, sec. 5), the full schedule again."""
     return final(store.tensors(parents(cell)[0])), ticket_mask(cell, model, store)
 
@@ -185,7 +229,10 @@ FINAL = "final/"
 
 
 def tensors(cell: Cell, mask: Mask, before: dict | None, weights: Weights) -> dict[str, np.ndarray]:
-    """What later cells need of a network of the chain: final weights, and the level at which each weight was pruned."""
+    """What later cells need of a network: final weights, and the level at which each weight was pruned.
+
+    before: tensors of the level before; None where the mask was not read from one, and all is pruned at the cell's.
+    """
     at = levels(before) if before else {name: np.full(array.shape, KEPT, np.uint8) for name, array in mask.items()}
     for name, array in mask.items():
         at[name] = np.where(~array & (at[name] == KEPT), np.uint8(cell.level), at[name])
@@ -194,7 +241,7 @@ def tensors(cell: Cell, mask: Mask, before: dict | None, weights: Weights) -> di
 
 
 def final(stored: dict) -> Weights:
-    """The final weights among a network's tensors."""
+    """The final weights among a network's tensors, running statistics of normalization layers with them."""
     return {name.removeprefix(FINAL): array for name, array in stored.items() if name.startswith(FINAL)}
 
 

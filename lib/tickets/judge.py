@@ -18,6 +18,8 @@ PRINTS = {
     "percent_less": (lambda x: -log(1 - x / 100), lambda d: 100 * (1 - exp(-d))),
 }
 """Printed number -> contrast, and back."""
+CONCORDANCE = ("contrast", "matching")
+"""The two sides of "X if and only if Y": what is positive where X holds, and what must match where Y holds."""
 FORK_N = 6
 """Replicates for the other value of a field that the paper leaves open."""
 
@@ -65,11 +67,13 @@ class Judge:
 
     def rule(self, part: dict) -> Finding:
         """What the rule of the claim's kind says, before gates and marks."""
+        if part["kind"] == "concordance":
+            return self._concordance(part)
         readings = self._read(part)
         reading = next(iter(readings.values()))
         if reading.values.empty:
             return Finding(Verdict("not run"))
-        if part["kind"] == "range":
+        if part["kind"] in ("range", "onset"):
             return self._range(part, readings)
         verdict = _test(part, reading.level)(reading.values)
         back = PRINTS[part["prints"]][1]
@@ -81,14 +85,43 @@ class Judge:
         return in_blocks({rung: self.records.read(part["contrast"], part["setting"], rung) for rung in rungs})
 
     def _range(self, part: dict, readings: dict[float, Reading]) -> Finding:
-        """The last rung that holds, printed as the percentage of weights kept there; rows of the rungs tested."""
-        rungs = list(readings)
-        pairs = [(rung, reading.values) for rung, reading in readings.items()]
-        verdict = verdicts.ranged(pairs, part["end"], _test(part))
-        tested = rungs.index(verdict.estimate) + 2 if verdict.estimate in rungs else 1
+        """The last rung that holds; rows of the rungs tested.
+
+        A range prints the percentage of weights kept there. An onset prints the rung itself, a step on a grid that it
+        walks from the latest to the earliest, and is off by places on that grid.
+        """
+        rungs, onset = list(readings), part["kind"] == "onset"
+        places = list(range(len(rungs))) if onset else rungs
+        pairs = [(place, reading.values) for place, reading in zip(places, readings.values(), strict=True)]
+        end = rungs.index(part["end"]) if onset else part["end"]
+        verdict = verdicts.ranged(pairs, end, _test(part), reach=1 if onset else 2)
+        tested = places.index(verdict.estimate) + 2 if verdict.estimate in places else 1
         rows = pd.concat([readings[rung].rows for rung in rungs[:tested]]).drop_duplicates("key")
+        if onset:
+            return Finding(verdict, ours=rungs[tested - 2] if verdict.estimate in places else nan, rows=rows)
         kept = rows.loc[rows["level"] == verdict.estimate, "density"]
         return Finding(verdict, ours=100 * kept.mean(), rows=rows)
+
+    def _concordance(self, part: dict) -> Finding:
+        """Whether `contrast` (an effect) and `matching` (a match) hold in the same settings; ours: share that agree."""
+        sides, readings = [], []
+        for case in part["cases"]:
+            both = {name: self.records.read(_filled(part[name], case), case["setting"]) for name in CONCORDANCE}
+            x, y = in_blocks(both).values()
+            sides.append(
+                (
+                    _holds(verdicts.effect(x.values, least=0, least_n=part["n"])),
+                    _holds(verdicts.match(y.values, case["margin"], least_n=part["n"])),
+                )
+            )
+            readings += [reading for reading in (x, y) if len(reading.values)]
+        if not readings:
+            return Finding(Verdict("not run"))
+        verdict = verdicts.concordance(sides)
+        note = f"{verdict.note} {verdict.n} of {len(sides)} settings decided".strip()
+        rows = pd.concat([reading.rows for reading in readings]).drop_duplicates("key")
+        n = min(len(reading.values) for reading in readings)
+        return Finding(replace(verdict, n=n, note=note), ours=100 * verdict.estimate, rows=rows)
 
     def _part(self, part: dict, entry: dict) -> Finding:
         finding = self.rule(part)
@@ -144,6 +177,17 @@ class Judge:
             if other.decided and (other.word in SUPPORTING) != (word in SUPPORTING):
                 found += list(fork)
         return found
+
+
+def _filled(contrast: dict, case: dict) -> dict:
+    """A contrast with the fields of one setting in place of the word `case`."""
+    terms = {name: dict(term) for name, term in contrast.items() if isinstance(term, dict)}
+    filled = {name: {k: case[k] if v == "case" else v for k, v in term.items()} for name, term in terms.items()}
+    return {**contrast, **filled}
+
+
+def _holds(verdict: Verdict) -> bool | None:
+    return verdict.word in SUPPORTING if verdict.decided else None
 
 
 def _test(part: dict, level: float = verdicts.LEVEL):

@@ -1,4 +1,4 @@
-"""The networks of Frankle & Carbin (2019), Fig. 2, as populations: `build(name, input_shape, classes)`.
+"""The networks of Frankle & Carbin 2019, Fig. 2, and VGG-16, as populations: `build(name, input_shape, classes)`.
 
 Parameters travel as {name: tensor [R, *shape]}, images as [R, B, C, H, W], logits as [R, B, classes]; weights keep
 torch's [out, in, ...] layout. Axis letters are those of `layers`.
@@ -25,6 +25,7 @@ POOL = "pool"
 CONV_2 = (64, 64, POOL)
 CONV_4 = (*CONV_2, 128, 128, POOL)
 CONV_6 = (*CONV_4, 256, 256, POOL)
+VGG_16 = (64, 64, POOL, 128, 128, POOL, *[256] * 3, POOL, *[512] * 3, POOL, *[512] * 3)
 VGG_19 = (64, 64, POOL, 128, 128, POOL, *[256] * 4, POOL, *[512] * 4, POOL, *[512] * 4)
 
 
@@ -102,7 +103,7 @@ class MLP(Model):
         self.head = _add_head(self, self.widths)
 
     def forward(self, params, buffers, x, training, dropout=None):
-        return _head(self.head, params, x.flatten(2), dropout)
+        return dense_head(self.head, params, x.flatten(2), dropout)
 
 
 class ConvNet(Model):
@@ -119,7 +120,7 @@ class ConvNet(Model):
     def forward(self, params, buffers, x, training, dropout=None):
         for step in self.steps:
             x = max_pool(x) if step == POOL else relu(conv(params, x, step))
-        return _head(self.head, params, x.flatten(2), dropout)
+        return dense_head(self.head, params, x.flatten(2), dropout)
 
 
 class NormNet(Model):
@@ -142,7 +143,7 @@ class NormNet(Model):
 
 
 class VGG(NormNet):
-    """VGG-19 for small images: 16 convolutions of 3x3 with 20.0M weights, pooled four times."""
+    """VGG-16 and -19 for small images: 13 or 16 convolutions of 3x3, 14.7M or 20.0M weights, pooled four times."""
 
     def __init__(self, name: str, input_shape: Shape, classes: int, layout: Layout):
         super().__init__(name, input_shape, classes)
@@ -217,7 +218,7 @@ def _add_head(model: Model, widths: tuple[int, ...]) -> list[str]:
     return names
 
 
-def _head(names: list[str], params: Tensors, h: Tensor, dropout: Dropout | None) -> Tensor:
+def dense_head(names: list[str], params: Tensors, h: Tensor, dropout: Dropout | None = None) -> Tensor:
     """Dense layers with rectifiers between them: h [R, B, I] -> [R, B, classes]."""
     for name in names[:-1]:
         h = relu(dense(params, h, name))
@@ -231,6 +232,7 @@ FAMILIES: dict[str, Callable[..., Model]] = {
     "conv-4": partial(ConvNet, layout=CONV_4),
     "conv-6": partial(ConvNet, layout=CONV_6),
     "resnet-20": partial(ResNet, widths=(16,) * 3 + (32,) * 3 + (64,) * 3),
+    "vgg-16": partial(VGG, layout=VGG_16),
     "vgg-19": partial(VGG, layout=VGG_19),
 }
 NAMES = tuple(FAMILIES)

@@ -93,8 +93,8 @@ def populations(cells, device="cpu") -> list[Population]:
     groups: dict[tuple, list[Cell]] = {}
     for cell in cells:
         depth[cell] = 1 + max((depth[parent] for parent in imp.parents(cell)), default=-1)
-        first_step = cell.rewind if cell.level else 0
-        groups.setdefault((unseeded(cell), depth[cell], first_step, cell.arm in MEASUREMENTS), []).append(cell)
+        kind = cell.arm if cell.arm in MEASUREMENTS else "network"
+        groups.setdefault((unseeded(cell), depth[cell], cell.rewind, imp.first_step(cell), kind), []).append(cell)
     size = lambda cell: population_size(cell.model, device)  # noqa: E731
     cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
     return _parents_first(cut, {cell: i for i, cell in enumerate(cells)})
@@ -121,7 +121,7 @@ def population_size(model: str, device) -> int:
     """Networks trained together on a device."""
     if not str(device).startswith("cuda"):
         return 1
-    return {"lenet-300-100": 60, "vgg-19": 5}.get(model, 10)
+    return {"lenet-300-100": 60, "vgg-16": 5, "vgg-19": 5}.get(model, 10)
 
 
 def _shard(cells, text: str) -> list[Cell]:
@@ -151,16 +151,17 @@ def check_device(device: str) -> None:
 
 
 def _serial(todo: list[Population], store: Store, device: str, deadline: float, workers) -> Iterator[Population]:
+    wanted = _wanted(todo)
     for group in todo:
         if time.monotonic() >= deadline:
             return
-        compute(group, store, device)
+        compute(group, store, device, wanted & {*group})
         yield group
 
 
 def _processes(todo: list[Population], store: Store, device: str, deadline: float, workers) -> Iterator[Population]:
     """A pool that starts a population as soon as its parents are done, the first of the list first."""
-    waiting, done, running = list(todo), set(), {}
+    waiting, done, running, wanted = list(todo), set(), {}, _wanted(todo)
     ours = {cell for group in todo for cell in group}
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     workers = workers or os.cpu_count()
@@ -169,7 +170,7 @@ def _processes(todo: list[Population], store: Store, device: str, deadline: floa
             ready = [g for g in waiting if _is_ready(g, ours, done)]
             for group in ready[: workers - len(running) if time.monotonic() < deadline else 0]:
                 waiting.remove(group)
-                running[pool.submit(compute, group, store, device)] = group
+                running[pool.submit(compute, group, store, device, wanted & {*group})] = group
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -179,6 +180,11 @@ def _processes(todo: list[Population], store: Store, device: str, deadline: floa
                 yield group
 
 
+def _wanted(todo: list[Population]) -> set[Cell]:
+    """The cells that some other cell of the plan starts from, or measures."""
+    return {parent for group in todo for cell in group for parent in imp.parents(cell)}
+
+
 def _is_ready(group: Population, ours: set[Cell], done: set[Cell]) -> bool:
     return all(parent in done or parent not in ours for cell in group for parent in imp.parents(cell))
 
@@ -186,8 +192,8 @@ def _is_ready(group: Population, ours: set[Cell], done: set[Cell]) -> bool:
 # one population
 
 
-def compute(cells: Population, store: Store, device: str = "cpu") -> None:
-    """Train or measure the cells of one population and store what they leave."""
+def compute(cells: Population, store: Store, device: str = "cpu", wanted=frozenset()) -> None:
+    """Train or measure the cells of one population and store what they leave; tickets and `wanted` leave tensors."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -204,36 +210,46 @@ def compute(cells: Population, store: Store, device: str = "cpu") -> None:
             torch.set_flush_denormal(True)
         else:
             torch.backends.cudnn.allow_tf32 = False  # a cell says float32, and convolutions would not be
+            torch.backends.cudnn.deterministic = True  # a trunk trained again must be the trunk of its copies
         dataset = data.load(cells[0].dataset)
         model = models.build(cells[0].model, dataset.shape, dataset.classes)
         if cells[0].arm in MEASUREMENTS:
-            outcomes, path, starts = [_measure(cell, model, dataset, store) for cell in cells], "numpy", None
+            outcomes, path, starts = *_measure(cells, model, dataset, store, device), None
         else:
-            starts = [imp.start(cell, model, store, device) for cell in cells]
+            starts = imp.starts(cells, model, store, device)
             weights, masks = zip(*starts, strict=True)
-            first = cells[0].rewind if cells[0].level else 0
-            outcomes, path = train.train(cells, model, weights, masks, device, start=first)
+            outcomes, path = train.train(cells, model, weights, masks, device, start=imp.first_step(cells[0]))
     seconds = (time.perf_counter() - began) / len(cells)
     for i, (cell, outcome) in enumerate(zip(cells, outcomes, strict=True)):
         facts = provenance(device, path, len(cells), seconds)
         record = record_of(cell, outcome.result, outcome.curves, outcome.wrong, facts, digest)
-        store.put(record, _tensors(cell, starts[i][1], outcome, store) if starts else None)
+        leaves = starts and (cell.arm == "ticket" or cell in wanted)
+        store.put(record, _tensors(cell, starts[i][1], outcome, store) if leaves else None)
 
 
-def _tensors(cell: Cell, mask, outcome, store: Store) -> dict | None:
-    """Networks that others start from leave their tensors: the chain of tickets and the dense networks."""
-    if cell.arm != "ticket":
-        return None
-    return imp.tensors(cell, mask, store.tensors(imp.parents(cell)[0]) if cell.level else None, outcome.weights)
+def _tensors(cell: Cell, mask, outcome, store: Store) -> dict:
+    before = store.tensors(imp.parents(cell)[0]) if cell.arm == "ticket" and cell.level else None
+    return imp.tensors(cell, mask, before, outcome.weights)
 
 
-def _measure(cell: Cell, model, dataset, store: Store):
-    from . import measure, train
+def _measure(cells: Population, model, dataset, store: Store, device: str):
+    """(outcomes, path) of measurements of one kind."""
+    from . import connect, train
+
+    if cells[0].arm == "anatomy":
+        found, path = [_anatomy(cell, model, dataset, store) for cell in cells], "numpy"
+    else:
+        trunks, path = imp.rewound(cells, model, device), "mixtures"
+        found = [connect.measure(cell, model, store, w, device) for cell, w in zip(cells, trunks, strict=True)]
+    return [train.Outcome(scalars, curves, [], {}) for scalars, curves in found], path
+
+
+def _anatomy(cell: Cell, model, dataset, store: Store):
+    from . import measure
 
     second, mask = store.tensors(imp.parents(cell)[0]), imp.ticket_mask(cell, model, store)
     lit = (dataset.train_images.flatten(1) > 0).any(0).numpy()
-    scalars, curves = measure.anatomy(cell, mask, imp.initial(cell, model), imp.final(second), lit)
-    return train.Outcome(scalars, curves, [], {})
+    return measure.anatomy(cell, mask, imp.initial(cell, model), imp.final(second), lit)
 
 
 def provenance(device: str, path: str, population: int, seconds: float) -> dict:

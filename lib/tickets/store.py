@@ -139,7 +139,7 @@ class Store:
             if cell.key() not in lines and path.exists():
                 lines[cell.key()] = {**_thin(_read(path, cell.key())), "study": study}
         _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=_place))
-        self._record_masks([cell for cell in cells if cell.arm == "ticket"], set(lines))
+        self._record_masks([cell for cell in cells if cell.arm == "ticket" and not cell.order], set(lines))
         self._record_registrations({record["registration"] for record in lines.values()})
         del self._recorded
         self.__dict__.pop("_chains", None)
@@ -179,8 +179,8 @@ class Store:
     @cached_property
     def _chains(self) -> dict[Cell, tuple[float, Path]]:
         """Chain -> how deep its recorded masks reach, and their file."""
-        tickets = [Cell.from_dict(r["cell"]) for r in self._recorded.values() if r["cell"]["arm"] == "ticket"]
-        files = {cell: self._recorded_masks(cell) for cell in tickets}
+        recorded = [Cell.from_dict(r["cell"]) for r in self._recorded.values() if r["cell"]["arm"] == "ticket"]
+        files = {cell: self._recorded_masks(cell) for cell in recorded if not cell.order}
         return {chain(cell): (cell.level, path) for cell, path in files.items() if path.exists()}
 
     @cached_property
@@ -203,8 +203,8 @@ class Store:
 
 
 def chain(cell: Cell) -> Cell:
-    """The dense cell of a ticket's chain under its own rewinding: the same for all levels."""
-    return cell.but(level=0, order=0)
+    """The first ticket of a ticket's chain under its own rewinding: the same for all levels."""
+    return cell.but(level=1, order=0)
 
 
 def record_of(cell: Cell, result: dict, curves: dict, wrong: list[int], provenance: dict, registration: str) -> dict:

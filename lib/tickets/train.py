@@ -21,7 +21,10 @@ Weights = dict[str, np.ndarray]
 
 @dataclass
 class Outcome:
-    """What one trained network leaves: result scalars, curves, wrongly classified test images, final weights."""
+    """What one trained network leaves: result scalars, curves, wrongly classified test images, final weights.
+
+    The weights of a network with batch normalization come with its running statistics, named as in `Model.buffers`.
+    """
 
     result: dict
     curves: dict
@@ -250,7 +253,7 @@ def _train_autograd(cells, model, weights, masks, device, start, stop):
             optimizer.step()
 
     def final():
-        arrays = {name: p.detach().cpu().numpy() for name, p in params.items()}
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in {**params, **buffers}.items()}
         return [{name: a[r].copy() for name, a in arrays.items()} for r in range(len(cells))]
 
     if stop is not None:

@@ -5,9 +5,9 @@ A study module has `cells(profile)`, cells in the order of their value to the cl
 
 from ..cells import Cell
 from ..errors import choose
-from . import winning_tickets
+from . import linear_mode_connectivity, winning_tickets
 
-STUDIES = {"01_winning_tickets": winning_tickets}
+STUDIES = {"01_winning_tickets": winning_tickets, "02_linear_mode_connectivity": linear_mode_connectivity}
 PROFILES = ("smoke", "quick", "paper")
 
 

@@ -1,0 +1,165 @@
+"""Chapter 2: Frankle et al. 2020, linear mode connectivity, with the rewinding claims of Frankle et al. 2019.
+
+Settings of the 2020 paper's Table 1 as two independent readers report them. Where ours differ from the paper's: it
+trains on all training images, we keep the book's split (5,000 held out) and read accuracy at the last step; it prunes
+globally, LeNet keeps the layer-by-layer ladder of chapter 1 (output layer at half the rate), so that the two chapters
+speak of the same tickets.
+
+A copy is the network with another order of the data from the rewind step on; a chord needs both copies, and names them
+first.
+"""
+
+from collections.abc import Iterator
+
+from ..cells import Cell
+from .winning_tickets import RESNET20 as RESNET20_30K
+
+LENET = Cell(steps=24_000, algorithm=2)
+RESNET20 = RESNET20_30K.but(steps=63_000, drops=(32_000, 48_000))
+LOW = RESNET20.but(learning_rate=0.01)
+WARM = RESNET20.but(learning_rate=0.03, warmup=30_000)
+VGG16 = RESNET20.but(model="vgg-16")
+VGG_LOW, VGG_WARM = VGG16.but(learning_rate=0.01), VGG16.but(warmup=30_000)
+LARGER = (  # batches four and sixteen times larger, as many epochs
+    RESNET20.but(batch=512, steps=15_750, drops=(8_000, 12_000)),
+    RESNET20.but(batch=2048, steps=3_938, drops=(2_000, 3_000)),
+)
+
+MAIN = {"smoke": LENET.but(dataset="digits", steps=60), "quick": LENET.but(steps=2_400), "paper": LENET}
+"""The network that most of the chapter is about, at each profile."""
+RUNG = 15  # 3.6 % of LeNet's weights, the density of the paper
+LAST = 21
+BETWEEN = (3, 7, 9, 12, 17, 19, 21)  # other rungs at which LeNet tickets are copied
+
+
+def cells(profile: str) -> Iterator[Cell]:
+    """Cells of the chapter, most valuable first."""
+    yield from {"smoke": _smoke, "quick": _quick, "paper": _paper}[profile]()
+
+
+def tickets(net: Cell, top: int, rewind: int = 0, start: int = 0) -> Iterator[Cell]:
+    """The tickets of levels `start` to `top`; level 0 is the dense network, whatever the rewind step."""
+    yield from (net.but(level=level, rewind=rewind if level else 0) for level in range(start, top + 1))
+
+
+def chord(net: Cell, level: int, rewind: int = 0, subject: str = "ticket") -> Iterator[Cell]:
+    """Two copies and the line between them. The first copy of a ticket or a dense network is that network itself."""
+    branch = {"level": level, "rewind": rewind, "draw": int(subject == "reinit")}
+    yield from (net.but(arm=subject, order=order, **branch) for order in ((1,) if subject == "ticket" else (0, 1)))
+    yield net.but(arm="chord", subject=subject, **branch)
+
+
+def _paper() -> Iterator[Cell]:
+    for r in range(10):
+        yield from _lenet(LENET.but(replicate=r))
+    for r in range(10):
+        yield from _lenet_by_density(LENET.but(replicate=r))
+    for r in range(5):
+        yield from _matching(LENET.but(replicate=r), RUNG, (1000,))
+    nets = [[net.but(replicate=r) for r in range(5)] for net in (RESNET20, LOW, WARM, VGG16, VGG_LOW, VGG_WARM)]
+    standard, low, warm, vgg, vgg_low, vgg_warm = nets
+    for net in standard:
+        yield from _dense(net, (0, 2000, 500))
+    for net, slow in zip(standard, low, strict=True):
+        yield from _matching(net, 8, (0, 1000))
+        yield from _matching(slow, 11, (0, 1000))
+    for net in standard:
+        yield from _resnet20(net)
+    for net in warm:
+        yield from _matching(net, 11, (0, 1000))
+    for net in vgg:
+        yield from _dense(net, (0, 1000, 500, 2000))
+    for net in [RESNET20_30K.but(replicate=r) for r in range(5)]:
+        yield from _rewinding(net)
+    for batch in LARGER:
+        for net in [batch.but(replicate=r) for r in range(5)]:
+            yield from _matching(net, 8, (0,))
+    for some, level in ((vgg, 19), (vgg_warm, 19), (vgg_low, 13)):
+        for net in some:
+            yield from _matching(net, level, (0, 1000))
+
+
+def _lenet(net: Cell) -> Iterator[Cell]:
+    """M1 and M2 for LeNet: the dense network and the ticket at 3.6 %, with a random mask as the known-bad arm."""
+    yield from tickets(net, RUNG)
+    for level in (0, RUNG):
+        yield from chord(net, level)
+    yield from chord(net, RUNG, subject="random")
+
+
+def _lenet_by_density(net: Cell) -> Iterator[Cell]:
+    """Our own question: at which density does a LeNet ticket stop being stable, and is it still accurate there?"""
+    yield from tickets(net, LAST, start=RUNG + 1)
+    for level in BETWEEN:
+        yield from chord(net, level)
+        yield net.but(arm="random", level=level)
+    yield from (net.but(arm="rounds", level=level) for level in (0, 3, 7, 11, 15, 19))
+    yield from (net.but(arm="descent", level=level) for level in (3, 7, 11, 15, 19))
+    if net.replicate == 0:
+        yield net.but(arm="plane", level=RUNG)
+
+
+def _dense(net: Cell, steps) -> Iterator[Cell]:
+    """M1: dense copies made at some steps."""
+    yield net
+    for k in steps:
+        yield from chord(net, 0, k)
+
+
+def _matching(net: Cell, level: int, steps) -> Iterator[Cell]:
+    """M2: tickets at the paper's density rewound to some steps, their accuracy and their chords."""
+    for k in steps:
+        yield from tickets(net, level, k)
+        yield from chord(net, level, k)
+
+
+def _resnet20(net: Cell) -> Iterator[Cell]:
+    """M3 to M7 on ResNet-20 at 16.8 %, and the remaining steps of M1."""
+    yield from _dense(net, (1000,))
+    yield from _matching(net, 8, (500,))
+    for subject in ("random", "reinit"):
+        for k in (0, 1000):
+            yield from chord(net, 8, k, subject)
+    yield from tickets(net, 12, 1000, start=9)
+    yield from (net.but(arm="random", level=level, rewind=1000) for level in (1, 3))
+    yield from _dense(net, (4000,))
+    yield from (net.but(arm="rounds", level=level, rewind=k) for k in (0, 1000) for level in (1, 4, 7))
+
+
+def _rewinding(net: Cell) -> Iterator[Cell]:
+    """RW1 and RW2: tickets at 16.8 % rewound to early and late steps, with what is left of the budget and with all."""
+    for k in (0, 500, 2000, 8000, 25_000):
+        yield from tickets(net, 8, k)
+        if k == 500:
+            yield net.but(arm="random", level=8, rewind=k)
+        if k:
+            yield net.but(level=8, rewind=k, schedule="restarted")
+
+
+def _quick() -> Iterator[Cell]:
+    """A tenth of the paper's steps, LeNet alone: the shape of the result in minutes."""
+    for r in range(5):
+        net = MAIN["quick"].but(replicate=r)
+        yield from _lenet(net)
+        yield from (cell for level in (7, 11) for cell in (*chord(net, level), net.but(arm="random", level=level)))
+        yield from (net.but(arm=name, level=level) for name in ("rounds", "descent") for level in (3, 7, 11))
+    yield MAIN["quick"].but(arm="plane", level=RUNG)
+
+
+def _smoke() -> Iterator[Cell]:
+    """Every arm once, for seconds: shows that the machinery runs, decides nothing."""
+    for r in range(2):
+        net = MAIN["smoke"].but(replicate=r)
+        for k in (0, 6):
+            yield from tickets(net, 3, k)
+            for level in (0, 2):
+                yield from chord(net, level, k)
+            yield from chord(net, 2, k, "random")
+        yield from chord(net, 2, 6, "reinit")
+        yield net.but(level=2, rewind=6, schedule="restarted")
+        yield from (net.but(arm=name, level=2) for name in ("rounds", "descent"))
+    yield MAIN["smoke"].but(arm="plane", level=2)
+    tiny = RESNET20.but(dataset="digits", steps=2, batch=8, drops=(1,))
+    yield tiny
+    yield tiny.but(order=1, rewind=1)
+    yield tiny.but(arm="chord", rewind=1, points=3)
