@@ -307,6 +307,19 @@ def test_the_path_is_a_function_of_the_cell():
     assert choose_path(models.build("conv-2", (1, 8, 8), 10), "cpu", NET) == "autograd"
 
 
+@pytest.mark.parametrize("density", [1.0, 0.03])
+def test_a_network_costs_what_it_weighs_in_memory_too(density):
+    """Value, two moments and one byte of mask for each weight stored, and a position of 4 bytes where stored sparsely."""
+    model = models.build("lenet-300-100", (1, 28, 28), 10)
+    mask, cell = random_mask(model, density), NET.but(precision="float32")
+    weights = {name: array.astype("float32") for name, array in imp.initial(cell, model).items()}
+    network = mlp.pack(weights, mask, model.prunable, 0.2)
+    stored = mask.kept if density < 0.2 else 266_200
+    each = 13 + 4 * (density < 0.2)
+    small = 13 * 410 + 8 * 420 + 200  # biases, row offsets, widths
+    assert each * stored <= sum(array.nbytes for array in vars(network).values()) <= each * stored + small
+
+
 def test_images_of_a_step_follow_the_order():
     """What `advance` trains on is `images[order[step]]`: one step by hand."""
     cell, digits = NET.but(optimizer="sgd", learning_rate=0.5), data.load("digits")

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import api_reference
-from tickets import claims, registration, scorecard, studies
+from tickets import claims, costs, registration, scorecard, studies
 from tickets.store import Store
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "numba", "papermill", "jupyter-book", "Sphinx")
@@ -26,6 +26,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "execution.md": execution(reports),
         "versions.md": versions(),
         "recorded.md": recorded(Store(local=root / "build/none", recorded=root / "book/results")),
+        "costs.html": costs.page(costs.read(root / "book/results")),
         "api.md": api_reference.reference(root / "lib/tickets"),
     }
     for name, text in parts.items():

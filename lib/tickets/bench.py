@@ -117,7 +117,7 @@ def _growth(pools, steps: int, threads: int) -> dict:
 def _image_nets(pools, steps: int) -> dict:
     few = max(1, steps // 50)
     return {
-        (name, way, R): partial(_together, pools[:1], convolutions, name, way, R, min(batch, steps), few)
+        (name, way, R): partial(_together, pools[:1], convolutions, name, way, R, batch if steps > 10 else 2, few)
         for name, batch in IMAGE_NETS.items()
         for way in WAYS
         for R in (1, 2)
@@ -148,7 +148,7 @@ def _at_width(width: float, seconds: dict, steps: int) -> dict:
 
 def _of_net(name: str, seconds: dict, steps: int) -> dict:
     """Milliseconds per network-step of two networks together, each way of convolving, and of one network alone."""
-    ms, batch = 1000 / max(1, steps // 50), min(IMAGE_NETS[name], steps)
+    ms, batch = 1000 / max(1, steps // 50), IMAGE_NETS[name]
     ways = {f"{way.replace(' ', '_')}_ms": ms / 2 * seconds[name, way, 2] for way in WAYS}
     return {"network": name, "batch": batch, "alone_ms": ms * seconds[name, "loop", 1]} | ways
 
@@ -192,7 +192,7 @@ def on_gpu(steps: int, rounds: int, device: str) -> dict:
     for name in IMAGE_NETS:
         for way in WAYS:
             for R in STACKED[name]:
-                work = convolutions, name, way, R, min(IMAGE_NETS[name], steps), steps, device
+                work = convolutions, name, way, R, IMAGE_NETS[name], steps, device
                 cases[name, way, R] = partial(_seconds, *work)
     seconds = _medians(cases, rounds)
     ms, other = {R: 1000 * seconds["ours", R] / (few * R) for R in stacks}, 1000 * seconds["plain",] / steps

@@ -1,6 +1,7 @@
 """The command line: `python -m tickets COMMAND`. A user's mistake is one line and exit status 2."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from . import status as states
 from . import studies
 from .errors import BadInput, choose
 from .run import ENGINES, run
-from .store import ROOT, Store
+from .store import BOOK, ROOT, Store
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 Study = Annotated[str, typer.Argument(help=f"One of: {', '.join(studies.STUDIES)}.")]
@@ -68,11 +69,16 @@ def bench_command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     out: Annotated[Path, typer.Option(help="File for the figures.")] = ROOT / "build" / "bench.json",
     quick: Annotated[bool, typer.Option("--quick", help="A few steps, to see that it runs.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Into book/results too, for the book's page.")] = False,
 ):
     """Time training against a plain PyTorch loop and against the machine's matrix products, in one run."""
-    from . import bench
+    from . import bench, costs
 
+    if record and quick:
+        raise BadInput("quick figures are not worth a record: give --quick or --record")
     typer.echo(bench.as_text(bench.bench(device, out, quick)))
+    if record:
+        shutil.copyfile(out, BOOK / "results" / costs.FILES[device.split(":")[0]])
 
 
 class _Progress:
