@@ -17,8 +17,8 @@ def plain(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
         return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, 300, 100, classes))
     if name == "resnet-20":
         return ResNet20(channels, classes)
-    if name == "vgg-19":
-        return _vgg19(channels, classes)
+    if name in ("vgg-16", "vgg-19"):
+        return _vgg(channels, classes, 3 if name == "vgg-16" else 4)
     widths = {"conv-2": (64,), "conv-4": (64, 128), "conv-6": (64, 128, 256)}[name]
     pixels = (H >> len(widths)) * (W >> len(widths))
     return nn.Sequential(
@@ -58,9 +58,9 @@ def _pooled_pairs(channels, widths):
     return layers
 
 
-def _vgg19(channels, classes):
+def _vgg(channels, classes, deep):
     layers = []
-    for width, depth in ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)):
+    for width, depth in ((64, 2), (128, 2), (256, deep), (512, deep), (512, deep)):
         layers += [nn.MaxPool2d(2)] if layers else []
         for _ in range(depth):
             layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]

@@ -223,6 +223,25 @@ def test_only_the_named_setting_counts():
     assert judged(entry(), frame)["ours"] == pytest.approx(0.3)
 
 
+def test_a_constant_is_added_once():
+    frame = table({("chord", 15): {"barrier_test": lambda r: 0.5 + JITTER[r]}})
+    below = {"stat": "barrier_test", "constant": 2, "minus": {"arm": "chord", "level": 15}}
+    assert read(frame, below).to_numpy() == pytest.approx(1.5 - JITTER)
+    above = {"stat": "barrier_test", "constant": -2, "plus": {"arm": "chord", "level": 15}}
+    assert read(frame, above).to_numpy() == pytest.approx(JITTER - 1.5)
+
+
+def test_the_dense_network_is_one_for_all_rewind_steps_and_a_measurement_is_not():
+    cells_ = [Cell(), Cell(order=1, rewind=500), Cell(arm="chord", rewind=500), Cell(arm="chord")]
+    records = Records(pd.DataFrame([row(cell) for cell in cells_]))
+    found = lambda **fields: records.at({}, **fields)["key"].tolist()  # noqa: E731
+    assert found(arm="ticket", level=0, rewind=500) == found(arm="random", rewind=1000) == [Cell().key()]
+    assert found(arm="ticket", level=0, rewind=500, order=1) == [cells_[1].key()]
+    assert found(arm="chord", level=0, rewind=500) == [cells_[2].key()]
+    assert found(arm="chord", level=0) == [cells_[3].key()]
+    assert found(arm="chord", level=0, subject="random") == []
+
+
 def test_logs_and_single_terms():
     frame = table({("ticket", 0): {"early_stop_step": 8000}, ("ticket", 7): {"early_stop_step": 2000}})
     speed = {"stat": "early_stop_step", "log": True}
@@ -325,6 +344,97 @@ def test_ranges_print_the_density_where_they_end():
     assert np.isnan(found["low"])
     assert found["verdict"] == "reproduced"
     assert judged({**claim, "end": 12}, frame)["verdict"] == "partly"
+
+
+def chords(barriers, n=5):
+    """Chords of the dense network, {rewind step: barrier}, with the networks that gates look at."""
+    rows = [row(Cell(replicate=r)) for r in range(n)]
+    for r in range(n):
+        for k, height in barriers.items():
+            rows.append(row(Cell(arm="chord", rewind=k, replicate=r), barrier_test=height + JITTER[r]))
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("barriers", "ours", "verdict"),
+    [
+        ({0: 70, 500: 40, 1000: 5, 2000: 1, 4000: 0.5}, 2000, "reproduced"),
+        ({0: 70, 500: 40, 1000: 1, 2000: 1, 4000: 0.5}, 1000, "reproduced"),  # one step of the grid away
+        ({0: 70, 500: 40, 1000: 5, 2000: 5, 4000: 0.5}, 4000, "reproduced"),
+        ({0: 70, 500: 1, 1000: 1, 2000: 1, 4000: 0.5}, 500, "partly"),
+        ({0: 1, 500: 9, 1000: 1, 2000: 1, 4000: 0.5}, 1000, "reproduced"),  # stable from there on, and not before
+        ({0: 70, 500: 40, 1000: 9, 2000: 9, 4000: 9}, np.nan, "contradicted: fails at the start"),
+        ({0: 70, 500: 40, 1000: 9, 2000: 9, 4000: 2.0}, np.nan, "inconclusive: fails at the start"),
+    ],
+    ids=str,
+)
+def test_an_onset_is_a_step_on_the_paper_s_grid(barriers, ours, verdict):
+    contrast = {"stat": "barrier_test", "constant": 2, "minus": {"arm": "chord", "level": 0, "rewind": "rung"}}
+    claim = entry(kind="onset", contrast=contrast, rungs=[4000, 2000, 1000, 500, 0], end=2000, least=0, theirs=2000)
+    del claim["size"]
+    found = judged(claim, chords(barriers))
+    assert found["ours"] == pytest.approx(ours, nan_ok=True)
+    assert found["verdict"] == verdict
+    partial = chords(barriers)
+    assert judged(claim, partial[partial["rewind"] != 500])["verdict"] == "not run"  # the grid is a complete block
+
+
+def both_sides(settings, n=5):
+    """Tickets at level 7 of settings {rewind step: (barrier, gain in accuracy)} and their dense network."""
+    rows = [row(Cell(replicate=r), test_accuracy_end=98.0) for r in range(n)]
+    for k, (height, gain) in settings.items():
+        for r in range(n):
+            chord, ticket = (Cell(arm=arm, level=7, rewind=k, replicate=r) for arm in ("chord", "ticket"))
+            rows.append(row(chord, barrier_test=height + JITTER[r]))
+            rows.append(row(ticket, test_accuracy_end=98.0 + gain + JITTER[r]))
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("settings", "ours", "verdict"),
+    [
+        ({0: (9, -1), 1: (8, -1), 2: (1, 0), 3: (0, 0)}, 100, "reproduced: 4 of 4 settings decided"),
+        ({0: (1, 0), 1: (0, 0), 2: (2.0, 0)}, 100, "partly: one class only 2 of 3 settings decided"),
+        ({0: (9, 0), 1: (1, -1), 2: (1, 0), 3: (9, -1)}, 50, "contradicted: 4 of 4 settings decided"),
+        ({0: (9, 0), 1: (8, -1), 2: (1, 0)}, 200 / 3, "inconclusive: 3 of 3 settings decided"),
+    ],
+    ids=str,
+)
+def test_a_concordance_counts_settings(settings, ours, verdict):
+    claim = entry(
+        kind="concordance",
+        contrast={"stat": "barrier_test", "constant": 2, "minus": {"arm": "chord", "level": 7, "rewind": "case"}},
+        matching={
+            "stat": "test_accuracy_end",
+            "plus": {"arm": "ticket", "level": 7, "rewind": "case"},
+            "minus": DENSE,
+        },
+        cases=[{"setting": {}, "rewind": k, "margin": 0.5} for k in settings],
+    )
+    frame = both_sides(settings)
+    found = judged(claim, frame)
+    assert found["ours"] == pytest.approx(ours)
+    assert (found["n"], found["verdict"]) == (5, verdict)
+    assert judged(claim, frame[frame["arm"] == "ticket"])["verdict"] == "not run"
+    few = judged(claim, frame[frame["replicate"] < 4])
+    assert few["verdict"].startswith("inconclusive")
+    assert few["n"] == 4
+    without_first = frame[~((frame["arm"] == "chord") & (frame["rewind"] == 0))]
+    assert f"of {len(settings)} settings decided" in judged(claim, without_first)["verdict"]
+
+
+def test_analogs_of_two_chapters_keep_their_budgets_apart(tmp_path):
+    class Records_:
+        def table(self, wanted):
+            return pd.DataFrame([plausible(cell) for cell in wanted if cell.steps < 20_000])
+
+        def registrations(self):
+            return {}
+
+    assert {cells(study, "quick")[0].steps for study in STUDIES} == {5_000, 2_400}
+    frame = claims.publish(Records_(), tmp_path / "claims.csv").set_index("claim")
+    assert {"L2b-quick", "M2-lenet-quick"} <= set(frame.index)
+    assert not frame.index.duplicated().any()
 
 
 def with_random(loss, **fields):

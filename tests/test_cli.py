@@ -34,7 +34,9 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """A study of five perceptrons and a convolutional network, at profile smoke only."""
+    """A study of five perceptrons and a convolutional network, at profile smoke only; the other studies are empty."""
+    for name in studies.STUDIES:
+        monkeypatch.setitem(studies.STUDIES, name, SimpleNamespace(cells=lambda profile: []))
     study = SimpleNamespace(cells=lambda profile: [*LENET, CONV] if profile == "smoke" else [])
     monkeypatch.setitem(studies.STUDIES, STUDY, study)
 

@@ -13,7 +13,7 @@ from torch import nn
 
 torch.set_num_threads(1)
 
-SMALL = dict.fromkeys(models.NAMES, (1, 8, 8)) | {"vgg-19": (1, 16, 16)}
+SMALL = dict.fromkeys(models.NAMES, (1, 8, 8)) | dict.fromkeys(["vgg-16", "vgg-19"], (1, 16, 16))
 PAPER = dict.fromkeys(models.NAMES, (3, 32, 32)) | {"lenet-300-100": (1, 28, 28)}
 
 
@@ -39,6 +39,7 @@ def size(model, names):
         ("conv-4", 2_425_024, 259_776, 2_425_024),
         ("conv-6", 2_261_184, 1_144_512, 2_261_184),
         ("resnet-20", 270_896, 270_256, 270_256 - 2_560),  # all but the shortcuts
+        ("vgg-16", 14_715_584, 14_710_464, 14_710_464),
         ("vgg-19", 20_024_000, 20_018_880, 20_018_880),
     ],
 )
@@ -103,7 +104,7 @@ def test_initialization_follows_its_stream():
 @pytest.mark.parametrize("name", models.NAMES)
 def test_a_replicate_does_not_see_its_neighbours(name):
     model = models.build(name, SMALL[name], 10)
-    R = 2 if name == "vgg-19" else 3
+    R = 2 if name.startswith("vgg") else 3
     params, buffers, x = population(model, range(R)), model.buffers(R, dtype=torch.float64), images(model, R)
     together = model.forward(params, buffers, x, training=True)
     assert together.shape == (R, 6, 10)
@@ -118,7 +119,7 @@ def test_a_replicate_does_not_see_its_neighbours(name):
 
 @pytest.mark.parametrize("name", models.NAMES)
 def test_forward_and_gradient_are_those_of_a_plain_module(name):
-    model, R = models.build(name, SMALL[name], 10), 1 if name == "vgg-19" else 2
+    model, R = models.build(name, SMALL[name], 10), 1 if name.startswith("vgg") else 2
     params = {n: p.requires_grad_() for n, p in population(model, range(R)).items()}
     x = images(model, R)
     logits = model.forward(params, model.buffers(R, dtype=torch.float64), x, training=True)

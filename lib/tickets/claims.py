@@ -59,6 +59,11 @@ def load(path: Path = CLAIMS) -> dict[str, dict]:
     return entries
 
 
+def of(*studies: str) -> dict[str, dict]:
+    """Claim -> its entry, for the claims of some chapters."""
+    return {name: entry for name, entry in load().items() if entry["study"] in studies}
+
+
 def check(entry: dict) -> None:
     """BadInput for an entry with a field missing or a name in it that is not known."""
     where = f"claim {entry['id']}"
@@ -154,11 +159,14 @@ def _needs(entry: dict, verdict: verdicts.Verdict, quick: bool) -> str:
 
 
 def publish(store: Store, path: Path = TABLE) -> pd.DataFrame:
-    """Judge everything recorded, at the paper's scale and as analogs, and write the table of claims."""
+    """Judge everything recorded, at the paper's scale and as analogs, and write the table of claims.
+
+    Analogs are judged chapter by chapter: each has a budget of its own for what is one network at the paper's scale.
+    """
     frames = []
-    for profile in ("paper", "quick"):
-        table = store.table([cell for study in STUDIES for cell in cells(study, profile)])
-        frames.append(evaluate(table, profile, store.registrations()))
+    for profile, studies in (("paper", tuple(STUDIES)), *(("quick", (study,)) for study in STUDIES)):
+        table = store.table([cell for study in studies for cell in cells(study, profile)])
+        frames.append(evaluate(table, profile, store.registrations(), of(*studies)))
     frame = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
     write(frame, path)
     return frame

@@ -137,7 +137,7 @@ class Task:
             scale = name.replace(".running_var", ".weight")
             params[scale] = params[scale] * deviation / (running[name] + EPSILON).sqrt()
         fresh = self.model.buffers(len(c), self.device, self.dtype)
-        size = min(self.cell.batch, len(self.labels["train"]) // BATCHES)
+        size = min(self.cell.batch, max(1, len(self.labels["train"]) // BATCHES))
         for x, _ in islice(self.inputs("train", size), BATCHES):
             self.model.forward(params, fresh, x.expand(len(c), *x.shape), training=True)
         return params, fresh
