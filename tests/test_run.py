@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tickets import imp, run, studies
+from tickets import engines, imp, run, studies
 from tickets.cells import Cell, unseeded
 from tickets.errors import BadInput
 from tickets.store import ROOT, Store
@@ -157,7 +157,7 @@ def all_cells():
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_populations_hold_every_cell_once_and_parents_first(device):
-    groups = run.populations(run._closure(all_cells()), device)
+    groups = run.populations(run.closure(all_cells()), device)
     seen = set()
     for group in groups:
         assert len({unseeded(cell) for cell in group}) == 1  # one task, one network, one optimizer
@@ -167,7 +167,7 @@ def test_populations_hold_every_cell_once_and_parents_first(device):
         assert all(parent in seen for cell in group for parent in imp.parents(cell))
         assert not seen & set(group)
         seen |= set(group)
-    assert seen == set(run._closure(all_cells()))
+    assert seen == set(run.closure(all_cells()))
     assert (max(map(len, groups)) > 1) == (device == "cuda")
 
 
@@ -230,9 +230,9 @@ def test_no_minutes_start_nothing(store, engine):
 
 def test_time_that_runs_out_leaves_whole_records(store, monkeypatch):
     """A clock that jumps a minute at each look: some populations are done, the rest is not begun."""
-    now = iter(range(0, 10**6, 60))
-    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: next(now), perf_counter=time.perf_counter))
-    table = serial(TINY, store, minutes=5)
+    real, looks = time.monotonic(), iter(range(0, 10**6, 60))
+    monkeypatch.setattr(engines, "time", SimpleNamespace(monotonic=lambda: real + next(looks)))
+    table = serial(TINY, store, minutes=9)
     assert 0 < len(table) < len(TINY)
     assert table["key"].tolist() == [cell.key() for cell in TINY if cell in store]
 
@@ -323,7 +323,7 @@ def test_the_fingerprint_follows_the_source(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ({"engine": "threads"}, "engine 'threads'.*serial, processes"),
+        ({"engine": "threads"}, "engine 'threads'.*serial, processes, dask"),
         ({"device": "tpu"}, "device 'tpu'.*cpu, cuda"),
         ({"device": "cpu:x"}, "device 'cpu:x'"),
         ({"shard": "3/2"}, "shard '3/2'.*1 <= k <= n"),

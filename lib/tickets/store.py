@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from .cells import FIELDS, Cell
 from .errors import BadInput
@@ -51,6 +51,10 @@ class Store:
         """Only what is recorded, whatever this machine has trained: what the book shows."""
         return cls(local=ROOT / "build" / "nothing")
 
+    def __reduce__(self):
+        """Workers get the two folders, not what has been read from them."""
+        return type(self), (self.local, self.recorded)
+
     # one cell
 
     def __contains__(self, cell: Cell) -> bool:
@@ -59,14 +63,15 @@ class Store:
     def get(self, cell: Cell) -> dict | None:
         """The record of a cell, local before recorded; None where there is none."""
         path = self._path(cell.key(), "json")
-        return _read(path, cell.key()) if path.exists() else self._recorded.get(cell.key())
+        return check_record(path, cell.key()) if path.exists() else self._recorded.get(cell.key())
 
     def put(self, record: dict, tensors: dict[str, np.ndarray] | None = None) -> None:
         """Write a record (see `record_of`) and what later cells need of it; two writers of one cell write the same."""
         key = record["key"]
         if tensors:
             contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-            self._write(key, "safetensors", lambda path: save_file(contiguous, path))
+            # through bytes: a disk that is full must show as Python's OSError
+            self._write(key, "safetensors", lambda path: path.write_bytes(save(contiguous)))
         self._write(key, "json", lambda path: path.write_text(json.dumps(record)))
 
     def tensors(self, cell: Cell) -> dict[str, np.ndarray]:
@@ -119,7 +124,7 @@ class Store:
         """Keep which claims, in which wording, stood when records were made."""
         path = self.local / "registrations" / f"{digest}.json"
         if digest not in self.registrations():
-            _atomic(path, lambda temporary: temporary.write_text(json.dumps(hashes, indent=1, sort_keys=True)))
+            write_atomically(path, lambda temporary: temporary.write_text(json.dumps(hashes, indent=1, sort_keys=True)))
 
     def registrations(self) -> dict[str, dict[str, str]]:
         """Digest -> {claim: hash of its entry} for every set of claims that some record was made under."""
@@ -137,7 +142,7 @@ class Store:
         for cell in cells:
             path = self._path(cell.key(), "json")
             if cell.key() not in lines and path.exists():
-                lines[cell.key()] = {**_thin(_read(path, cell.key())), "study": study}
+                lines[cell.key()] = {**_thin(check_record(path, cell.key())), "study": study}
         _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=_place))
         self._record_masks([cell for cell in cells if cell.arm == "ticket"], set(lines))
         self._record_registrations({record["registration"] for record in lines.values()})
@@ -158,13 +163,13 @@ class Store:
             elif source.exists() and not target.exists():
                 done = cell.level == last[chain(cell)]
                 found = {name: a for name, a in load_file(source).items() if name.startswith(LEVELS) or not done}
-                _atomic(target, lambda path, arrays=found: _save_compressed(path, arrays))
+                write_atomically(target, lambda path, arrays=found: _save_compressed(path, arrays))
 
     def _record_registrations(self, digests: set[str]) -> None:
         for digest, hashes in self.registrations().items():
             if digest in digests:
                 text = json.dumps(hashes, indent=1, sort_keys=True) + "\n"
-                _atomic(
+                write_atomically(
                     self.recorded / "registrations" / f"{digest}.json", lambda path, text=text: path.write_text(text)
                 )
 
@@ -195,11 +200,15 @@ class Store:
 
     # files
 
+    def beside(self, cell: Cell, suffix: str) -> Path:
+        """A local file that belongs to a cell, its record (suffix json) or another."""
+        return self._path(cell.key(), suffix)
+
     def _path(self, key: str, suffix: str) -> Path:
         return self.local / key[:2] / f"{key}.{suffix}"
 
     def _write(self, key: str, suffix: str, write) -> None:
-        _atomic(self._path(key, suffix), write)
+        write_atomically(self._path(key, suffix), write)
 
 
 def chain(cell: Cell) -> Cell:
@@ -235,8 +244,8 @@ def parse(text: str, where: str) -> dict:
     return record
 
 
-def _read(path: Path, key: str) -> dict:
-    """The record in a local file, which must be that of the cell it is named after."""
+def check_record(path: Path, key: str) -> dict:
+    """The record in a local file, which must be that of the cell it is named after; BadInput naming the file if not."""
     try:
         record = parse(path.read_text(), path.name)
     except UnicodeDecodeError as error:
@@ -257,7 +266,7 @@ def _row(cell: Cell, record: dict) -> dict:
     return {**{field: getattr(cell, field) for field in FIELDS}, **record["result"], **best, **named}
 
 
-def _atomic(path: Path, write) -> None:
+def write_atomically(path: Path, write) -> None:
     """Let `write` fill a temporary file that no other writer can have, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -275,7 +284,7 @@ def _save_compressed(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def _write_lines(path: Path, records: list[dict]) -> None:
     text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
-    _atomic(path, lambda temporary: temporary.write_text(text))
+    write_atomically(path, lambda temporary: temporary.write_text(text))
 
 
 def _place(record: dict) -> tuple:
