@@ -77,7 +77,7 @@ def rows(capsys):
         (["status", "--all"], "--all", "--json"),
         (["bench", "--device", "tpu"], "device 'tpu'", "cpu, cuda"),
         (["bench", "--device", "cuda"], "device 'cuda'", "cpu"),
-        (["train"], "'train'", "run, status, record, bench"),
+        (["train"], "'train'", "run, status, export, merge, record, bench"),
     ],
     ids=" ".join,
 )

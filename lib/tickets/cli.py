@@ -60,6 +60,38 @@ def status_command(as_json: Annotated[bool, typer.Option("--json", help="As JSON
     typer.echo(json.dumps(rows, indent=1) if as_json else states.as_text(rows))
 
 
+@app.command("export")
+def export_command(
+    file: Annotated[Path, typer.Argument(help="A new file; more than 15 MiB go on in FILE-2, FILE-3, ...")],
+    study: Annotated[str | None, typer.Option(help="Only the cells of this study.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Only the cells of this profile.")] = None,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Also the weights that missing cells start from.")] = False,
+    store: LocalStore = None,
+):
+    """Write local results into files that travel: records, and the masks of small networks."""
+    from . import travel
+
+    names = [study] if study else studies.STUDIES
+    cells = [
+        cell for name in names for p in ([profile] if profile else studies.PROFILES) for cell in studies.cells(name, p)
+    ]
+    where = Store(store) if store else Store()
+    typer.echo("\n".join(travel.export(file, where, closure(cells), tensors)))
+
+
+@app.command("merge")
+def merge_command(
+    files: Annotated[list[Path], typer.Argument(help="Files that export wrote.")], store: LocalStore = None
+):
+    """Take exported results in: all files are checked first; what is there already stays, and differences are shown."""
+    from . import travel
+
+    merged = travel.merge(files, Store(store) if store else Store())
+    for paragraph in merged.conflicts:
+        typer.echo(paragraph)
+    typer.echo(f"{merged.new} new, {merged.agree} agree with what was there, {len(merged.conflicts)} differ from it")
+
+
 @app.command("record")
 def record_command(study: Study, profile: Profile = "paper"):
     """Take finished local results of a study into book/results, to be committed, and judge the claims again."""

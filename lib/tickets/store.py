@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from .cells import FIELDS, Cell
@@ -67,17 +68,20 @@ class Store:
 
     def put(self, record: dict, tensors: dict[str, np.ndarray] | None = None) -> None:
         """Write a record (see `record_of`) and what later cells need of it; two writers of one cell write the same."""
-        key = record["key"]
         if tensors:
-            contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-            # through bytes: a disk that is full must show as Python's OSError
-            self._write(key, "safetensors", lambda path: path.write_bytes(save(contiguous)))
-        self._write(key, "json", lambda path: path.write_text(json.dumps(record)))
+            self.put_tensors(record["key"], tensors)
+        self._write(record["key"], "json", lambda path: path.write_text(json.dumps(record)))
+
+    def put_tensors(self, key: str, tensors: dict[str, np.ndarray]) -> None:
+        """Write only what later cells need of a record that is, or will be, there."""
+        contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+        # through bytes: a disk that is full must show as Python's OSError
+        self._write(key, "safetensors", lambda path: path.write_bytes(save(contiguous)))
 
     def tensors(self, cell: Cell) -> dict[str, np.ndarray]:
         """What a network left for those that start from it; KeyError where neither layer has it."""
         path = self._path(cell.key(), "safetensors")
-        if path.exists():
+        if _holds_weights(path):
             return load_file(path)
         if self._unfinished(cell):
             return dict(np.load(self._recorded_masks(cell), allow_pickle=False))
@@ -85,7 +89,7 @@ class Store:
 
     def has_tensors(self, cell: Cell) -> bool:
         """Whether `tensors` would find them."""
-        return self._path(cell.key(), "safetensors").exists() or self._unfinished(cell)
+        return _holds_weights(self._path(cell.key(), "safetensors")) or self._unfinished(cell)
 
     # many cells
 
@@ -153,7 +157,7 @@ class Store:
     def _record_masks(self, tickets: list[Cell], recorded: set[str]) -> None:
         """When each chain's weights were pruned, from its deepest network; final weights too while it is unfinished."""
         last = {chain(cell): max(c.level for c in tickets if chain(c) == chain(cell)) for cell in tickets}
-        kept = lambda cell: self.has_tensors(cell) or self._recorded_masks(cell).exists()  # noqa: E731
+        kept = lambda cell: self.beside(cell, "safetensors").exists() or self._recorded_masks(cell).exists()  # noqa: E731
         there = [c for c in tickets if c.key() in recorded and c.model in MASKED and c.level and kept(c)]
         deepest = {chain(cell): cell for cell in sorted(there, key=lambda cell: cell.level)}
         for cell in there:
@@ -227,7 +231,7 @@ def parse(text: str, where: str) -> dict:
     """The record in a text, if it is whole and its key is that of its cell; BadInput naming `where` otherwise."""
     try:
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{where}: not a readable record ({error})") from error
     if not isinstance(record, dict):
         raise BadInput(f"{where}: not a record")
@@ -242,6 +246,15 @@ def parse(text: str, where: str) -> dict:
     if key != record["key"]:
         raise BadInput(f"{where}: the key {record['key']} is not that of its cell")
     return record
+
+
+def _holds_weights(path: Path) -> bool:
+    """Whether a file of tensors has more than masks in it; of merged results only the masks may have come."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return any(not name.startswith(LEVELS) for name in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return False
 
 
 def check_record(path: Path, key: str) -> dict:
