@@ -2,10 +2,7 @@
 
 import getpass
 import json
-import os
 import platform
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +16,6 @@ from tickets.cells import Cell, unseeded
 from tickets.errors import BadInput
 from tickets.store import ROOT, Store
 
-HERE = Path(__file__).parent
 NET = Cell(dataset="digits", steps=20)
 CHAIN = [NET.but(level=level) for level in range(3)]
 TINY = [
@@ -242,42 +238,6 @@ def test_progress_is_told(store):
     serial(CHAIN, store, tell=lambda *state: told.append(state))
     assert [(done, total) for done, total, _ in told] == [(1, 3), (2, 3), (3, 3)]
     assert [seconds for *_, seconds in told] == sorted(seconds for *_, seconds in told)
-
-
-SOAK = """
-import os, random, signal, sys, time
-sys.path.insert(0, sys.argv[1])
-from test_run import NET, TINY, serial
-from tickets.store import Store
-serial([NET], Store(sys.argv[2] + "-first", recorded=None))  # data and kernels are there before the forks
-store = Store(sys.argv[2], recorded=None)
-random.seed(0)
-kills = 0
-while any(cell not in store for cell in TINY):
-    workers = []
-    for _ in range(2):
-        if not (pid := os.fork()):
-            serial(TINY, store)
-            os._exit(0)
-        workers.append(pid)
-    for pid in workers:
-        if kills < int(sys.argv[3]):
-            time.sleep(random.uniform(0, 0.1))
-            os.kill(pid, signal.SIGKILL)
-        kills += os.waitpid(pid, 0)[1] == signal.SIGKILL
-print(kills)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_run_may_be_killed_at_any_moment(tiny, tmp_path):
-    """Two runs of the same study at a time, killed again and again: in the end, the undisturbed table to the bit."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
-    command = [sys.executable, "-c", SOAK, str(HERE), str(tmp_path / "store"), "12"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 4
-    assert_equal_tables(Store(tmp_path / "store", recorded=None).table(TINY), tiny[1])
 
 
 # what a record says about itself
