@@ -9,7 +9,7 @@ PY := PYTHONPATH=lib .venv/bin/python
 START := $(shell date +%s)
 ELAPSED = now=$$(date +%s); s=$$((now - $(START))); echo "$@: $$((s / 60)) min $$((s % 60)) s"
 
-.PHONY: help book test reproduce serve lint bench clean environment
+.PHONY: help book test reproduce serve lint bench soak clean environment
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,10 @@ serve: ## the built site at http://localhost:PORT
 
 bench: environment ## speed against a plain loop, into build/bench.json
 	@$(PY) -m tickets bench $(if $(DEVICE),--device "$(DEVICE)")
+	@$(ELAPSED)
+
+soak: environment ## 200 random kills of two runs on one store, and what they left
+	@$(PY) tests/soak.py 200
 	@$(ELAPSED)
 
 clean: ## everything generated but the local results

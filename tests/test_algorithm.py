@@ -43,10 +43,10 @@ def begun(monkeypatch):
     seen = {}
 
     def watch(name, original):
-        def watched(cells, model, weights, masks, device, start, stop):
+        def watched(cells, model, weights, masks, device, start, stop, keep):
             if stop is None:
                 seen.update({c: (w, m, start) for c, w, m in zip(cells, weights, masks, strict=True)})
-            return original(cells, model, weights, masks, device, start, stop)
+            return original(cells, model, weights, masks, device, start, stop, keep)
 
         monkeypatch.setitem(train.PATHS, name, watched)
 

@@ -65,7 +65,7 @@ def rows(capsys):
     [
         (["run", "01"], "study '01'", STUDY),
         (["run", STUDY, "--profile", "full"], "profile 'full'", "smoke, quick, paper"),
-        (["run", STUDY, "--engine", "threads"], "engine 'threads'", "serial, processes"),
+        (["run", STUDY, "--engine", "threads"], "engine 'threads'", "serial, processes, dask"),
         (["run", STUDY, "--device", "tpu"], "device 'tpu'", "cpu, cuda"),
         (["run", STUDY, "--device", "cuda"], "device 'cuda'", "cpu"),
         (["run", STUDY, "--shard", "3/2"], "shard '3/2'", "1 <= k <= n"),
@@ -79,7 +79,7 @@ def rows(capsys):
         (["status", "--all"], "--all", "--json"),
         (["bench", "--device", "tpu"], "device 'tpu'", "cpu, cuda"),
         (["bench", "--device", "cuda"], "device 'cuda'", "cpu"),
-        (["train"], "'train'", "run, status, record, bench"),
+        (["train"], "'train'", "run, status, export, merge, record, bench"),
     ],
     ids=" ".join,
 )
@@ -107,7 +107,7 @@ def test_a_shell_sees_the_line_and_the_exit_status(tmp_path):
     command = [sys.executable, "-m", "tickets", "run", STUDY, "--engine", "threads", "--store", str(tmp_path / "local")]
     done = subprocess.run(command, cwd=ROOT / "lib", capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "tickets: unknown engine 'threads': choose from serial, processes\n"
+    assert done.stderr == "tickets: unknown engine 'threads': choose from serial, processes, dask\n"
     assert contents(tmp_path) == {}
 
 
@@ -121,7 +121,15 @@ def test_run_fills_the_store_and_status_counts_it(here, tiny, capsys):
     assert train_perceptrons() == 0
     assert f"{STUDY} smoke: 5 of 5 cells are there, 0 are missing" in capsys.readouterr().out
     after = rows(capsys)
-    expected = {"study": STUDY, "profile": "smoke", "model": "lenet-300-100", "cells": 5, "there": 5, "missing": 0}
+    expected = {
+        "study": STUDY,
+        "profile": "smoke",
+        "model": "lenet-300-100",
+        "cells": 5,
+        "there": 5,
+        "missing": 0,
+        "failed": 0,
+    }
     assert after["lenet-300-100"] == {**expected, "hours": 0}
     assert (after["conv-2"]["there"], after["conv-2"]["missing"], after["conv-2"]["hours"]) == (0, 1, None)
 
@@ -129,10 +137,10 @@ def test_run_fills_the_store_and_status_counts_it(here, tiny, capsys):
 def test_status_prints_a_line_a_row(here, tiny, capsys):
     assert cli.main(["status"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["study", "profile", "model", "cells", "there", "missing", "hours"]
+    assert head.split() == ["study", "profile", "model", "cells", "there", "missing", "failed", "hours"]
     assert [line.split() for line in lines] == [
-        [STUDY, "smoke", "lenet-300-100", "5", "0", "5", "?"],
-        [STUDY, "smoke", "conv-2", "1", "0", "1", "?"],
+        [STUDY, "smoke", "lenet-300-100", "5", "0", "5", "0", "?"],
+        [STUDY, "smoke", "conv-2", "1", "0", "1", "0", "?"],
     ]
 
 
@@ -170,7 +178,10 @@ def test_progress_is_plain_lines_where_nobody_watches(capsys):
         for done, seconds in enumerate((0, 40, 50, 60), 1):
             tell(done, 4, seconds)
     lines = capsys.readouterr().err
-    assert lines.splitlines() == ["2 of 4 populations, 40 s", "4 of 4 populations, 60 s"]
+    assert lines.splitlines() == [
+        "2 of 4 populations, 40 s, 3 a minute, 40 s left",
+        "4 of 4 populations, 60 s, 4 a minute, 0 s left",
+    ]
     assert "\r" not in lines
 
 

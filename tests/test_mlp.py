@@ -309,7 +309,7 @@ def test_the_path_is_a_function_of_the_cell():
 
 @pytest.mark.parametrize("density", [1.0, 0.03])
 def test_a_network_costs_what_it_weighs_in_memory_too(density):
-    """Value, two moments and one byte of mask for each weight stored, and a position of 4 bytes where stored sparsely."""
+    """Value, two moments and one byte of mask for each weight stored; a position of 4 bytes where stored sparsely."""
     model = models.build("lenet-300-100", (1, 28, 28), 10)
     mask, cell = random_mask(model, density), NET.but(precision="float32")
     weights = {name: array.astype("float32") for name, array in imp.initial(cell, model).items()}

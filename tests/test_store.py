@@ -377,9 +377,8 @@ def test_a_writer_that_fails_leaves_nothing(store):
 
 def test_the_record_is_written_after_the_tensors(store, monkeypatch):
     """It is the commit record: where it is, all else is."""
-    order = []
-    original = stores._atomic
-    monkeypatch.setattr(stores, "_atomic", lambda path, write: (order.append(path.suffix), original(path, write)))
+    order, write_it = [], stores.write_atomically
+    monkeypatch.setattr(stores, "write_atomically", lambda path, w: (order.append(path.suffix), write_it(path, w)))
     put(store, NET)
     assert order == [".safetensors", ".json"]
 

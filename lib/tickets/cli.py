@@ -1,4 +1,7 @@
-"""The command line: `python -m tickets COMMAND`. A user's mistake is one line and exit status 2."""
+"""The command line: `python -m tickets COMMAND`.
+
+A user's mistake is one line and exit status 2; what failed for another reason is exit status 1, Ctrl-C is 130.
+"""
 
 import json
 import shutil
@@ -9,14 +12,17 @@ from typing import Annotated
 import typer
 from tqdm.std import tqdm
 
+from . import faults, studies
 from . import status as states
-from . import studies
+from .engines import ENGINES
 from .errors import BadInput, choose
-from .run import ENGINES, run
+from .run import closure, run
 from .store import BOOK, ROOT, Store
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 Study = Annotated[str, typer.Argument(help=f"One of: {', '.join(studies.STUDIES)}.")]
+GOES_ON = "what is finished is kept, and the same command goes on from here"
+LocalStore = Annotated[str | None, typer.Option(help="Folder of the local results; default: build/results.")]
 Profile = Annotated[str, typer.Option(help=f"One of: {', '.join(studies.PROFILES)}.")]
 
 
@@ -24,13 +30,14 @@ Profile = Annotated[str, typer.Option(help=f"One of: {', '.join(studies.PROFILES
 def run_command(
     study: Study,
     profile: Profile = "smoke",
-    minutes: Annotated[float | None, typer.Option(help="Start no new work after so many minutes.", min=0)] = None,
-    engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "processes",
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, state kept.", min=0)] = None,
+    engine: Annotated[str, typer.Option(help=f"{', '.join(ENGINES)}, dask:ADDRESS or dask:FILE.")] = "processes",
     shard: Annotated[str, typer.Option(help="k/n: the k-th of n parts, for job arrays.")] = "1/1",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     model: Annotated[str | None, typer.Option(help="Only the cells of this network.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.", min=1)] = None,
-    store: Annotated[str | None, typer.Option(help="Folder of the local results; default: build/results.")] = None,
+    store: LocalStore = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
 ):
     """Train what the store lacks, most valuable first; safe to stop at any moment and to start again."""
     cells = studies.cells(study, profile)
@@ -39,9 +46,12 @@ def run_command(
         cells = [cell for cell in cells if cell.model == model]
     where = Store(store) if store else Store()
     with _Progress() as tell:
-        run(cells, engine, device, where, minutes=minutes, shard=shard, workers=workers, tell=tell)
-    missing = sum(cell not in where for cell in cells)
-    typer.echo(f"{study} {profile}: {len(cells) - missing} of {len(cells)} cells are there, {missing} are missing")
+        limits = {"minutes": minutes, "shard": shard, "workers": workers, "retry_failed": retry_failed}
+        run(cells, engine, device, where, tell=tell, say=_complain, **limits)
+    typer.echo(f"{study} {profile}: {states.left(where, cells)}")
+    if lines := faults.report(where, closure(cells)):
+        typer.echo("\n".join(lines), err=True)
+        raise typer.Exit(1)
 
 
 @app.command("status")
@@ -49,6 +59,38 @@ def status_command(as_json: Annotated[bool, typer.Option("--json", help="As JSON
     """Study by profile: cells, recorded, missing, and what the missing ones would cost on one worker."""
     rows = states.status(Store())
     typer.echo(json.dumps(rows, indent=1) if as_json else states.as_text(rows))
+
+
+@app.command("export")
+def export_command(
+    file: Annotated[Path, typer.Argument(help="A new file; more than 15 MiB go on in FILE-2, FILE-3, ...")],
+    study: Annotated[str | None, typer.Option(help="Only the cells of this study.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Only the cells of this profile.")] = None,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Also the weights that missing cells start from.")] = False,
+    store: LocalStore = None,
+):
+    """Write local results into files that travel: records, and the masks of small networks."""
+    from . import travel
+
+    names = [study] if study else studies.STUDIES
+    cells = [
+        cell for name in names for p in ([profile] if profile else studies.PROFILES) for cell in studies.cells(name, p)
+    ]
+    where = Store(store) if store else Store()
+    typer.echo("\n".join(travel.export(file, where, closure(cells), tensors)))
+
+
+@app.command("merge")
+def merge_command(
+    files: Annotated[list[Path], typer.Argument(help="Files that export wrote.")], store: LocalStore = None
+):
+    """Take exported results in: all files are checked first; what is there already stays, and differences are shown."""
+    from . import travel
+
+    merged = travel.merge(files, Store(store) if store else Store())
+    for paragraph in merged.conflicts:
+        typer.echo(paragraph)
+    typer.echo(f"{merged.new} new, {merged.agree} agree with what was there, {len(merged.conflicts)} differ from it")
 
 
 @app.command("record")
@@ -82,7 +124,7 @@ def bench_command(
 
 
 class _Progress:
-    """A bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+    """A bar with rate and time left on a terminal, a plain line with the same now and then elsewhere."""
 
     def __enter__(self):
         self.bar, self.told = None, -1.0
@@ -90,11 +132,12 @@ class _Progress:
 
     def __call__(self, done: int, total: int, seconds: float) -> None:
         if sys.stderr.isatty():
-            self.bar = self.bar or tqdm(total=total, unit="network", smoothing=0.1)
+            self.bar = self.bar or tqdm(total=total, unit="population", smoothing=0.1)
             self.bar.update(done - self.bar.n)
         elif done == total or seconds - self.told > 30:
             self.told = seconds
-            typer.echo(f"{done} of {total} populations, {seconds:.0f} s", err=True)
+            rest = f", {60 * done / seconds:.3g} a minute, {(total - done) * seconds / done:.0f} s left" if done else ""
+            typer.echo(f"{done} of {total} populations, {seconds:.0f} s{rest}", err=True)
 
     def __exit__(self, *_):
         if self.bar:
@@ -102,16 +145,18 @@ class _Progress:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; 0 for success, 2 for bad input."""
+    """Run the command line; 0 for success, 1 for failures, 2 for bad input, 130 for Ctrl-C."""
     try:
-        app(arguments, standalone_mode=False)
+        status = app(arguments, standalone_mode=False) or 0
+        return _complain(f"stopped; {GOES_ON}", 130) if status == 130 else status
     except BadInput as error:
-        return _complain(str(error))
+        return _complain(str(error), 2)
     except Exception as error:
+        if faults.is_full(error) or isinstance(error, ConnectionError):
+            return _complain(f"{error}; {GOES_ON}", 1)
         if hasattr(error, "format_message"):  # the option parser's own complaints
-            return _complain(_with_names(error))
+            return _complain(_with_names(error), 2)
         raise
-    return 0
 
 
 def _with_names(error) -> str:
@@ -123,6 +168,6 @@ def _with_names(error) -> str:
     return f"{said or 'no command'}: choose from {', '.join(names)}"
 
 
-def _complain(line: str) -> int:
+def _complain(line: str, status: int = 0) -> int:
     typer.echo(f"tickets: {line}", err=True)
-    return 2
+    return status

@@ -97,6 +97,13 @@ def load(name: str) -> Dataset:
     return _digits(name, 2 if name == "digits16" else 1) if name not in REAL else _real(name, _root())
 
 
+def described(name: str) -> tuple[tuple[int, int, int], int]:
+    """((C, H, W) of an image, number of classes) of a dataset, without its files."""
+    choose("dataset", name, NAMES)
+    shapes = {"digits": (1, 8, 8), "digits16": (1, 16, 16), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
+    return shapes.get(name, (1, 28, 28)), 100 if name == "cifar100" else 10
+
+
 def _root() -> Path:
     """The data folder; one that the user names must exist."""
     named = os.environ.get("TICKETS_DATA")

@@ -22,7 +22,7 @@ def entries(path: Path = CLAIMS) -> tuple[dict, ...]:
 def entry_hash(entry: dict) -> str:
     """Twelve hexadecimal digits over everything in an entry that a verdict can depend on."""
     judged = {name: value for name, value in entry.items() if name not in UNHASHED}
-    return _hash(judged)
+    return digest_of(judged)
 
 
 def hashes(path: Path = CLAIMS) -> dict[str, str]:
@@ -33,10 +33,11 @@ def hashes(path: Path = CLAIMS) -> dict[str, str]:
 def register(store: Store) -> str:
     """Keep the claims as they stand now in the store; the digest that records carry."""
     standing = hashes()
-    digest = _hash(standing)
+    digest = digest_of(standing)
     store.register(standing, digest)
     return digest
 
 
-def _hash(value) -> str:
+def digest_of(value) -> str:
+    """Twelve hexadecimal digits of the sha256 of a value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]

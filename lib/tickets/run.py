@@ -5,45 +5,59 @@ together, and hands the groups to an engine; durability lives in the store, so a
 """
 
 import hashlib
-import os
 import platform
 import re
+import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+import traceback
+from contextlib import closing
 from datetime import UTC, datetime
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
+from math import inf
 from pathlib import Path
 
-from . import __version__, imp
+from . import __version__, engines, faults, imp
 from .cells import MEASUREMENTS, Cell, unseeded
-from .errors import BadInput, choose
+from .engines import Population
+from .errors import BadInput
 from .store import Store, record_of
-
-ENGINES = ("serial", "processes")
-Population = tuple[Cell, ...]
 
 
 def run(
-    cells, engine="processes", device="cpu", store=None, train=True, minutes=None, shard="1/1", workers=None, tell=None
-):
+    cells, engine="processes", device="cpu", store=None, train=True, minutes=None, shard="1/1", workers=None, tell=None,
+    retry_failed=False, say=None,
+):  # fmt: skip
     """The tidy table of `cells`, after training what the store lacks (train=False: gaps stay gaps).
 
-    engine: serial, or processes (one worker per core, one thread each); minutes: start no new work after that long;
-    shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds)
-    after each population. BadInput for an unknown engine or a device that is not there.
+    engine: serial, processes (one worker per core, one thread each), dask (a cluster on this machine), dask:ADDRESS or
+    dask:FILE (of a scheduler); minutes: after that long start nothing new, and stop what is in flight at its next
+    checkpoint; shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds) after each
+    population; say: called with a line on each file that was set aside (default: printed). Populations that failed, in
+    this run or before, are left out (see `faults`); those that failed before are tried again with retry_failed.
+    BadInput for an unknown engine or a device that is not there; OSError where the disk is full.
     """
     cells, store = list(cells), store or Store()
-    choose("engine", engine, ENGINES)
+    engines.check(engine)
     if train:
-        check_device(device)
-        todo, began = plan(cells, store, device, shard), time.monotonic()
-        deadline = float("inf") if minutes is None else began + 60 * minutes
-        work = _serial if engine == "serial" else _processes
-        for done, _ in enumerate(work(todo, store, device, deadline, workers), 1):
-            if tell:
-                tell(done, len(todo), time.monotonic() - began)
+        check_device(device, remote=engine.startswith("dask:"))
+        began = time.monotonic()
+        faults.sweep(store)
+        faults.set_aside(store, closure(_shard(cells, shard)), say or partial(print, file=sys.stderr))
+        todo = plan(cells, store, device, shard)
+        held = () if retry_failed else {group for group in todo if any(faults.failure(store, cell) for cell in group)}
+        deadline = inf if minutes is None else began + 60 * minutes
+        job = partial(attempt, store, device, _wanted(todo))
+        gpu = device.startswith("cuda")
+        with closing(engines.work(engine, todo, job, held, deadline, workers, gpu)) as outcomes:
+            done = 0
+            for group, outcome in outcomes:
+                if outcome == engines.DONE:
+                    faults.forgive(store, group)
+                elif outcome != engines.PAUSED:
+                    faults.fail(store, group, outcome)
+                done += outcome == engines.DONE
+                if tell:
+                    tell(done, len(todo), time.monotonic() - began)
     return store.table(cells)
 
 
@@ -57,7 +71,7 @@ def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
     for cell in cells:
         if cell not in store:
             _require(cell, store, needed)
-    groups = populations(_closure(cells), device)
+    groups = populations(closure(cells), device)
     return [group for group in groups if any(cell in needed for cell in group)]
 
 
@@ -69,7 +83,7 @@ def _require(cell: Cell, store: Store, needed: dict) -> None:
     needed[cell] = None
 
 
-def _closure(cells) -> list[Cell]:
+def closure(cells) -> list[Cell]:
     """`cells` with their ancestors, each before its children, in the order of `cells`."""
     found: dict[Cell, None] = {}
 
@@ -136,71 +150,63 @@ def _shard(cells, text: str) -> list[Cell]:
     return [cell for cell in cells if blocks[unseeded(cell), cell.replicate] % parts == part - 1]
 
 
-def check_device(device: str) -> None:
-    """BadInput where the device is unknown or not there."""
+def check_device(device: str, remote: bool = False) -> None:
+    """BadInput where the device is unknown, or not there (`remote` workers answer for themselves)."""
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise BadInput(f"unknown device {device!r}: choose from cpu, cuda, cuda:0, cuda:1, ...")
-    if device.startswith("cuda"):
+    if device.startswith("cuda") and not remote:
         import torch
 
         if not torch.cuda.is_available():
             raise BadInput(f"device {device!r}: no GPU is available to torch here; use cpu")
 
 
-# engines: each yields a population when its results are in the store
-
-
-def _serial(todo: list[Population], store: Store, device: str, deadline: float, workers) -> Iterator[Population]:
-    wanted = _wanted(todo)
-    for group in todo:
-        if time.monotonic() >= deadline:
-            return
-        compute(group, store, device, wanted & {*group})
-        yield group
-
-
-def _processes(todo: list[Population], store: Store, device: str, deadline: float, workers) -> Iterator[Population]:
-    """A pool that starts a population as soon as its parents are done, the first of the list first."""
-    waiting, done, running, wanted = list(todo), set(), {}, _wanted(todo)
-    ours = {cell for group in todo for cell in group}
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
-    workers = workers or os.cpu_count()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        while waiting or running:
-            ready = [g for g in waiting if _is_ready(g, ours, done)]
-            for group in ready[: workers - len(running) if time.monotonic() < deadline else 0]:
-                waiting.remove(group)
-                running[pool.submit(compute, group, store, device, wanted & {*group})] = group
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                group = running.pop(future)
-                future.result()
-                done.update(group)
-                yield group
-
-
-def _wanted(todo: list[Population]) -> set[Cell]:
-    """The cells that some other cell of the plan starts from, or measures."""
-    return {parent for group in todo for cell in group for parent in imp.parents(cell)}
-
-
-def _is_ready(group: Population, ours: set[Cell], done: set[Cell]) -> bool:
-    return all(parent in done or parent not in ours for cell in group for parent in imp.parents(cell))
-
-
 # one population
 
 
-def compute(cells: Population, store: Store, device: str = "cpu", wanted=frozenset()) -> None:
-    """Train or measure the cells of one population and store what they leave; tickets and `wanted` leave tensors."""
+def attempt(store: Store, device: str, wanted: set[Cell], cells: Population, left: float = inf) -> str:
+    """What a worker does with a population, for `left` seconds at most; how it ended (see `engines.work`)."""
+    from .checkpoint import Paused
+
+    if all(cell in store and (store.has_tensors(cell) or not _leaves(cell, wanted)) for cell in cells):
+        return engines.DONE  # by another run, or by a worker that died after its work
+    try:
+        compute(cells, store, device, wanted, time.monotonic() + left)
+    except Paused:
+        return engines.PAUSED
+    except Exception as error:
+        if isinstance(error, BadInput) or faults.is_full(error):
+            raise
+        return "".join(traceback.format_exception(error))
+    return engines.DONE
+
+
+def _wanted(todo: list[Population]) -> set[Cell]:
+    """The networks, tickets aside, that some other cell of the plan starts from, or measures."""
+    return {parent for group in todo for cell in group for parent in imp.parents(cell) if parent.arm != "ticket"}
+
+
+def _leaves(cell: Cell, wanted) -> bool:
+    """Whether a cell leaves tensors: every ticket does, and what the plan has a use for."""
+    return cell.arm == "ticket" or cell in wanted
+
+
+def compute(cells: Population, store: Store, device: str = "cpu", wanted=frozenset(), deadline: float = inf) -> None:
+    """Train or measure the cells of one population and store what they leave; tickets and `wanted` ones leave tensors.
+
+    Paused (see `checkpoint`) at the deadline.
+    """
     import torch
     from threadpoolctl import threadpool_limits
 
     from . import data, models, train
+    from .checkpoint import Checkpoint
     from .registration import register
 
     began = time.perf_counter()
+    owner = {"cells": " ".join(cell.key() for cell in cells), "device": device.partition(":")[0]}
+    owner |= {"torch": torch.__version__, "source": fingerprint()}
+    keep = Checkpoint(store.beside(cells[0], "part.safetensors"), owner, deadline)
     digest = register(store)
     with threadpool_limits(1 if device == "cpu" else None):
         if device == "cpu":
@@ -218,13 +224,15 @@ def compute(cells: Population, store: Store, device: str = "cpu", wanted=frozens
         else:
             starts = imp.starts(cells, model, store, device)
             weights, masks = zip(*starts, strict=True)
-            outcomes, path = train.train(cells, model, weights, masks, device, start=imp.first_step(cells[0]))
-    seconds = (time.perf_counter() - began) / len(cells)
+            first = imp.first_step(cells[0])
+            outcomes, path = train.train(cells, model, weights, masks, device, start=first, keep=keep)
+    seconds = (keep.seconds + time.perf_counter() - began) / len(cells)
     for i, (cell, outcome) in enumerate(zip(cells, outcomes, strict=True)):
         facts = provenance(device, path, len(cells), seconds)
         record = record_of(cell, outcome.result, outcome.curves, outcome.wrong, facts, digest)
-        leaves = starts and (cell.arm == "ticket" or cell in wanted)
+        leaves = starts and _leaves(cell, wanted)
         store.put(record, _tensors(cell, starts[i][1], outcome, store) if leaves else None)
+    keep.discard()
 
 
 def _tensors(cell: Cell, mask, outcome, store: Store) -> dict:

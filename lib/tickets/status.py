@@ -4,14 +4,16 @@ import statistics
 
 from . import studies
 from .cells import MEASUREMENTS, Cell
+from .faults import failed
 from .store import Store
 
 
 def status(store: Store) -> list[dict]:
-    """One row per study and profile: cells, there (recorded or local), missing, hours the missing ones would take.
+    """One row per study, profile and network.
 
-    hours: on one worker of the kind that made the existing records, from their median seconds per step and network;
-    None where nothing comparable has been recorded.
+    cells; there: recorded or local; missing; failed: those of the missing that raised or killed their worker; hours:
+    what the missing ones would take on one worker of the kind that made the existing records, None where nothing
+    comparable has been recorded.
     """
     plans = {
         (study, profile): studies.cells(study, profile) for study in studies.STUDIES for profile in studies.PROFILES
@@ -22,29 +24,32 @@ def status(store: Store) -> list[dict]:
         for model in dict.fromkeys(cell.model for cell in cells):
             mine = [cell for cell in cells if cell.model == model]
             missing = [cell for cell in mine if cell not in store]
-            cost = [rates.get((cell.model, _kind(cell)), rates.get((cell.model, None))) for cell in missing]
-            known = all(rate is not None for rate in cost)
-            seconds = (
-                sum(r * c.steps for r, c in zip(cost, missing, strict=True) if c.arm not in MEASUREMENTS)
-                if known
-                else None
-            )
-            rows.append(
-                {
-                    "study": study,
-                    "profile": profile,
-                    "model": model,
-                    "cells": len(mine),
-                    "there": len(mine) - len(missing),
-                }
-                | {"missing": len(missing), "hours": None if seconds is None else round(seconds / 3600, 2)}
-            )
+            named = {"study": study, "profile": profile, "model": model}
+            counts = {"cells": len(mine), "there": len(mine) - len(missing), "missing": len(missing)}
+            rows.append(named | counts | {"failed": len(failed(store, missing)), "hours": _hours(missing, rates)})
     return rows
+
+
+def left(store: Store, cells: list[Cell]) -> str:
+    """What is there and what is left of some cells, as one line."""
+    missing = [cell for cell in cells if cell not in store]
+    hours = _hours(missing, _seconds_per_step(store, cells)) if missing else None
+    cost = "" if hours is None else f", about {hours:g} hours of one worker"
+    return f"{len(cells) - len(missing)} of {len(cells)} cells are there, {len(missing)} are missing{cost}"
+
+
+def _hours(missing: list[Cell], rates: dict) -> float | None:
+    """Hours of one worker for the missing cells, from (model, level) -> seconds per step; None where one is unknown."""
+    trained = [cell for cell in missing if cell.arm not in MEASUREMENTS]
+    cost = [rates.get((cell.model, _kind(cell)), rates.get((cell.model, None))) for cell in trained]
+    if None in cost:
+        return None
+    return round(sum(rate * cell.steps for rate, cell in zip(cost, trained, strict=True)) / 3600, 2)
 
 
 def as_text(rows: list[dict]) -> str:
     """The rows as a table for a terminal."""
-    head = ("study", "profile", "model", "cells", "there", "missing", "hours")
+    head = ("study", "profile", "model", "cells", "there", "missing", "failed", "hours")
     cells = [head, *(tuple("?" if row[name] is None else str(row[name]) for name in head) for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
     return "\n".join(

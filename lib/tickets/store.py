@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
 
 from .cells import FIELDS, Cell
 from .errors import BadInput
@@ -51,6 +52,10 @@ class Store:
         """Only what is recorded, whatever this machine has trained: what the book shows."""
         return cls(local=ROOT / "build" / "nothing")
 
+    def __reduce__(self):
+        """Workers get the two folders, not what has been read from them."""
+        return type(self), (self.local, self.recorded)
+
     # one cell
 
     def __contains__(self, cell: Cell) -> bool:
@@ -59,20 +64,24 @@ class Store:
     def get(self, cell: Cell) -> dict | None:
         """The record of a cell, local before recorded; None where there is none."""
         path = self._path(cell.key(), "json")
-        return _read(path, cell.key()) if path.exists() else self._recorded.get(cell.key())
+        return check_record(path, cell.key()) if path.exists() else self._recorded.get(cell.key())
 
     def put(self, record: dict, tensors: dict[str, np.ndarray] | None = None) -> None:
         """Write a record (see `record_of`) and what later cells need of it; two writers of one cell write the same."""
-        key = record["key"]
         if tensors:
-            contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-            self._write(key, "safetensors", lambda path: save_file(contiguous, path))
-        self._write(key, "json", lambda path: path.write_text(json.dumps(record)))
+            self.put_tensors(record["key"], tensors)
+        self._write(record["key"], "json", lambda path: path.write_text(json.dumps(record)))
+
+    def put_tensors(self, key: str, tensors: dict[str, np.ndarray]) -> None:
+        """Write only what later cells need of a record that is, or will be, there."""
+        contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+        # through bytes: a disk that is full must show as Python's OSError
+        self._write(key, "safetensors", lambda path: path.write_bytes(save(contiguous)))
 
     def tensors(self, cell: Cell) -> dict[str, np.ndarray]:
         """What a network left for those that start from it; KeyError where neither layer has it."""
         path = self._path(cell.key(), "safetensors")
-        if path.exists():
+        if _holds_weights(path):
             return load_file(path)
         if self._unfinished(cell):
             return dict(np.load(self._recorded_masks(cell), allow_pickle=False))
@@ -80,7 +89,7 @@ class Store:
 
     def has_tensors(self, cell: Cell) -> bool:
         """Whether `tensors` would find them."""
-        return self._path(cell.key(), "safetensors").exists() or self._unfinished(cell)
+        return _holds_weights(self._path(cell.key(), "safetensors")) or self._unfinished(cell)
 
     # many cells
 
@@ -119,7 +128,7 @@ class Store:
         """Keep which claims, in which wording, stood when records were made."""
         path = self.local / "registrations" / f"{digest}.json"
         if digest not in self.registrations():
-            _atomic(path, lambda temporary: temporary.write_text(json.dumps(hashes, indent=1, sort_keys=True)))
+            write_atomically(path, lambda temporary: temporary.write_text(json.dumps(hashes, indent=1, sort_keys=True)))
 
     def registrations(self) -> dict[str, dict[str, str]]:
         """Digest -> {claim: hash of its entry} for every set of claims that some record was made under."""
@@ -137,7 +146,7 @@ class Store:
         for cell in cells:
             path = self._path(cell.key(), "json")
             if cell.key() not in lines and path.exists():
-                lines[cell.key()] = {**_thin(_read(path, cell.key())), "study": study}
+                lines[cell.key()] = {**_thin(check_record(path, cell.key())), "study": study}
         _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=_place))
         self._record_masks([cell for cell in cells if cell.arm == "ticket" and not cell.order], set(lines))
         self._record_registrations({record["registration"] for record in lines.values()})
@@ -148,7 +157,7 @@ class Store:
     def _record_masks(self, tickets: list[Cell], recorded: set[str]) -> None:
         """When each chain's weights were pruned, from its deepest network; final weights too while it is unfinished."""
         last = {chain(cell): max(c.level for c in tickets if chain(c) == chain(cell)) for cell in tickets}
-        kept = lambda cell: self.has_tensors(cell) or self._recorded_masks(cell).exists()  # noqa: E731
+        kept = lambda cell: self.beside(cell, "safetensors").exists() or self._recorded_masks(cell).exists()  # noqa: E731
         there = [c for c in tickets if c.key() in recorded and c.model in MASKED and c.level and kept(c)]
         deepest = {chain(cell): cell for cell in sorted(there, key=lambda cell: cell.level)}
         for cell in there:
@@ -158,13 +167,13 @@ class Store:
             elif source.exists() and not target.exists():
                 done = cell.level == last[chain(cell)]
                 found = {name: a for name, a in load_file(source).items() if name.startswith(LEVELS) or not done}
-                _atomic(target, lambda path, arrays=found: _save_compressed(path, arrays))
+                write_atomically(target, lambda path, arrays=found: _save_compressed(path, arrays))
 
     def _record_registrations(self, digests: set[str]) -> None:
         for digest, hashes in self.registrations().items():
             if digest in digests:
                 text = json.dumps(hashes, indent=1, sort_keys=True) + "\n"
-                _atomic(
+                write_atomically(
                     self.recorded / "registrations" / f"{digest}.json", lambda path, text=text: path.write_text(text)
                 )
 
@@ -195,11 +204,15 @@ class Store:
 
     # files
 
+    def beside(self, cell: Cell, suffix: str) -> Path:
+        """A local file that belongs to a cell, its record (suffix json) or another."""
+        return self._path(cell.key(), suffix)
+
     def _path(self, key: str, suffix: str) -> Path:
         return self.local / key[:2] / f"{key}.{suffix}"
 
     def _write(self, key: str, suffix: str, write) -> None:
-        _atomic(self._path(key, suffix), write)
+        write_atomically(self._path(key, suffix), write)
 
 
 def chain(cell: Cell) -> Cell:
@@ -218,7 +231,7 @@ def parse(text: str, where: str) -> dict:
     """The record in a text, if it is whole and its key is that of its cell; BadInput naming `where` otherwise."""
     try:
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{where}: not a readable record ({error})") from error
     if not isinstance(record, dict):
         raise BadInput(f"{where}: not a record")
@@ -235,8 +248,17 @@ def parse(text: str, where: str) -> dict:
     return record
 
 
-def _read(path: Path, key: str) -> dict:
-    """The record in a local file, which must be that of the cell it is named after."""
+def _holds_weights(path: Path) -> bool:
+    """Whether a file of tensors has more than masks in it; of merged results only the masks may have come."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return any(not name.startswith(LEVELS) for name in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return False
+
+
+def check_record(path: Path, key: str) -> dict:
+    """The record in a local file, which must be that of the cell it is named after; BadInput naming the file if not."""
     try:
         record = parse(path.read_text(), path.name)
     except UnicodeDecodeError as error:
@@ -257,7 +279,7 @@ def _row(cell: Cell, record: dict) -> dict:
     return {**{field: getattr(cell, field) for field in FIELDS}, **record["result"], **best, **named}
 
 
-def _atomic(path: Path, write) -> None:
+def write_atomically(path: Path, write) -> None:
     """Let `write` fill a temporary file that no other writer can have, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -275,7 +297,7 @@ def _save_compressed(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def _write_lines(path: Path, records: list[dict]) -> None:
     text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
-    _atomic(path, lambda temporary: temporary.write_text(text))
+    write_atomically(path, lambda temporary: temporary.write_text(text))
 
 
 def _place(record: dict) -> tuple:

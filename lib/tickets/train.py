@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from . import data, mlp
+from . import checkpoint, data, mlp
 from .cells import Cell
 from .masks import Mask
 from .seeds import stream
@@ -92,6 +92,14 @@ class Recorder:
             curves["test_step"].append(step)
             curves["test_accuracy"].append(float(accuracy[r]))
 
+    def state(self) -> dict:
+        """All that was taken in so far, as JSON knows it; `restore` takes it back."""
+        return {"best": self.best.tolist(), "curves": self.curves}
+
+    def restore(self, state: dict) -> None:
+        """Go on from the `state` of an earlier recorder of the same cells."""
+        self.best, self.curves = np.array(state["best"]), state["curves"]
+
     def outcome(
         self, r: int, mask: Mask, accuracy: float, right: np.ndarray, fitted: float, weights: Weights
     ) -> Outcome:
@@ -129,12 +137,15 @@ class Recorder:
         return Outcome(result, curves, np.flatnonzero(~right).tolist(), weights)
 
 
-def train(cells, model, weights: list[Weights], masks: list[Mask], device="cpu", path=None, start=0, stop=None):
+def train(
+    cells, model, weights: list[Weights], masks: list[Mask], device="cpu", path=None, start=0, stop=None, keep=None
+):
     """Train one network per cell, from `start` to `stop` (default: the cell's last step).
 
     The cells agree in everything but seeds, arm and level. weights, masks: one per cell; pruned weights are set to zero
-    and stay exactly there. path: one of PATHS, by default a fixed function of cell, architecture and device. Returns
-    (outcomes, one per cell; the path taken); where stop comes before the end, outcomes hold only weights.
+    and stay exactly there. path: one of PATHS, by default a fixed function of cell, architecture and device. keep: a
+    `checkpoint.Checkpoint` to go on from and to save to where training pauses to evaluate. Returns (outcomes, one per
+    cell; the path taken); where stop comes before the end, outcomes hold only weights, and nothing is kept.
     """
     path = path or choose_path(model, device, cells[0])
     loop = PATHS[path]
@@ -142,7 +153,7 @@ def train(cells, model, weights: list[Weights], masks: list[Mask], device="cpu",
         {name: array.astype(cell.precision) for name, array in mask.apply(w).items()}
         for cell, mask, w in zip(cells, masks, weights, strict=True)
     ]
-    return loop(list(cells), model, weights, masks, device, start, stop), path
+    return loop(list(cells), model, weights, masks, device, start, stop, keep), path
 
 
 def choose_path(model, device, cell: Cell) -> str:
@@ -175,15 +186,16 @@ def _pixels(name: str, inputs: str, precision: str) -> tuple[np.ndarray, np.ndar
     return tuple(data.scale(images, dataset, inputs, dtype).flatten(1).numpy() for images in parts)
 
 
-def _train_mlp(cells, model, weights, masks, device, start, stop, below=None):
+def _train_mlp(cells, model, weights, masks, device, start, stop, keep, below=None):
     """below: density under which layers are stored by their kept weights, by default that of the cell's algorithm."""
+    keep = keep if len(cells) == 1 else None  # one file holds one network; on a CPU a population is one
     return [
-        _train_one(cell, model, w, m, start, stop, mlp.SPARSE_BELOW[cell.algorithm] if below is None else below)
+        _train_one(cell, model, w, m, start, stop, keep, mlp.SPARSE_BELOW[cell.algorithm] if below is None else below)
         for cell, w, m in zip(cells, weights, masks, strict=True)
     ]
 
 
-def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop: int | None, below: float) -> Outcome:
+def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop: int | None, keep, below) -> Outcome:
     dataset = data.load(cell.dataset)
     picked, held_out = data.split(dataset, cell.replicate)
     images, test_images = _pixels(cell.dataset, cell.inputs, cell.precision)
@@ -212,14 +224,21 @@ def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop
         network.value.copy(),
         start,
     )
-    for end in _stops(cell, start):
+    state = {"value": network.value, "slow": network.slow, "fast": network.fast, "best": best}
+    if earlier := keep and keep.resume(recorder):
+        begin = earlier[0]
+        for name, array in state.items():
+            array[:] = earlier[1][name]
+    for end in _stops(cell, begin):
         advance(begin, end)
         begin = end
         loss, accuracy, _ = score(validation, network.value)
         if recorder.validated(end, [loss], [accuracy])[0]:
-            best = network.value.copy()
+            best[:] = network.value
         if end in reading:
             recorder.tested(end, [score(test, network.value)[1]])
+        if keep and end < cell.steps:
+            keep.pause(end, recorder, lambda: state)
     _, accuracy, correct = score(test, best)
     fitted = score(mlp.blocks(images[picked], labels[picked]), network.value)[1]
     final = mlp.unpack(network, mask, model.prunable)
@@ -229,7 +248,7 @@ def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop
 # a population at a time, on any device
 
 
-def _train_autograd(cells, model, weights, masks, device, start, stop):
+def _train_autograd(cells, model, weights, masks, device, start, stop, keep):
     dtype, first = getattr(torch, cells[0].precision), cells[0]
     task = _Task(cells, device, dtype)
     stack = lambda name: torch.stack([torch.from_numpy(w[name]) for w in weights]).to(device, dtype)  # noqa: E731
@@ -262,7 +281,11 @@ def _train_autograd(cells, model, weights, masks, device, start, stop):
     recorder, reading, begin = Recorder(cells, model.classes), test_steps(first.steps), start
     state = {**params, **buffers}
     best = {name: tensor.detach().clone() for name, tensor in state.items()}
-    for end in _stops(first, start):
+    whole = state, best, optimizer, dropout.generators if dropout else []
+    if earlier := keep and keep.resume(recorder):
+        begin = earlier[0]
+        checkpoint.restore(earlier[1], *whole)
+    for end in _stops(first, begin):
         advance(begin, end)
         begin = end
         loss, correct = task.score(model, params, buffers, "validation")
@@ -271,6 +294,8 @@ def _train_autograd(cells, model, weights, masks, device, start, stop):
             best[name] = torch.where(better.view(-1, *[1] * (tensor.ndim - 1)), tensor.detach(), best[name])
         if end in reading:
             recorder.tested(end, _percent(task.score(model, params, buffers, "test")[1]))
+        if keep and end < first.steps:
+            keep.pause(end, recorder, lambda: checkpoint.arrays(*whole))
     right = task.score(model, best, best, "test")[1]
     fitted = _percent(task.score(model, params, buffers, "train")[1])
     return [
@@ -303,6 +328,7 @@ def _dropout(cells: list[Cell], device):
         noise = torch.stack([torch.rand(h.shape[1:], generator=g, device=device, dtype=h.dtype) for g in generators])
         return h * (noise >= rate) / (1 - rate)
 
+    drop.generators = generators
     return drop
 
 

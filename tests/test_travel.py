@@ -1,0 +1,268 @@
+"""Results that travel: all or nothing goes in, what is there stays, and no file can do more than bring results."""
+
+import json
+import random
+import shutil
+from types import SimpleNamespace
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+from test_run import CHAIN, NET, TINY, assert_equal_tables, files, serial
+from tickets import cli, data, run, studies, travel
+from tickets.errors import BadInput
+from tickets.store import Store
+
+STUDY = "01_winning_tickets"
+LONG = [*TINY, NET.but(level=3), NET.but(arm="reinit", level=1, draw=1)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The machine on which the tiny study was run: its store, its table and the file it exports."""
+    folder = tmp_path_factory.mktemp("home")
+    store = Store(folder / "local", folder / "recorded")
+    table = serial(TINY, store)
+    travel.export(folder / "results.zip", store, TINY)
+    return SimpleNamespace(store=store, table=table, file=folder / "results.zip", folder=folder)
+
+
+def members(path):
+    with ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def repacked(path, target, **changes):
+    """The members of an exported file in a new one, some replaced by what a function makes of them (None: left out)."""
+    found = {
+        name: changes.get(name.split("/")[0].split(".")[0], lambda text: text)(t) for name, t in members(path).items()
+    }
+    with ZipFile(target, "w") as file:
+        for name, text in found.items():
+            if text is not None:
+                file.writestr(name, text)
+    return target
+
+
+# there and back
+
+
+def test_what_was_exported_arrives(home, store):
+    merged = travel.merge([home.file], store)
+    assert (merged.new, merged.agree, merged.conflicts) == (len(TINY), 0, [])
+    assert_equal_tables(store.table(TINY), home.table)
+    assert store.registrations() == home.store.registrations()
+    for cell in (CHAIN[1], CHAIN[2]):
+        for name, array in home.store.levels(cell).items():
+            np.testing.assert_array_equal(store.levels(cell)[name], array)
+    assert run.plan(TINY, store) == []
+    assert run.plan([NET.but(arm="random", level=1)], store) == [(NET.but(arm="random", level=1),)]  # by its mask alone
+
+
+def test_merging_twice_changes_nothing(home, store):
+    travel.merge([home.file], store)
+    before = files(store), files(store, "safetensors")
+    merged = travel.merge([home.file], store)
+    assert (merged.new, merged.agree, merged.conflicts) == (0, len(TINY), [])
+    assert (files(store), files(store, "safetensors")) == before
+
+
+def test_two_exports_are_the_same_bytes(home, tmp_path):
+    travel.export(tmp_path / "again.zip", home.store, TINY)
+    assert (tmp_path / "again.zip").read_bytes() == home.file.read_bytes()
+
+
+def test_an_unfinished_chain_goes_on_elsewhere(home, store, tmp_path):
+    """With the weights that missing cells start from, the other machine trains only these, to the same bits."""
+    travel.export(tmp_path / "long.zip", home.store, LONG, weights=True)
+    travel.merge([tmp_path / "long.zip"], store)
+    assert run.plan(LONG, store) == [(cell,) for cell in LONG[-2:]]
+    table = serial(LONG, store)
+    shutil.copytree(home.store.local, tmp_path / "copy")
+    assert_equal_tables(table, serial(LONG, Store(tmp_path / "copy", recorded=None)))
+
+
+def test_merged_masks_can_be_recorded(home, tmp_path):
+    there = Store(tmp_path / "local", tmp_path / "recorded")
+    travel.merge([home.file], there)
+    there.record("01_study", TINY)
+    home.store.record("01_study", TINY)
+    for name in ("01_study.jsonl", f"masks/{CHAIN[2].key()}.npz"):
+        assert (there.recorded / name).read_bytes() == (home.store.recorded / name).read_bytes()
+
+
+def test_large_results_are_cut_into_files(home, store, tmp_path):
+    limit = 30_000
+    lines = travel.export(tmp_path / "cut.zip", home.store, TINY, limit=limit)
+    paths = sorted(tmp_path.glob("cut*.zip"))
+    assert {f"cut-{i}.zip" for i in range(2, len(paths) + 1)} | {"cut.zip"} == {path.name for path in paths}
+    assert len(paths) > 1
+    assert len([line for line in lines if "results" in line]) == len(paths)
+    assert max(path.stat().st_size for path in paths) <= limit
+    travel.merge(paths, store)
+    assert_equal_tables(store.table(TINY), home.table)
+
+
+def test_tensors_larger_than_a_file_stay_behind(home, store, tmp_path):
+    lines = travel.export(tmp_path / "small.zip", home.store, LONG, weights=True, limit=60_000)
+    assert [CHAIN[2].key() in line for line in lines if "too large" in line].count(True) == 1
+    travel.merge(sorted(tmp_path.glob("small*.zip")), store)
+    assert_equal_tables(store.table(TINY), home.table)
+
+
+# agreement and conflict
+
+
+def changed(record, part, **values):
+    return {**record, part: {**record[part], **values}}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda r: changed(r, "provenance", device="another", seconds=9.0, date="2030-01-01", path="autograd"), None),
+        (lambda r: changed(r, "result", test_accuracy=r["result"]["test_accuracy"] * (1 + 1e-8)), None),
+        (lambda r: changed(r, "result", test_accuracy=12.5), "test_accuracy: {} here, 12.5 in the file"),
+        (lambda r: changed(r, "provenance", torch="3.0"), "torch: {} here, 3.0 in the file"),
+        (lambda r: changed(r, "provenance", device_kind="cuda"), "device_kind: cpu here, cuda in the file"),
+    ],
+    ids=["elsewhere", "rounded", "another number", "another torch", "a GPU"],
+)
+def test_records_agree_or_the_first_is_kept_and_the_difference_shown(home, store, tmp_path, change, line):
+    other = Store(tmp_path / "other", recorded=None)
+    other.register(*reversed(next(iter(home.store.registrations().items()))))
+    other.put(change(home.store.get(NET)))
+    travel.export(tmp_path / "other.zip", other, [NET])
+    serial([NET], store)
+    before = store.beside(NET, "json").read_bytes()
+    merged = travel.merge([tmp_path / "other.zip"], store)
+    assert store.beside(NET, "json").read_bytes() == before
+    assert (merged.new, merged.agree, len(merged.conflicts)) == (0, line is None, line is not None)
+    if line:
+        known = home.store.get(NET)
+        value = {**known["result"], **known["provenance"]}[line.split(":")[0]]
+        first, second = merged.conflicts[0].splitlines()
+        assert NET.key() in first
+        assert second.strip() == line.format(value)
+
+
+# files that are not right
+
+
+def lines_of(change):
+    """A change to the last record of a file."""
+
+    def apply(text):
+        *first, last = text.decode().splitlines()
+        return "\n".join([*first, json.dumps(change(json.loads(last)))])
+
+    return {"records": apply}
+
+
+def tensors_of(change):
+    return {"tensors": lambda content: save(change(load(content)))}
+
+
+BAD = {
+    "cut off": lambda content: content[:1000],
+    "another schema": lines_of(lambda r: {**r, "schema": 2}),
+    "a key that is not its cell's": lines_of(lambda r: {**r, "key": "0" * 24}),
+    "a path for a key": lines_of(lambda r: {**r, "key": "../../escaped"}),
+    "an edited cell": lines_of(lambda r: {**r, "cell": {**r["cell"], "steps": 7}}),
+    "a result that is no number": lines_of(lambda r: changed(r, "result", test_accuracy="97")),
+    "a curve of texts": lines_of(lambda r: changed(r, "curves", step=["<script>"])),
+    "a provenance of a page": lines_of(lambda r: changed(r, "provenance", device="x" * 1000)),
+    "a path for a registration": lines_of(lambda r: {**r, "registration": "../../escaped"}),
+    "nested without end": {"records": lambda text: "[" * 200_000},
+    "no text": {"records": lambda text: b"\xff\xfe\x00"},
+    "tensors without their record": {"records": lambda text: b"\n".join(text.splitlines()[:1])},
+    "another registration": {"registrations": lambda text: text.replace(b"a", b"b")},
+    "a registration's path": {"registrations": lambda text: b'{"../../escaped": {}}'},
+    "tensors cut off": {"tensors": lambda content: content[:-100]},
+    "a pickle for tensors": {"tensors": lambda content: b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00K\x01."},
+    "a layer too few": tensors_of(lambda a: {n: a[n] for n in list(a)[1:]}),
+    "another shape": tensors_of(lambda a: {n: array.T.copy() for n, array in a.items()}),
+    "another type": tensors_of(lambda a: {n: array.astype(np.int16) for n, array in a.items()}),
+    "a level too deep": tensors_of(lambda a: {n: np.full_like(array, 9) for n, array in a.items()}),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_file_that_is_not_right_is_named_and_nothing_is_written(home, store, tmp_path, what):
+    """Also beside a file that is right, and nothing outside the store either."""
+    bad = tmp_path / "bad.zip"
+    if isinstance(BAD[what], dict):
+        repacked(home.file, bad, **BAD[what])
+    else:
+        bad.write_bytes(BAD[what](home.file.read_bytes()))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BadInput, match=r"bad\.zip") as caught:
+        travel.merge([home.file, bad], store)
+    assert len(str(caught.value).splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["../escaped.json", "/escaped", "tensors/../../x.safetensors", "a.pkl"])
+def test_members_of_another_name_are_refused(home, store, tmp_path, name):
+    bad = repacked(home.file, tmp_path / "bad.zip")
+    with ZipFile(bad, "a") as file:
+        file.writestr(name, "{}")
+    with pytest.raises(BadInput, match="not a file of results"):
+        travel.merge([bad], store)
+    assert not store.local.exists()
+
+
+def test_a_file_that_swells_is_refused(home, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(travel, "MOST_UNPACKED", 100_000)
+    with pytest.raises(BadInput, match="unpacks to more than"):
+        travel.merge([home.file], store)
+    monkeypatch.setattr(travel, "MOST", 1000)
+    with pytest.raises(BadInput, match="larger than"):
+        travel.merge([home.file], store)
+    assert not store.local.exists()
+
+
+def test_a_byte_that_flipped_is_found_out_or_harmless(home, store):
+    """Wherever it lies: the file is refused in one line, or what it says is unharmed."""
+    content, path, generator = home.file.read_bytes(), home.folder / "flipped.zip", random.Random(0)
+    refused = 0
+    for _ in range(60):
+        spoilt = bytearray(content)
+        spoilt[generator.randrange(len(spoilt))] ^= 1 << generator.randrange(8)
+        path.write_bytes(bytes(spoilt))
+        try:
+            parcels = travel.contents(path)[1]
+            assert [record for _, record, _ in parcels] == [record for _, record, _ in travel.contents(home.file)[1]]
+        except BadInput:
+            refused += 1
+    assert refused > 50
+
+
+def test_datasets_are_described_as_they_are():
+    for name in ("digits", "digits16"):
+        dataset = data.load(name)
+        assert data.described(name) == (dataset.shape, dataset.classes)
+    assert data.described("cifar100") == ((3, 32, 32), 100)
+
+
+# the command line
+
+
+def test_export_and_merge_by_command(home, store, tmp_path, monkeypatch, capsys):
+    study = SimpleNamespace(cells=lambda profile: TINY if profile == "smoke" else [])
+    monkeypatch.setitem(studies.STUDIES, STUDY, study)
+    target, folder = tmp_path / "results.zip", str(tmp_path / "store")
+    assert cli.main(["export", str(target), "--store", str(home.store.local), "--profile", "smoke"]) == 0
+    assert capsys.readouterr().out == f"{target}: {len(TINY)} results\n"
+    for new, agree in ((len(TINY), 0), (0, len(TINY))):
+        assert cli.main(["merge", str(target), "--store", folder]) == 0
+        assert capsys.readouterr().out == f"{new} new, {agree} agree with what was there, 0 differ from it\n"
+    assert_equal_tables(Store(folder).table(TINY), home.table)
+    for command in (
+        ["export", str(target)],
+        ["export", str(tmp_path / "no/x.zip")],
+        ["merge", str(tmp_path / "no.zip")],
+    ):
+        assert cli.main(command) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
