@@ -5,9 +5,10 @@ import pytest
 import torch
 import twin
 from oracle import load_replicate, plain
-from tickets import data, imp, models, prune, run, train
+from tickets import data, imp, models, population, prune, run, schedule, train
 from tickets.cells import Cell
 from tickets.masks import KEPT, Mask, mask_at
+from tickets.recorder import Recorder
 
 NET = Cell(dataset="digits", steps=40, precision="float64")
 MODEL = models.build("lenet-300-100", (1, 8, 8), 10)
@@ -261,13 +262,13 @@ def test_dropout_is_seeded_per_network(few_digits):
 
 def test_dropout_halves_the_units_and_keeps_the_mean():
     cells = [NET.but(dropout=0.4, replicate=r) for r in range(2)]
-    drop, ones = train._dropout(cells, "cpu"), torch.ones(2, 50, 200)
+    drop, ones = population._dropout(cells, "cpu"), torch.ones(2, 50, 200)
     first, second = drop(ones), drop(ones)
     assert first.unique().tolist() == pytest.approx([0, 1 / 0.6])
     assert first.mean().item() == pytest.approx(1, abs=0.03)
     for one, other in ((first[0], first[1]), (first[0], second[0])):
         assert (one == other).float().mean().item() == pytest.approx(0.4**2 + 0.6**2, abs=0.03)
-    assert train._dropout([NET], "cpu") is None
+    assert population._dropout([NET], "cpu") is None
 
 
 # budget, early stopping, learning rate
@@ -289,7 +290,7 @@ def test_early_stopping_reads_the_whole_budget():
 
 
 def recorded(*losses):
-    recorder = train.Recorder([NET.but(steps=len(losses))], 10)
+    recorder = Recorder([NET.but(steps=len(losses))], 10)
     for step, loss in enumerate(losses, 1):
         recorder.validated(step, [loss], [step])
         recorder.tested(step, [10.0 * step])
@@ -314,28 +315,28 @@ def test_a_network_that_diverges_keeps_its_last_minimum():
 
 
 def test_warmup_rises_from_zero_and_drops_divide_by_ten():
-    rates = train.learning_rates(Cell(steps=100, learning_rate=0.1, warmup=20, drops=(50, 75)))
+    rates = schedule.learning_rates(Cell(steps=100, learning_rate=0.1, warmup=20, drops=(50, 75)))
     assert rates[[0, 9, 19, 20, 49]] == pytest.approx([0.005, 0.05, 0.1, 0.1, 0.1])
     assert rates[[50, 74, 75, 99]] == pytest.approx([0.01, 0.01, 0.001, 0.001])
     assert (np.diff(rates[:20]) > 0).all()
-    assert (train.learning_rates(Cell(steps=10, learning_rate=0.3)) == 0.3).all()
+    assert (schedule.learning_rates(Cell(steps=10, learning_rate=0.3)) == 0.3).all()
 
 
 def test_validation_is_every_100_steps_of_the_papers_budget():
-    assert train.interval(50_000) == 100
-    stops, tests = train._stops(Cell(), 0), train.test_steps(50_000)
+    assert schedule.interval(50_000) == 100
+    stops, tests = schedule.stops(Cell(), 0), schedule.test_steps(50_000)
     assert stops == list(range(100, 50_001, 100))
-    assert train.readouts(50_000) == {"mid": 15_000, "end": 50_000}
+    assert schedule.readouts(50_000) == {"mid": 15_000, "end": 50_000}
     assert {15_000, 50_000} <= tests <= set(stops)
     assert len(tests) <= 26
 
 
 @pytest.mark.parametrize("steps", [1, 2, 19, 47, 60, 333, 2001])
 def test_short_budgets_have_all_readings(steps):
-    stops = train._stops(Cell(steps=steps), 0)
+    stops = schedule.stops(Cell(steps=steps), 0)
     assert stops[-1] == steps
-    assert train.test_steps(steps) <= set(stops)
-    assert set(train.readouts(steps).values()) <= train.test_steps(steps)
+    assert schedule.test_steps(steps) <= set(stops)
+    assert set(schedule.readouts(steps).values()) <= schedule.test_steps(steps)
     assert all(1 <= step <= steps for step in stops)
 
 

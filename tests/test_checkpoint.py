@@ -10,6 +10,7 @@ from tickets import checkpoint, data, imp, models, prune, run, scores, train
 from tickets.cells import Cell
 from tickets.checkpoint import Checkpoint, Paused
 from tickets.masks import Mask
+from tickets.recorder import Recorder
 from tickets.store import Store
 
 DENSE = NET.but(steps=60)
@@ -115,7 +116,7 @@ def test_a_file_of_anything_else_is_ignored(tmp_path, spoil):
         "no metadata": path.read_bytes().replace(b"__metadata__", b"__metedata__"),
     }[spoil]
     path.write_bytes(content)
-    recorder = train.Recorder([DENSE], 10)
+    recorder = Recorder([DENSE], 10)
     assert Checkpoint(path, {"cells": "mine"}).resume(recorder) is None
     assert not recorder.curves[0]["step"]
 
@@ -137,11 +138,11 @@ def test_a_limit_shorter_than_a_cell_still_makes_progress(tmp_path, store, monke
 def test_earlier_sittings_count_as_cost(store, monkeypatch):
     clock = iter(range(0, 10**9, 1000))
     monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    assert run.attempt(store, "cpu", (NET,), left=-np.inf) == "paused"
+    assert run.attempt(store, "cpu", set(), (NET,), left=-np.inf) == "paused"
     path = store.beside(NET, "part.safetensors")
     text = path.read_bytes()
     assert (
         json.loads(json.loads(text[8 : 8 + int.from_bytes(text[:8], "little")])["__metadata__"]["state"])["seconds"] > 0
     )
-    assert run.attempt(store, "cpu", (NET,)) == "done"
+    assert run.attempt(store, "cpu", set(), (NET,)) == "done"
     assert store.get(NET)["provenance"]["seconds"] >= 1000

@@ -11,8 +11,9 @@ from oracle import load_replicate, plain
 from tickets import data, imp, mlp, models
 from tickets.cells import Cell
 from tickets.masks import Mask
+from tickets.schedule import interval
 from tickets.seeds import stream
-from tickets.train import interval, train
+from tickets.train import train
 from torch.nn.functional import cross_entropy
 
 NET = Cell(dataset="digits", steps=120, precision="float64")

@@ -51,16 +51,16 @@ def test_streams_are_those_of_the_first_records():
 
 
 def test_arms_share_split_and_order_at_a_level():
-    from tickets.train import _order
+    from tickets.schedule import order
 
     picked, _ = data.split(data.load("digits"), 0)
     at_two = [NET.but(level=2, arm=arm) for arm in ("ticket", "random", "one_shot", "redraw", "noise", "finetune")]
     orders = [
-        _order(cell, picked) for cell in [*at_two, *(NET.but(level=2, arm="reinit", draw=draw) for draw in (1, 3))]
+        order(cell, picked) for cell in [*at_two, *(NET.but(level=2, arm="reinit", draw=draw) for draw in (1, 3))]
     ]
     assert all((order == orders[0]).all() for order in orders)
     for other in (NET.but(level=1), NET.but(level=2, order=1), NET.but(level=2, replicate=1)):
-        assert (_order(other, picked) != orders[0]).mean() > 0.9
+        assert (order(other, picked) != orders[0]).mean() > 0.9
 
 
 def test_arms_share_the_initialization():

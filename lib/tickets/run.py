@@ -242,14 +242,14 @@ def _tensors(cell: Cell, mask, outcome, store: Store) -> dict:
 
 def _measure(cells: Population, model, dataset, store: Store, device: str):
     """(outcomes, path) of measurements of one kind."""
-    from . import connect, train
+    from . import connect, recorder
 
     if cells[0].arm == "anatomy":
         found, path = [_anatomy(cell, model, dataset, store) for cell in cells], "numpy"
     else:
         trunks, path = imp.rewound(cells, model, device), "mixtures"
         found = [connect.measure(cell, model, store, w, device) for cell, w in zip(cells, trunks, strict=True)]
-    return [train.Outcome(scalars, curves, [], {}) for scalars, curves in found], path
+    return [recorder.Outcome(scalars, curves, [], {}) for scalars, curves in found], path
 
 
 def _anatomy(cell: Cell, model, dataset, store: Store):
