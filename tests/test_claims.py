@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tickets import claims, registration, scorecard
+from tickets import claims, gates, registration, scorecard
 from tickets.cells import FIELDS, Cell
 from tickets.contrasts import Records
 from tickets.errors import BadInput
@@ -394,7 +394,7 @@ def both_sides(settings, n=5):
     ("settings", "ours", "verdict"),
     [
         ({0: (9, -1), 1: (8, -1), 2: (1, 0), 3: (0, 0)}, 100, "reproduced: 4 of 4 settings decided"),
-        ({0: (1, 0), 1: (0, 0), 2: (2.0, 0)}, 100, "partly: one class only 2 of 3 settings decided"),
+        ({0: (1, 0), 1: (0, 0), 2: (2.0, 0)}, 100, "partly: 2 of 3 settings decided, one class only"),
         ({0: (9, 0), 1: (1, -1), 2: (1, 0), 3: (9, -1)}, 50, "contradicted: 4 of 4 settings decided"),
         ({0: (9, 0), 1: (8, -1), 2: (1, 0)}, 200 / 3, "inconclusive: 3 of 3 settings decided"),
     ],
@@ -421,6 +421,14 @@ def test_a_concordance_counts_settings(settings, ours, verdict):
     assert few["n"] == 4
     without_first = frame[~((frame["arm"] == "chord") & (frame["rewind"] == 0))]
     assert f"of {len(settings)} settings decided" in judged(claim, without_first)["verdict"]
+
+
+def test_networks_of_two_sizes_are_no_unequal_arms():
+    """A concordance looks at several networks, each with as many weights as it has."""
+    sizes = {"lenet-300-100": 266_200, "resnet-20": 267_696}
+    rows = pd.DataFrame([row(Cell(model=model), kept=kept) for model, kept in sizes.items()])
+    assert gates.equal_arms(rows) == ""
+    assert gates.equal_arms(rows.assign(model="resnet-20")).startswith("G3")
 
 
 def test_analogs_of_two_chapters_keep_their_budgets_apart(tmp_path):

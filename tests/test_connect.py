@@ -139,13 +139,14 @@ def test_a_restarted_ticket_has_all_its_steps_from_the_rewind_step_on(store):
 # which networks leave tensors
 
 
-def test_networks_that_are_measured_leave_their_tensors(store):
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_networks_that_are_measured_leave_their_tensors(store, engine):
     random, other = NET.but(arm="random", level=1), NET.but(arm="random", level=1, draw=1)
     chord = NET.but(arm="chord", level=1, subject="random")
     run.run([random, other], engine="serial", store=store)
     assert not store.has_tensors(random)  # nothing starts from it
     before = store.get(random)["result"]
-    run.run([chord], engine="serial", store=store)
+    run.run([chord], engine=engine, workers=1, store=store)
     assert [store.has_tensors(cell) for cell in (*imp.ends(chord), other)] == [True, True, False]
     assert store.get(random)["result"] == before
     assert run.plan([chord], store) == []

@@ -216,6 +216,19 @@ def test_the_deepest_masks_of_a_chain_are_recorded(both):
         assert fresh.levels(other) is None
 
 
+def test_copies_are_no_links_of_a_chain(both):
+    """A ticket in a second order has the masks of the first: one file a chain, that of the ticket others start from."""
+    copy = CHAIN[3].but(order=1)
+    for cell in (*CHAIN, copy, NET.but(level=1, rewind=5)):
+        put(both, cell)
+    both.record("01_study", [*CHAIN, copy, NET.but(level=1, rewind=5)])
+    kept = {path.stem for path in (both.recorded / "masks").iterdir()}
+    assert kept == {CHAIN[3].key(), NET.but(level=1, rewind=5).key()}
+    fresh = Store(both.local / "none", both.recorded)
+    assert fresh.levels(NET.but(level=2, rewind=5)) is None
+    assert fresh.levels(NET.but(level=1, rewind=5)) is not None
+
+
 def test_an_unfinished_chain_is_recorded_with_what_the_next_network_needs(both):
     for cell in CHAIN[:3]:
         put(both, cell)

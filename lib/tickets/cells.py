@@ -144,6 +144,7 @@ def _number(name: str, value, kind: type):
 
 
 LEAST = {"steps": 1, "batch": 1, "level": 0, "rewind": 0, "warmup": 0, "replicate": 0, "order": 0, "points": 2}
+"""The smallest value of a field."""
 ADDED: dict = {"schedule": "resumed", "subject": "ticket", "points": 30}
 """Fields added after the first records were written, with the value that all earlier records had."""
 FIELDS = tuple(field.name for field in fields(Cell))

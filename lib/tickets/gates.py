@@ -38,10 +38,10 @@ def arms_differ(records: Records, entry: dict, margin: float) -> str:
 
 
 def equal_arms(rows: pd.DataFrame) -> str:
-    """G3: one precision, and equal numbers of kept weights at a level (random_open keeps more by definition)."""
+    """G3: one precision, and equal numbers of kept weights of a network at a level (random_open keeps more)."""
     if rows["precision"].nunique() > 1:
         return "G3, precision differs between arms"
-    kept = rows[rows["arm"] != "random_open"].groupby(["replicate", "level"])["kept"].agg(["min", "max"])
+    kept = rows[rows["arm"] != "random_open"].groupby(["model", "replicate", "level"])["kept"].agg(["min", "max"])
     return "G3, numbers of kept weights differ between arms" if (kept["max"] > (1 + SAME) * kept["min"]).any() else ""
 
 

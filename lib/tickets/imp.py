@@ -65,7 +65,7 @@ def ticket_of(cell: Cell, level: int) -> Cell:
     return cell.but(**_OWN, level=level) if level else dense_of(cell)
 
 
-_OWN = {"arm": "ticket", "sigma": 0, "draw": 0, "order": 0, "schedule": "resumed", "subject": "ticket", "points": 30}
+_OWN = {name: getattr(Cell, name) for name in ("arm", "sigma", "draw", "order", "schedule", "subject", "points")}
 """What tells the branches of a ladder from its tickets."""
 
 

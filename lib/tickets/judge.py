@@ -118,7 +118,7 @@ class Judge:
         if not readings:
             return Finding(Verdict("not run"))
         verdict = verdicts.concordance(sides)
-        note = f"{verdict.note} {verdict.n} of {len(sides)} settings decided".strip()
+        note = f"{verdict.n} of {len(sides)} settings decided" + f", {verdict.note}" * bool(verdict.note)
         rows = pd.concat([reading.rows for reading in readings]).drop_duplicates("key")
         n = min(len(reading.values) for reading in readings)
         return Finding(replace(verdict, n=n, note=note), ours=100 * verdict.estimate, rows=rows)
