@@ -5,6 +5,7 @@ A user's mistake is one line and exit status 2; what failed for another reason i
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from . import faults, studies
 from . import status as states
 from .engines import ENGINES
 from .errors import BadInput, choose
-from .run import closure, run
+from .run import closure, in_shard, run
 from .store import ROOT, Store
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -46,10 +47,9 @@ def run_command(
     where = Store(store) if store else Store()
     with _Progress() as tell:
         limits = {"minutes": minutes, "shard": shard, "workers": workers, "retry_failed": retry_failed}
-        run(cells, engine, device, where, tell=tell, say=_complain, **limits)
+        run(cells, engine, device, where, tell=tell, say=partial(typer.echo, err=True), **limits)
     typer.echo(f"{study} {profile}: {states.left(where, cells)}")
-    if lines := faults.report(where, closure(cells)):
-        typer.echo("\n".join(lines), err=True)
+    if faults.failed(where, closure(in_shard(cells, shard))):
         raise typer.Exit(1)
 
 
