@@ -10,6 +10,7 @@ from tickets.store import RESULT, Store
 
 STUDY = "01_winning_tickets"
 CELLS = [Cell(level=level, replicate=r) for r in range(10) for level in (0, 9)]  # what claim L2a is about
+CELLS += [Cell(arm="one_shot", level=1.765, replicate=r) for r in range(10)]  # between two rungs
 
 
 def put(store, accuracy, replicates=range(10), **provenance):
@@ -60,6 +61,7 @@ def test_other_rounding_differs_as_seeds_do(recorded, store):
     assert "none differs by more than seeds explain" in text
     assert 0.05 < float(row_of(text, "L2a")[8]) < 1
     assert "| a GPU |" in text
+    assert {line.split()[0] for line in text.splitlines() if line.startswith("#")} == {"##"}  # the page has one title
 
 
 def test_a_shift_is_found_out(recorded, store):
@@ -80,7 +82,7 @@ def test_other_replicates_are_compared_as_groups(recorded, store, tmp_path):
     half.record(STUDY, CELLS)
     put(store, drawn(1), range(5, 10))
     text, frame = reproduction.report(Store(tmp_path / "none", half.recorded), store)
-    assert len(frame) == 2
+    assert len(frame) == 3
     assert row_of(text, "L2a")[7] == "Welch"
 
 

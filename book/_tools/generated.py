@@ -35,7 +35,8 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
             Store(local=root / "build/none", recorded=root / "book/results"),
             Store(root / "build/results", recorded=None),
         )
-        cells.to_csv(folder / "results/reproduction.csv", index=False, lineterminator="\n")
+        if len(cells):
+            cells.to_csv(folder / "results/reproduction.csv", index=False, lineterminator="\n")
     for name, text in parts.items():
         (target / name).write_text(text, encoding="utf-8")
 

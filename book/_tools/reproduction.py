@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from tickets import claims, studies, travel
-from tickets.cells import FIELDS
+from tickets.cells import FIELDS, Cell
 from tickets.judge import Judge, parts
 from tickets.store import Store
 from tickets.verdicts import Sample
@@ -27,8 +27,6 @@ are made of.
 NOT_SHARED = """Of what was trained on this machine ({there} cells) nothing is recorded, so there is nothing to compare
 it with. Recorded are the profiles {profiles}.
 """
-GROUP = [name for name in FIELDS if name not in ("replicate", "draw", "order")]
-"""Cell fields that a group of replicates shares."""
 
 
 def report(recorded: Store, new: Store) -> tuple[str, pd.DataFrame]:
@@ -40,9 +38,10 @@ def report(recorded: Store, new: Store) -> tuple[str, pd.DataFrame]:
         if (frame := by_cell(recorded, new, cells)).empty:
             continue
         frames.append(frame.assign(profile=profile))
-        text += [f"### Profile {profile}: claims\n", claims_part(recorded, new, cells, profile)]
-        text += [f"### Profile {profile}: cells\n", cells_part(frame)]
+        text += [f"## Profile {profile}: claims\n", claims_part(recorded, new, cells, profile)]
+        text += [f"## Profile {profile}: cells\n", cells_part(frame)]
     if frames:
+        text += ["{download}`The table of all cells <results/reproduction.csv>`\n"]
         return "\n".join(text), pd.concat(frames, ignore_index=True)
     known = [p for p in studies.PROFILES if any(c in recorded for s in studies.STUDIES for c in studies.cells(s, p))]
     return NOT_SHARED.format(there=there, profiles=", ".join(known) or "of no chapter yet"), pd.DataFrame()
@@ -61,14 +60,15 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
     both = [cell for cell in cells if cell in recorded and cell in new]
     if not both:
         return pd.DataFrame()
-    everything, ours = recorded.table(cells), new.table(both)
-    spread = everything.groupby(GROUP)["test_accuracy"].agg(n="count", sd="std").reset_index()
-    frame = recorded.table(both)[[*FIELDS, "key", "test_accuracy", "device", "torch"]].merge(
-        spread, on=GROUP, how="left"
-    )
+    known = [cell for cell in cells if cell in recorded]
+    groups = pd.Series(recorded.table(known)["test_accuracy"].to_numpy()).groupby([group(cell) for cell in known])
+    n, sd = groups.count(), groups.std()
+    ours = new.table(both)
+    frame = recorded.table(both)[[*FIELDS, "key", "test_accuracy", "device", "torch"]].copy()
     for name in ("test_accuracy", "device", "torch"):
         frame[f"{name}_here"] = ours[name].to_numpy()
     frame["difference"] = frame["test_accuracy_here"] - frame["test_accuracy"]
+    frame["n"], frame["sd"] = ([column[group(cell)] for cell in both] for column in (n, sd))
     reach = stats.t.ppf(1 - RARE / 2, (frame["n"] - 1).clip(lower=1)) * frame["sd"] * np.sqrt(2)
     size = frame["difference"].abs()
     cases = {
@@ -79,6 +79,11 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
     }
     frame["compared"] = np.select([np.asarray(case) for case in cases.values()], list(cases), "as seeds differ")
     return frame
+
+
+def group(cell: Cell) -> str:
+    """What a cell shares with its other replicates, draws and orders."""
+    return cell.but(replicate=0, order=0, draw=int(cell.arm == "reinit")).key()
 
 
 def numbers(one: dict, other: dict) -> list[str]:
