@@ -24,12 +24,12 @@ def lines(folder: Path, name: str) -> list[str]:
 
 
 def wait_for(condition) -> None:
-    """Return once `condition()` holds; AssertionError if it does not within a minute."""
-    for _ in range(1200):
+    """Return once `condition()` holds; AssertionError if it does not within ten minutes."""
+    for _ in range(12_000):
         if condition():
             return
         time.sleep(0.05)
-    raise AssertionError("waited a minute in vain")
+    raise AssertionError("waited ten minutes in vain")
 
 
 def compute(folder: Path, ways: dict[int, str], cells, left: float) -> str:

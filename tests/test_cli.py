@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from test_reproduction import put
 from tickets import claims, cli, studies
 from tickets.cells import Cell
 from tickets.store import ROOT, Store
@@ -168,6 +169,16 @@ def test_shards_together_are_the_whole(here, tiny, capsys):
     for k in (1, 2):
         assert train_perceptrons("--shard", f"{k}/2") == 0
     assert rows(capsys)["lenet-300-100"]["missing"] == 0
+
+
+@pytest.mark.parametrize(("swing", "wanting"), [(1.0, True), (0.01, False)], ids=["wide", "narrow"])
+def test_status_names_the_claims_that_want_more_replicates(here, capsys, swing, wanting):
+    """By the width of the interval alone: the mean is the same, and so is the verdict."""
+    put(cli.Store(), lambda cell: 98 + (cell.level > 0) * (0.3 + swing * (cell.replicate % 2 - 0.5)))
+    assert cli.main(["status"]) == 0
+    (head, *lines) = capsys.readouterr().out.partition("More replicates by the precision rule:")[1:]
+    assert bool(head) == wanting
+    assert ("L2a: half-width 0.377 pp at n = 10; more replicates, to a half-width of 0.08 pp" in lines[0]) == wanting
 
 
 # progress

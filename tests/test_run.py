@@ -61,8 +61,9 @@ def test_the_table_has_a_row_a_cell_in_order(tiny):
     assert set(trained["path"]) == {"mlp"}
 
 
-def test_processes_give_the_same_bits(tiny, store):
-    assert_equal_tables(run.run(TINY, engine="processes", workers=2, store=store), tiny[1])
+@pytest.mark.parametrize("engine", ["processes", "dask"])
+def test_workers_give_the_same_bits(tiny, store, engine):
+    assert_equal_tables(run.run(TINY, engine=engine, workers=2, store=store), tiny[1])
     for cell in CHAIN:
         for name, array in tiny[0].tensors(cell).items():
             np.testing.assert_array_equal(store.tensors(cell)[name], array)

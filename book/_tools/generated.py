@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import api_reference
+import reproduction
 from tickets import claims, costs, registration, scorecard, studies
 from tickets.store import Store
 
@@ -27,8 +28,16 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "versions.md": versions(),
         "recorded.md": recorded(Store(local=root / "build/none", recorded=root / "book/results")),
         "costs.html": costs.page(costs.read(root / "book/results")),
+        "reproduction.md": reproduction.NOTHING,
         "api.md": api_reference.reference(root / "lib/tickets"),
     }
+    if trained:
+        parts["reproduction.md"], cells = reproduction.report(
+            Store(local=root / "build/none", recorded=root / "book/results"),
+            Store(root / "build/results", recorded=None),
+        )
+        if len(cells):
+            cells.to_csv(folder / "results/reproduction.csv", index=False, lineterminator="\n")
     for name, text in parts.items():
         (target / name).write_text(text, encoding="utf-8")
 

@@ -18,6 +18,8 @@ from .store import BOOK, CLAIMS, Store
 from .studies import PROFILES, STUDIES, cells
 
 TABLE = BOOK / "results" / "claims.csv"
+MORE = "more replicates"
+"""How a row says that it wants more replicates for its precision, in `needs`."""
 COLUMNS = (
     "claim", "paper", "statement", "theirs", "source", "ours", "low", "high", "n", "unit", "scope", "profile",
     "device", "verdict", "q", "needs",
@@ -154,7 +156,7 @@ def _needs(entry: dict, verdict: verdicts.Verdict, quick: bool) -> str:
     if verdict.n < entry["n"]:
         return f"{entry['n'] - verdict.n} more replicates" + ("" if quick else f": {entry['needs']}")
     if "n_max" in entry and verdicts.wants_more(verdict, entry["half_width"], entry["n_max"]):
-        return f"more replicates, to a half-width of {entry['half_width']:g} {entry['unit']} or n = {entry['n_max']}"
+        return f"{MORE}, to a half-width of {entry['half_width']:g} {entry['unit']} or n = {entry['n_max']}"
     return ""
 
 

@@ -6,6 +6,7 @@ A user's mistake is one line and exit status 2; what failed for another reason i
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from . import faults, studies
 from . import status as states
 from .engines import ENGINES
 from .errors import BadInput, choose
-from .run import closure, run
+from .run import closure, in_shard, run
 from .store import BOOK, ROOT, Store
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -47,18 +48,23 @@ def run_command(
     where = Store(store) if store else Store()
     with _Progress() as tell:
         limits = {"minutes": minutes, "shard": shard, "workers": workers, "retry_failed": retry_failed}
-        run(cells, engine, device, where, tell=tell, say=_complain, **limits)
+        run(cells, engine, device, where, tell=tell, say=partial(typer.echo, err=True), **limits)
     typer.echo(f"{study} {profile}: {states.left(where, cells)}")
-    if lines := faults.report(where, closure(cells)):
-        typer.echo("\n".join(lines), err=True)
+    if faults.failed(where, closure(in_shard(cells, shard))):
         raise typer.Exit(1)
 
 
 @app.command("status")
 def status_command(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False):
     """Study by profile: cells, recorded, missing, and what the missing ones would cost on one worker."""
-    rows = states.status(Store())
-    typer.echo(json.dumps(rows, indent=1) if as_json else states.as_text(rows))
+    store = Store()
+    rows = states.status(store)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    typer.echo(states.as_text(rows))
+    if lines := states.precision(store):
+        typer.echo("\n".join(["", "More replicates by the precision rule:", *lines]))
 
 
 @app.command("export")

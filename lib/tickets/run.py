@@ -32,8 +32,8 @@ def run(
     engine: serial, processes (one worker per core, one thread each), dask (a cluster on this machine), dask:ADDRESS or
     dask:FILE (of a scheduler); minutes: after that long start nothing new, and stop what is in flight at its next
     checkpoint; shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds) after each
-    population; say: called with a line on each file that was set aside (default: printed). Populations that failed, in
-    this run or before, are left out (see `faults`); those that failed before are tried again with retry_failed.
+    population; say: called with the lines on files that were set aside and on populations that failed, in this run or
+    before (default: printed); those that failed before are tried again only with retry_failed.
     BadInput for an unknown engine or a device that is not there; OSError where the disk is full.
     """
     cells, store = list(cells), store or Store()
@@ -42,7 +42,8 @@ def run(
         check_device(device, remote=engine.startswith("dask:"))
         began = time.monotonic()
         faults.sweep(store)
-        faults.set_aside(store, closure(_shard(cells, shard)), say or partial(print, file=sys.stderr))
+        mine, say = closure(in_shard(cells, shard)), say or partial(print, file=sys.stderr)
+        faults.set_aside(store, mine, say)
         todo = plan(cells, store, device, shard)
         held = () if retry_failed else {group for group in todo if any(faults.failure(store, cell) for cell in group)}
         deadline = inf if minutes is None else began + 60 * minutes
@@ -58,6 +59,8 @@ def run(
                 done += outcome == engines.DONE
                 if tell:
                     tell(done, len(todo), time.monotonic() - began)
+        for line in faults.report(store, mine):
+            say(line)
     return store.table(cells)
 
 
@@ -67,7 +70,7 @@ def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
     Populations are cut from all cells, then those with nothing missing are dropped: what is trained together never
     depends on what happens to be there already.
     """
-    cells, needed = _shard(cells, shard), {}
+    cells, needed = in_shard(cells, shard), {}
     for cell in cells:
         if cell not in store:
             _require(cell, store, needed)
@@ -138,7 +141,7 @@ def population_size(model: str, device) -> int:
     return {"lenet-300-100": 60, "vgg-16": 5, "vgg-19": 5}.get(model, 10)
 
 
-def _shard(cells, text: str) -> list[Cell]:
+def in_shard(cells, text: str) -> list[Cell]:
     """The k-th of n parts for the text "k/n": whole replicates of an experiment, as their networks need each other."""
     try:
         part, parts = map(int, text.split("/"))

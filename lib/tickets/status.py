@@ -2,7 +2,7 @@
 
 import statistics
 
-from . import studies
+from . import claims, studies
 from .cells import MEASUREMENTS, Cell
 from .faults import failed
 from .store import Store
@@ -45,6 +45,17 @@ def _hours(missing: list[Cell], rates: dict) -> float | None:
     if None in cost:
         return None
     return round(sum(rate * cell.steps for rate, cell in zip(cost, trained, strict=True)) / 3600, 2)
+
+
+def precision(store: Store) -> list[str]:
+    """A line on each claim that wants more replicates by the precision rule of its entry, whatever its verdict."""
+    cells = [cell for study in studies.STUDIES for cell in studies.cells(study, "paper")]
+    judged = claims.evaluate(store.table(cells), "paper")
+    wanting = judged[judged["needs"].str.startswith(claims.MORE)]
+    return [
+        f"{row.claim}: half-width {(row.high - row.low) / 2:.3g} {row.unit} at n = {row.n}; {row.needs}"
+        for row in wanting.itertuples()
+    ]
 
 
 def as_text(rows: list[dict]) -> str:

@@ -1,0 +1,170 @@
+"""The page that sets recorded results beside those trained on this machine, claim by claim and cell by cell.
+
+Two trainings of one cell give the same bits on the same machine and versions. Elsewhere rounding differs, training
+amplifies it, and the two networks differ as two seeds do. So the question is never whether numbers differ but whether
+they differ by more than seeds explain.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from tickets import claims, studies, travel
+from tickets.cells import FIELDS, Cell
+from tickets.judge import Judge, parts
+from tickets.store import Store
+from tickets.verdicts import Sample
+
+RARE = 0.001
+"""A cell that differs by more than its replicates do with this probability is counted as odd."""
+LEAST = 3
+ALPHA = 0.05
+DIGITS = 1e-4
+"""Contrasts closer than this are equal: recorded accuracies have seven digits, and one image in 10,000 is 0.01."""
+NOTHING = """There is nothing to compare: this book shows recorded results only. `make reproduce` trains anew and fills
+this page; with `PROFILE=quick STUDY=01_winning_tickets` that takes minutes, `PROFILE=paper` repeats what the verdicts
+are made of.
+"""
+NOT_SHARED = """Of what was trained on this machine ({there} cells) nothing is recorded, so there is nothing to compare
+it with. Recorded are the profiles {profiles}.
+"""
+
+
+def report(recorded: Store, new: Store) -> tuple[str, pd.DataFrame]:
+    """(the page's generated part, one row a cell that both stores have)."""
+    text, frames, there = [], [], 0
+    for profile in studies.PROFILES[::-1]:
+        cells = [cell for study in studies.STUDIES for cell in studies.cells(study, profile)]
+        there += sum(cell in new for cell in cells)
+        if (frame := by_cell(recorded, new, cells)).empty:
+            continue
+        frames.append(frame.assign(profile=profile))
+        text += [f"## Profile {profile}: claims\n", claims_part(recorded, new, cells, profile)]
+        text += [f"## Profile {profile}: cells\n", cells_part(frame)]
+    if frames:
+        text += ["{download}`The table of all cells <results/reproduction.csv>`\n"]
+        return "\n".join(text), pd.concat(frames, ignore_index=True)
+    known = [p for p in studies.PROFILES if any(c in recorded for s in studies.STUDIES for c in studies.cells(s, p))]
+    return NOT_SHARED.format(there=there, profiles=", ".join(known) or "of no chapter yet"), pd.DataFrame()
+
+
+# cell by cell
+
+
+def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
+    """One row a cell that both have: test accuracy twice, where each was trained, and a word on how they compare.
+
+    same: every number agrees to the digits that are recorded; other numbers: test accuracy agrees, or there is none,
+    and another number does not; as seeds differ: test accuracy is no further off than two recorded replicates are from
+    each other but once in 1 / RARE; odd: it is further off; spread unknown: fewer than LEAST replicates are recorded.
+    """
+    both = [cell for cell in cells if cell in recorded and cell in new]
+    if not both:
+        return pd.DataFrame()
+    known = [cell for cell in cells if cell in recorded]
+    groups = pd.Series(recorded.table(known)["test_accuracy"].to_numpy()).groupby([group(cell) for cell in known])
+    n, sd = groups.count(), groups.std()
+    ours = new.table(both)
+    frame = recorded.table(both)[[*FIELDS, "key", "test_accuracy", "device", "torch"]].copy()
+    for name in ("test_accuracy", "device", "torch"):
+        frame[f"{name}_here"] = ours[name].to_numpy()
+    frame["difference"] = frame["test_accuracy_here"] - frame["test_accuracy"]
+    frame["n"], frame["sd"] = ([column[group(cell)] for cell in both] for column in (n, sd))
+    reach = stats.t.ppf(1 - RARE / 2, (frame["n"] - 1).clip(lower=1)) * frame["sd"] * np.sqrt(2)
+    size = frame["difference"].abs()
+    cases = {
+        "same": [not numbers(recorded.get(cell), new.get(cell)) for cell in both],
+        "other numbers": size.isna() | (size == 0),
+        "spread unknown": frame["n"] < LEAST,
+        "odd": size > reach,
+    }
+    frame["compared"] = np.select([np.asarray(case) for case in cases.values()], list(cases), "as seeds differ")
+    return frame
+
+
+def group(cell: Cell) -> str:
+    """What a cell shares with its other replicates, draws and orders."""
+    return cell.but(replicate=0, order=0, draw=int(cell.arm == "reinit")).key()
+
+
+def numbers(one: dict, other: dict) -> list[str]:
+    """Lines on the result scalars in which two records of a cell differ, wherever they were trained."""
+    return travel.differences({**one, "provenance": {}}, {**other, "provenance": {}})
+
+
+def cells_part(frame: pd.DataFrame) -> str:
+    """Counts by network, arm and the two machines."""
+    named = {"model": "Network", "arm": "Arm", "device": "Recorded on", "torch": "torch", "device_here": "Here on"}
+    counts = frame.groupby([*named, "torch_here"])["compared"].value_counts().unstack(fill_value=0)
+    words = [word for word in ("same", "as seeds differ", "other numbers", "odd") if word in counts]
+    rows = [(*place, *(int(row[word]) for word in words)) for place, row in counts.iterrows()]
+    return markdown_table((*named.values(), "torch here", *words), rows)
+
+
+# claim by claim
+
+
+def claims_part(recorded: Store, new: Store, cells, profile: str) -> str:
+    """A row a claim that both have numbers on, with a test of the difference, and a sentence on all of them."""
+    if profile == "smoke":
+        return "The smoke profile decides nothing: its cells are compared below, claims are not.\n"
+    entries = claims.load()
+    judges = [Judge(store.table(cells), profile, entries) for store in (recorded, new)]
+    rows = [
+        (part["id"], part["unit"], *found)
+        for e in entries.values()
+        for part in parts(e)
+        if (found := compare(judges, part))
+    ]
+    if not rows:
+        return "No claim has its cells complete on both sides yet.\n"
+    p = [row[-1] for row in rows]
+    known = [value for value in p if not np.isnan(value)]
+    q = iter(stats.false_discovery_control(known)) if known else iter(())
+    q = [next(q) if not np.isnan(value) else np.nan for value in p]
+    shown = [(*row[:-1], number(row[-1], 3), number(value, 3)) for row, value in zip(rows, q, strict=True)]
+    beyond = [row[0] for row, value in zip(rows, q, strict=True) if value <= ALPHA]
+    low, chance = sum(value <= ALPHA for value in known), ALPHA * len(known)
+    named = f"{', '.join(beyond)} differ" if beyond else "none differs"
+    told = (
+        f"Of {len(rows)} claims and parts, {low} differ with p at most {ALPHA:g}, where chance alone gives about "
+        f"{chance:.1f}. After allowing for their number, {named} by more than seeds explain (q at most {ALPHA:g})."
+    )
+    heads = ("Claim", "Unit", "Recorded", "n", "Here", "n here", "Difference", "Test", "p", "q")
+    return f"{told}\n\n{markdown_table(heads, shown)}"
+
+
+def compare(judges: list[Judge], part: dict) -> tuple | None:
+    """(recorded, n, here, n here, difference, test, p) of a claim on the scale of its contrast; None without numbers.
+
+    The test is of the mean difference: paired by replicate (t) where at least two replicates are on both sides, since
+    these share all their random streams; else between independent groups (Welch).
+    """
+    rung = part.get("end")
+    old, ours = (judge.records.read(part["contrast"], part["setting"], rung).values for judge in judges)
+    if old.empty or ours.empty:
+        return None
+    shared = sorted(set(old.index) & set(ours.index))
+    if len(shared) > 1:
+        gaps = (ours[shared] - old[shared]).where(lambda gap: gap.abs() > DIGITS, 0)
+        name, p = "paired", 1.0 if (gaps == 0).all() else 0.0 if gaps.std() == 0 else stats.ttest_1samp(gaps, 0).pvalue
+        difference = gaps.mean()
+    else:
+        few = min(len(old), len(ours)) < 2
+        name, p = ("none, n = 1", np.nan) if few else ("Welch", stats.ttest_ind(ours, old, equal_var=False).pvalue)
+        difference = ours.mean() - old.mean()
+    return interval(old), len(old), interval(ours), len(ours), number(difference, 4), name, float(p)
+
+
+def interval(values: pd.Series) -> str:
+    """Mean and 95 % interval."""
+    middle, (low, high) = values.mean(), Sample.of(values).interval()
+    return number(middle, 4) + (f" ({number(low, 4)} to {number(high, 4)})" if low == low else "")
+
+
+def number(value: float, digits: int) -> str:
+    return "" if np.isnan(value) else f"{value:.{digits}g}"
+
+
+def markdown_table(heads: tuple, rows: list[tuple]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
