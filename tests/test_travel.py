@@ -83,6 +83,29 @@ def test_an_unfinished_chain_goes_on_elsewhere(home, store, tmp_path):
     assert_equal_tables(table, serial(LONG, Store(tmp_path / "copy", recorded=None)))
 
 
+def test_running_statistics_travel_with_the_weights(store, tmp_path):
+    """A network with batch normalization whose ticket is to be found elsewhere."""
+    fields = {"model": "resnet-20", "steps": 2, "batch": 4, "optimizer": "sgd", "scope": "global", "output_rate": 0}
+    dense = NET.but(dataset="digits16", inputs="standard", **fields)
+    here = Store(tmp_path / "here", recorded=None)
+    serial([dense], here)
+    travel.export(tmp_path / "weights.zip", here, [dense, dense.but(level=1)], weights=True)
+    assert travel.merge([tmp_path / "weights.zip"], store).new == 1
+    sent, arrived = here.tensors(dense), store.tensors(dense)
+    assert any(name.endswith("running_var") for name in sent)
+    assert all(np.array_equal(arrived[name], array) for name, array in sent.items())
+
+
+def test_a_copy_does_not_stand_in_for_its_ticket(store, tmp_path):
+    """Masks are found by the keys of the chain itself, not of a copy in another order of the data."""
+    here = Store(tmp_path / "here", recorded=None)
+    both = [NET, NET.but(level=1), NET.but(level=1, order=1)]
+    serial(both, here)
+    travel.export(tmp_path / "results.zip", here, both)
+    travel.merge([tmp_path / "results.zip"], store)
+    assert store.levels(NET.but(level=1)) is not None
+
+
 def test_merged_masks_can_be_recorded(home, tmp_path):
     there = Store(tmp_path / "local", tmp_path / "recorded")
     travel.merge([home.file], there)

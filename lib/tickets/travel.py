@@ -77,9 +77,8 @@ def _tensors(store: Store, cells: list[Cell], records, weights: bool) -> dict[Ce
     """The tensors that travel, packed when called for: masks of each chain's deepest network, or all of a parent's."""
     there = [cell for cell in records if cell.arm == "ticket" and store.beside(cell, "safetensors").exists()]
     needed = {parent for cell in cells if cell not in store for parent in imp.parents(cell)} if weights else set()
-    deepest = {
-        chain(cell): cell for cell in sorted(there, key=lambda c: c.level) if cell.level and cell.model in MASKED
-    }
+    tickets = [cell for cell in there if cell.level and not cell.order and cell.model in MASKED]
+    deepest = {chain(cell): cell for cell in sorted(tickets, key=lambda cell: cell.level)}
 
     def pack(cell: Cell) -> bytes:
         arrays = load_file(store.beside(cell, "safetensors"))
@@ -266,7 +265,9 @@ def check_arrays(cell: Cell, packed: bytes, where: str) -> Arrays:
     model = models.build(cell.model, *data.described(cell.dataset))
     wanted = {LEVELS + name: (model.shapes[name], "uint8") for name in model.prunable}
     if any(name.startswith(imp.FINAL) for name in arrays):
-        wanted |= {imp.FINAL + name: (tuple(shape), cell.precision) for name, shape in model.shapes.items()}
+        final = {name: tuple(shape) for name, shape in model.shapes.items()}
+        final |= {name: tuple(running.shape[1:]) for name, running in model.buffers(1).items()}
+        wanted |= {imp.FINAL + name: (shape, cell.precision) for name, shape in final.items()}
     if {name: (array.shape, array.dtype.name) for name, array in arrays.items()} != wanted or cell.arm != "ticket":
         raise BadInput(f"{where}: tensors of another network than {label(cell)}")
     for name in model.prunable:
