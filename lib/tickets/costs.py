@@ -1,6 +1,7 @@
 """What training costs: pictures of a recorded benchmark (`tickets.bench`) for the page "What it costs"."""
 
 import json
+from html import escape
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -52,8 +53,8 @@ def page(found: dict | None) -> str:
 def _facts(found: dict) -> str:
     whole = found["whole"]
     return (
-        f"<p>Measured on {found['device']}, {found['cores']} cores, torch {found['torch']}, numba {found['numba']}, "
-        f"on {found['date']}. Dense training runs at {whole['gflops_training']:.0f} billion operations a second: "
+        f"<p>Measured on {escape(found['device'])}, {found['cores']} cores, torch {found['torch']}, "
+        f"numba {found['numba']}, on {found['date']}. Dense training runs at {whole['gflops_training']:.0f} billion operations a second: "
         f"{whole['share_of_layer_shapes']:.0%} of what the machine's matrix products reach in the shapes of these "
         f"layers, {whole['share_of_1024_cubed']:.0%} of what they reach at 1024 x 1024 x 1024. A dense network-step "
         f"takes {found['densities'][0]['ms']:.2f} ms of the whole machine, the plain loop's "
@@ -72,7 +73,9 @@ def _table(frame: pd.DataFrame, heads: dict[str, str]) -> str:
 
 
 def _short(value):
-    return f"{value:.3g}" if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def by_density(found: dict) -> tuple[Figure, pd.DataFrame]:
