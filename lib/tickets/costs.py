@@ -51,15 +51,16 @@ def page(found: dict | None) -> str:
 
 
 def _facts(found: dict) -> str:
-    whole = found["whole"]
+    whole, dense = found["whole"], found["densities"][0]
+    shares = {name: f"{whole[f'share_of_{name}']:.0%}" for name in ("layer_shapes", "1024_cubed")}
     return (
         f"<p>Measured on {escape(found['device'])}, {found['cores']} cores, torch {found['torch']}, "
-        f"numba {found['numba']}, on {found['date']}. Dense training runs at {whole['gflops_training']:.0f} billion operations a second: "
-        f"{whole['share_of_layer_shapes']:.0%} of what the machine's matrix products reach in the shapes of these "
-        f"layers, {whole['share_of_1024_cubed']:.0%} of what they reach at 1024 x 1024 x 1024. A dense network-step "
-        f"takes {found['densities'][0]['ms']:.2f} ms of the whole machine, the plain loop's "
-        f"{found['densities'][0]['plain_ms']:.2f} ms with {whole['plain_threads']} thread(s), and "
-        f"{whole['ms_with_dataloader']:.2f} ms when images come out of a DataLoader one by one.</p>"
+        f"numba {found['numba']}, on {found['date']}. Dense training runs at {whole['gflops_training']:.0f} billion "
+        f"operations a second: {shares['layer_shapes']} of what the machine's matrix products reach in the shapes of "
+        f"these layers, {shares['1024_cubed']} of what they reach at 1024 x 1024 x 1024. A dense network-step takes "
+        f"{dense['ms']:.2f} ms of the whole machine, the plain loop's {dense['plain_ms']:.2f} ms with "
+        f"{whole['plain_threads']} thread(s), and {whole['ms_with_dataloader']:.2f} ms when images come out of a "
+        f"DataLoader one by one.</p>"
     )
 
 
