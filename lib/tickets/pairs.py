@@ -33,59 +33,58 @@ def named(table: pd.DataFrame, networks: dict[str, Cell]) -> pd.DataFrame:
 
 
 def against_dense(rows: pd.DataFrame) -> pd.DataFrame:
-    """Trained networks with `gap`: test accuracy at the last step minus that of their replicate's dense network.
+    """Trained networks with `gap`, test accuracy at the last step minus that of their replicate's dense network, and
+    `dense_sd`, the standard deviation of the latter over replicates.
 
     rows: as `named` gives them; second copies and restarted schedules are left out.
     """
     nets = rows[~rows["arm"].isin(MEASUREMENTS) & (rows["order"] == 0) & (rows["schedule"] == "resumed")]
     dense = nets[nets["copied"] == "dense"].set_index(["network", "replicate"])["test_accuracy_end"]
     whole = dense.reindex(pd.MultiIndex.from_frame(nets[["network", "replicate"]])).to_numpy()
-    return nets.assign(gap=nets["test_accuracy_end"] - whole)
+    sd = nets["network"].map(dense.groupby("network").std())
+    return nets.assign(gap=nets["test_accuracy_end"] - whole, dense_sd=sd)
 
 
 def between(rows: pd.DataFrame) -> pd.DataFrame:
-    """Measurements between two networks (arms chord, rounds and descent) with the density and the gap of the ticket,
-    or other network, of their level.
+    """Measurements between two networks (arms chord, rounds and descent) with the density, the accuracy and the gap of
+    the ticket, or other network, of their level.
 
     rows: as `named` gives them.
     """
     by = ["network", "copied", "level", "trunk", "draw", "replicate"]
+    own = ["density", "test_accuracy_end"]
     nets = against_dense(rows).assign(trunk=lambda frame: frame["rewind"])
-    found = rows[rows["arm"].isin(["chord", "rounds", "descent"])].drop(columns="density")
+    found = rows[rows["arm"].isin(["chord", "rounds", "descent"])].drop(columns=own)
     found = found.assign(trunk=found["rewind"].mask(found["level"] == 0, 0))  # one dense network for all rewind steps
-    return found.merge(nets[[*by, "density", "gap"]], on=by, how="left").drop(columns="trunk")
+    return found.merge(nets[[*by, *own, "gap", "dense_sd"]], on=by, how="left").drop(columns="trunk")
 
 
 def settings(copies: pd.DataFrame, margins: dict[str, float], least_n: dict[str, int]) -> pd.DataFrame:
     """Subnetworks setting by setting: their barrier, their gap, and what the verdict rules say of both.
 
     copies: the chords that `between` gives; margins: model -> points by which a matching network may fall short;
-    least_n: model -> replicates below which nothing is decided. `within one sd` is the paper's own criterion as readers
+    least_n: model -> replicates below which nothing is decided. `within sd` is the paper's own criterion as readers
     report it: the mean gap is above minus one standard deviation of the dense network.
     """
-    dense = copies[copies["copied"] == "dense"].drop_duplicates(["network", "replicate"])
-    spread = dense.groupby("network")["test_accuracy_end"].std()
     found = []
     subnetworks = copies[(copies["copied"] != "dense") & copies["gap"].notna() & copies["model"].isin(list(margins))]
-    for (network, what, level, k), part in subnetworks.groupby(["network", "copied", "level", "rewind"], sort=False):
+    for (network, what, _, k), part in subnetworks.groupby(["network", "copied", "level", "rewind"], sort=False):
         model = part["model"].iloc[0]
         each = part.groupby("replicate")[["barrier_test", "gap"]].mean()
         stable = verdicts.effect(STABLE - each["barrier_test"], 0, least_n=least_n[model])
         match = verdicts.match(each["gap"], margins[model], least_n=least_n[model])
-        sd = spread.get(network, np.nan)
+        sd = part["dense_sd"].iloc[0]
         found.append(
             {
                 "network": network,
-                "subnetwork": LABELS[what],
-                "kept": percent(part["density"].iloc[0]),
-                "level": int(level),
-                "from step": int(k),
+                "subnetwork": f"{LABELS[what]}, {percent(part['density'].iloc[0])}",
+                "from": int(k),
                 "n": len(each),
                 "barrier": _said(each["barrier_test"]),
                 "stable": _word(stable),
-                "against dense": _said(each["gap"]),
+                "accuracy": _said(each["gap"]),
                 "matching": _word(match),
-                "within one sd": "–" if np.isnan(sd) else "yes" if each["gap"].mean() > -sd else "no",
+                "within sd": "–" if np.isnan(sd) else "yes" if each["gap"].mean() > -sd else "no",
             }
         )
     return pd.DataFrame(found)
