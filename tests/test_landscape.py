@@ -105,10 +105,12 @@ def test_plane_keeps_the_errors_and_names_the_networks():
     side = [0.0, 1.0, 2.0]
     found = {"x": side, "y": side, "network_x": [0, 2, 1], "network_y": [0, 0, 2]}
     found |= {f"error_{i:02d}": [1.0, 10.0, 100.0] for i in range(3)}
-    contour, places = landscape.plane(found, ("dense", "copy", "ticket")).data
+    figure = landscape.plane(found, ("dense", "copy", "ticket"))
+    contour, places = figure.data
     assert np.asarray(contour.customdata).tolist() == [[1, 10, 100]] * 3
     assert np.asarray(contour.z)[0] == pytest.approx([0, 1, 2])
-    assert list(places.text) == ["dense", "copy", "ticket"]
+    assert list(places.x) == [0, 2, 1]
+    assert [(note.text, note.y) for note in figure.layout.annotations] == [("dense", 0), ("copy", 0), ("ticket", 2)]
 
 
 def test_an_error_of_zero_is_drawn():

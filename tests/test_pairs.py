@@ -67,7 +67,7 @@ def test_settings_say_what_the_rules_say():
     margin, least = {"lenet-300-100": 0.15}, {"lenet-300-100": 5}
     (setting,) = pairs.settings(copies, margin, least).to_dict("records")
     assert (setting["n"], setting["stable"], setting["matching"], setting["within sd"]) == (5, "yes", "yes", "yes")
-    assert setting["barrier"].startswith("0.52 (")
+    assert setting["barrier"].startswith("0.52 ± 0.02")
     shifted = copies.assign(barrier_test=copies["barrier_test"] + 10, gap=copies["gap"] - 5)
     (setting,) = pairs.settings(shifted, margin, least).to_dict("records")
     assert (setting["stable"], setting["matching"], setting["within sd"]) == ("no", "no", "no")

@@ -194,12 +194,13 @@ def plane(curves: dict, names: tuple[str, str, str]):
                 colorbar={"title": "test<br>error", "tickvals": np.log10(ticks), "ticktext": [f"{t} %" for t in ticks]},
             ),
             go.Scatter(
-                x=curves["network_x"], y=curves["network_y"], text=list(names), mode="markers+text",
-                textposition="top center", hoverinfo="skip", showlegend=False, textfont={"size": 14, "color": "black"},
+                x=curves["network_x"], y=curves["network_y"], mode="markers", hoverinfo="skip", showlegend=False,
                 marker={"size": 11, "color": "white", "line": {"width": 2, "color": "black"}},
             ),
         ]
     )  # fmt: skip
+    for name, x, y in zip(names, curves["network_x"], curves["network_y"], strict=True):
+        figure.add_annotation(text=name, x=x, y=y, yshift=20, showarrow=False, bgcolor="rgba(255, 255, 255, 0.8)")
     figure.update_layout(
         height=480, margin={"l": 10, "r": 10, "t": 10, "b": 10}, template="plotly_white", dragmode=False,
         xaxis={"title": "distance (L2)", "constrain": "domain"}, yaxis={"scaleanchor": "x", "constrain": "domain"},

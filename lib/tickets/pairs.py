@@ -95,6 +95,6 @@ def _word(verdict: verdicts.Verdict) -> str:
 
 
 def _said(values: pd.Series) -> str:
-    """Mean and interval with two decimals."""
+    """Mean and half-width of its interval, with two decimals."""
     mean, low, high = interval(values)
-    return f"{mean:.2f}" + (f" ({low:.2f} to {high:.2f})" if low < high else "")
+    return f"{mean:.2f}" + (f" ± {(high - low) / 2:.2f}" if low < high else "")
