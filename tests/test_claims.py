@@ -445,6 +445,25 @@ def test_analogs_of_two_chapters_keep_their_budgets_apart(tmp_path):
     assert not frame.index.duplicated().any()
 
 
+def test_a_chapter_shows_the_q_of_the_whole_scorecard():
+    """One correction for many claims: a page must not print another q than the front page."""
+
+    class Records_:
+        def table(self, wanted):
+            lenet = [cell for cell in wanted if cell.model == "lenet-300-100" and cell.level in (0, 7, 15)]
+            return pd.DataFrame([plausible(cell) for cell in lenet])
+
+        def registrations(self):
+            return {}
+
+    whole = claims.judged(Records_(), "paper").set_index("claim")
+    own = claims.judged(Records_(), "paper", ["02_linear_mode_connectivity"]).set_index("claim")
+    entries = claims.of("02_linear_mode_connectivity").values()
+    assert set(own.index) == {part["id"] for entry in entries for part in (entry, *parts(entry))}
+    assert own["q"].notna().any()
+    pd.testing.assert_series_equal(own["q"], whole.loc[own.index, "q"])
+
+
 def with_random(loss, **fields):
     """Tickets as good as dense networks, random masks worse by `loss`."""
     random = table({("random", 7): {"test_accuracy": lambda r: 98.0 - loss + JITTER[r]}}, **fields)

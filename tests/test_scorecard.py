@@ -33,6 +33,13 @@ def test_row_shows_both_numbers_the_interval_and_the_verdict():
     assert "&lt;better&gt;" in shown
 
 
+def test_a_step_is_printed_whole():
+    onset = {"claim": "M1", "theirs": "2000", "ours": "4000", "low": "", "high": "", "unit": "step"}
+    shown = scorecard.table([ROW | onset])
+    assert "4,000 step" in shown
+    assert "2,000 step" in shown
+
+
 def test_claim_without_results_says_what_it_needs():
     shown = scorecard.table([NOT_RUN])
     assert "a GPU" in shown

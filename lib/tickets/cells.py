@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from math import isfinite
 from numbers import Real
 
@@ -117,8 +117,7 @@ class Cell:
 
     def to_dict(self) -> dict:
         """Every field, defaults included, as JSON knows it; fields of `ADDED` only when not at their old value."""
-        spec = asdict(self)
-        spec["drops"] = list(self.drops)
+        spec = {field.name: getattr(self, field.name) for field in fields(self)} | {"drops": list(self.drops)}
         return {name: value for name, value in spec.items() if name not in ADDED or value != ADDED[name]}
 
     @classmethod

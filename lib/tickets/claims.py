@@ -160,15 +160,25 @@ def _needs(entry: dict, verdict: verdicts.Verdict, quick: bool) -> str:
     return ""
 
 
-def publish(store: Store, path: Path = TABLE) -> pd.DataFrame:
-    """Judge everything recorded, at the paper's scale and as analogs, and write the table of claims.
+def judged(store: Store, profile: str, studies=tuple(STUDIES)) -> pd.DataFrame:
+    """The rows of some chapters, `evaluate`d on all records of a profile.
 
-    Analogs are judged chapter by chapter: each has a budget of its own for what is one network at the paper's scale.
+    At the paper's scale all chapters are judged together, since one correction for many claims covers them all; analogs
+    chapter by chapter, since each chapter has a budget of its own for what is one network at the paper's scale.
     """
+    together = [tuple(STUDIES)] if profile == "paper" else [(study,) for study in studies]
     frames = []
-    for profile, studies in (("paper", tuple(STUDIES)), *(("quick", (study,)) for study in STUDIES)):
-        table = store.table([cell for study in studies for cell in cells(study, profile)])
-        frames.append(evaluate(table, profile, store.registrations(), of(*studies)))
+    for group in together:
+        table = store.table([cell for study in group for cell in cells(study, profile)])
+        frames.append(evaluate(table, profile, store.registrations(), of(*group)))
+    frame = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+    named = {part["id"] for entry in of(*studies).values() for part in (entry, *entry.get("parts", ()))}
+    return frame[frame["claim"].str.removesuffix("-quick").isin(named)].reset_index(drop=True)
+
+
+def publish(store: Store, path: Path = TABLE) -> pd.DataFrame:
+    """Judge everything recorded, at the paper's scale and as analogs, and write the table of claims."""
+    frames = [judged(store, profile) for profile in ("paper", "quick")]
     frame = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
     write(frame, path)
     return frame

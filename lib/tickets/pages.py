@@ -66,5 +66,5 @@ def table(frame: pd.DataFrame, caption: str = "") -> HTML:
     if frame.empty:
         return HTML("<p>There is nothing to list.</p>")
     head = f"<caption>{escape(caption)}</caption>" if caption else ""
-    text = frame.to_html(index=False, border=0, na_rep="–", justify="left", escape=True)
+    text = frame.to_html(index=False, border=0, na_rep="–", justify="left", escape=True).replace(" %", "\u00a0%")
     return HTML(f'<div style="overflow-x: auto" tabindex="0">{text.replace(">", ">" + head, 1)}</div>')

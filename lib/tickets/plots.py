@@ -76,7 +76,7 @@ def accuracy_curves(
     axes.set(xscale="log", xlabel="training step", ylabel=NAMES[value].replace(" at early stop", ""))
     axes.set_ylim(*_frame(curves[value], value))
     axes.legend(title="weights kept", frameon=False, ncols=2)
-    return _finish(figure)
+    return finish(figure)
 
 
 def _frame(values: pd.Series, name: str) -> tuple[float, float]:
@@ -115,7 +115,7 @@ def ladder(table: pd.DataFrame, arms, values, paper: pd.DataFrame | None = None)
     figure.legend(
         handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False
     )
-    return _finish(figure)
+    return finish(figure)
 
 
 def _ladder_panel(axes, table: pd.DataFrame, arms, value: str) -> None:
@@ -175,7 +175,7 @@ def gaps(table: pd.DataFrame, arms: list[tuple[str, dict]], levels, value="test_
         axes.set(title=f"{percent(kept)} of the weights", xlabel="points against the ticket", yticks=range(len(arms)))
         axes.set_yticklabels([label for label, _ in arms])
     grid[0, 0].invert_yaxis()
-    return _finish(figure)
+    return finish(figure)
 
 
 def histograms(rows: pd.DataFrame, edges, names: dict[str, str], layers=(1, 2, 3), xlabel="") -> Figure:
@@ -190,7 +190,7 @@ def histograms(rows: pd.DataFrame, edges, names: dict[str, str], layers=(1, 2, 3
             axes.stairs(counts / max(counts.sum(), 1), [*edges, -edges[0]], color=colour, label=label, lw=1.6)
         axes.set(title=f"layer {layer}", xlabel=xlabel, yticks=[])
     grid[0].legend(frameon=False, fontsize=8)
-    return _finish(figure)
+    return finish(figure)
 
 
 def against_null(rows: pd.DataFrame, names: dict[str, tuple[str, float]], layers=(1, 2, 3)) -> Figure:
@@ -210,7 +210,7 @@ def against_null(rows: pd.DataFrame, names: dict[str, tuple[str, float]], layers
     grid[0].plot([], [], "o", color=COLOURS["ticket"], label="measured")
     grid[0].plot([], [], "o", color=COLOURS["ticket"], mfc="white", label="selection alone")
     grid[0].legend(frameon=False, fontsize=8)
-    return _finish(figure)
+    return finish(figure)
 
 
 def degrees(levels: dict[str, np.ndarray], level: int) -> Figure:
@@ -235,7 +235,7 @@ def degrees(levels: dict[str, np.ndarray], level: int) -> Figure:
         axes.plot(np.linspace(0, 1, degree.size), degree, color=COLOURS["ticket"])
         axes.set(title=title, xlabel="units, sorted", xticks=[])
     grid[0].set_ylabel("kept connections")
-    return _finish(figure)
+    return finish(figure)
 
 
 def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int):
@@ -273,8 +273,9 @@ def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int
     return figure
 
 
-def _finish(figure: Figure) -> Figure:
+def finish(figure: Figure) -> Figure:
+    """A figure without its frame, laid out, and closed for pyplot: it is shown by the caller, once."""
     sns.despine(figure)
     figure.tight_layout()
-    plt.close(figure)  # shown by the caller, once
+    plt.close(figure)
     return figure

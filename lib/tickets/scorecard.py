@@ -187,10 +187,11 @@ def number(value, places=None) -> str:
     """A number for print: `places` decimals, or three significant digits; text stays text."""
     if not is_number(value):
         return str(value)
-    shown = f"{float(value):.3g}" if places is None else f"{float(value):.{places}f}"
+    plain = ",.0f" if abs(float(value)) >= 1000 else ".3g"  # a step is printed whole
+    shown = f"{float(value):{plain if places is None else f'.{places}f'}}"
     return shown.replace("-", "−")
 
 
 def quantity(shown, unit) -> str:
     """A printed number with its unit."""
-    return f"{shown} {unit}" if unit and is_number(shown.replace("−", "-")) else shown
+    return f"{shown} {unit}" if unit and is_number(shown.replace("−", "-").replace(",", "")) else shown

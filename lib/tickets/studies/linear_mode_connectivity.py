@@ -27,6 +27,24 @@ LARGER = (  # batches four and sixteen times larger, as many epochs
 
 MAIN = {"smoke": LENET.but(dataset="digits", steps=60), "quick": LENET.but(steps=2_400), "paper": LENET}
 """The network that most of the chapter is about, at each profile."""
+TINY = RESNET20.but(dataset="digits", steps=2, batch=8, drops=(1,))
+NETWORKS = {
+    "smoke": {"LeNet": MAIN["smoke"], "ResNet-20": TINY},
+    "quick": {"LeNet": MAIN["quick"]},
+    "paper": {
+        "LeNet": LENET,
+        "ResNet-20": RESNET20,
+        "ResNet-20, low rate": LOW,
+        "ResNet-20, warmup": WARM,
+        "ResNet-20, batch 512": LARGER[0],
+        "ResNet-20, batch 2048": LARGER[1],
+        "ResNet-20, 30K steps": RESNET20_30K,
+        "VGG-16": VGG16,
+        "VGG-16, low rate": VGG_LOW,
+        "VGG-16, warmup": VGG_WARM,
+    },
+}
+"""The experiments of the chapter by their names, at each profile."""
 RUNG = 15  # 3.6 % of LeNet's weights, the density of the paper
 LAST = 21
 BETWEEN = (3, 7, 9, 12, 17, 19, 21)  # other rungs at which LeNet tickets are copied
@@ -159,7 +177,6 @@ def _smoke() -> Iterator[Cell]:
         yield net.but(level=2, rewind=6, schedule="restarted")
         yield from (net.but(arm=name, level=2) for name in ("rounds", "descent"))
     yield MAIN["smoke"].but(arm="plane", level=2)
-    tiny = RESNET20.but(dataset="digits", steps=2, batch=8, drops=(1,))
-    yield tiny
-    yield tiny.but(order=1, rewind=1)
-    yield tiny.but(arm="chord", rewind=1, points=3)
+    yield TINY
+    yield TINY.but(order=1, rewind=1)
+    yield TINY.but(arm="chord", rewind=1, points=3)

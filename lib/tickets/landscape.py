@@ -1,0 +1,250 @@
+"""Figures of chapter 2: the straight line between two networks, the plane of three, and what they say of accuracy.
+
+Everything is drawn from tidy tables: no training, no disk. Barriers and gaps are in percentage points. Dots and thin
+lines are replicates, thick lines their means, bands and bars 95 % t-intervals over replicates.
+"""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from .pairs import STABLE
+from .plots import COLOURS, LABELS, PAPER, by_replicate, density_axis, finish, interval, percent
+
+LINES = {"dense": ("dense", "0.3")} | {
+    name: (LABELS[name], COLOURS[name]) for name in ("ticket", "random", "reinit")
+}  # what is copied -> (label, colour)
+MODELS = {"lenet-300-100": "LeNet-300-100", "resnet-20": "ResNet-20", "vgg-16": "VGG-16"}
+
+
+def chords(panels: dict[str, pd.DataFrame], lines: dict) -> Figure:
+    """Error along the line between two networks, above the mean of its two ends: a maximum above 2 is a barrier.
+
+    panels: title -> long curves with alpha, error (percent), replicate and line; lines: line -> (label, colour).
+    """
+    figure, grid = plt.subplots(1, len(panels), figsize=(max(4.6 * len(panels), 5.5), 3.6), squeeze=False, sharey=True)
+    for axes, (title, curves) in zip(grid.flat, panels.items(), strict=True):
+        for line, (label, colour) in lines.items():
+            part = curves[curves["line"] == line]
+            if part.empty:
+                continue
+            errors = by_replicate(part, "error", "alpha").pivot(index="alpha", columns="replicate", values="error")
+            rise = errors - errors.iloc[[0, -1]].mean()
+            axes.plot(rise.index, rise, color=colour, lw=0.7, alpha=0.45)
+            axes.plot(rise.index, rise.mean(axis=1), color=colour, lw=2.4, label=label)
+        axes.axhline(STABLE, color="0.4", lw=1, ls="--")
+        axes.set(title=title, xlabel="place on the line (0: one copy, 1: the other)", ylabel="")
+    axes.plot([], [], color="0.4", lw=1, ls="--", label="2 points")
+    axes.set_ylim(top=max(1.2 * STABLE, axes.get_ylim()[1]))
+    grid[0, 0].set_ylabel("error above its ends (points)")
+    _legend(figure, grid)
+    return finish(figure)
+
+
+def barriers(copies: pd.DataFrame, onsets: dict[str, float] | None = None) -> Figure:
+    """Barrier of two copies against the step from which they differ, one panel a network (Figures 2, 3, 6 and 7).
+
+    copies: chords of `pairs.between`, of each network those of the dense one and of the density copied from most steps;
+    onsets: network -> step from which its dense network is stable, as reported.
+    """
+    networks = list(dict.fromkeys(copies["network"]))
+    figure, grid = _panels(len(networks))
+    for axes, network in zip(grid.flat, networks, strict=False):
+        here = copies[copies["network"] == network]
+        level = here[here["level"] > 0].groupby("level")["rewind"].nunique().idxmax() if here["level"].any() else 0
+        for what, (label, colour) in LINES.items():
+            part = here[(here["copied"] == what) & here["level"].isin([0, level])]
+            if len(part):
+                _line(axes, part, "rewind", "barrier_test", label, colour)
+        axes.axhline(STABLE, color="0.4", lw=1, ls="--", label="2 points")
+        if network in (onsets or {}):
+            axes.axvline(onsets[network], color=PAPER, lw=1.4, ls="-.", label="dense is stable from here, as reported")
+        _steps(axes, here["rewind"])
+        kept = here.loc[here["level"] == level, "density"]
+        title = f"{network}, subnetworks of {percent(kept.iloc[0])}" if level else network
+        axes.set(title=title, xlabel="step from which the copies differ", ylabel="barrier (points)")
+    _legend(figure, grid)
+    return finish(figure)
+
+
+def against_accuracy(copies: pd.DataFrame, margins: dict[str, float]) -> Figure:
+    """Accuracy against the dense network's over the barrier, one dot a pair of copies: the paper's main claim.
+
+    Subnetworks that are matching if and only if they are stable lie in the two shaded corners. Hollow dots are rewound
+    to initialization, filled ones to a later step; squares with bars are means with their intervals.
+    """
+    sparse = copies[(copies["copied"] != "dense") & copies["gap"].notna()]
+    models = list(dict.fromkeys(sparse["model"]))
+    figure, grid = _panels(len(models), height=4)
+    for axes, model in zip(grid.flat, models, strict=False):
+        here = sparse[sparse["model"] == model]
+        for what in [name for name in LINES if name in set(here["copied"])]:
+            label, colour = LINES[what]
+            for late in (False, True):
+                part = here[(here["copied"] == what) & ((here["rewind"] > 0) == late)]
+                name = f"{label}, rewound to {'a later step' if late else 'initialization'}"
+                face = {"mfc": colour if late else "white"}
+                axes.plot(part["barrier_test"], part["gap"], "o", color=colour, ms=4, alpha=0.6, **face)
+                for _, setting in part.groupby(["network", "level", "rewind"]):
+                    (x, *x_ends), (y, *y_ends) = interval(setting["barrier_test"]), interval(setting["gap"])
+                    bars = {"xerr": [[x - x_ends[0]], [x_ends[1] - x]], "yerr": [[y - y_ends[0]], [y_ends[1] - y]]}
+                    axes.errorbar(x, y, fmt="s", color=colour, ms=6, lw=1, **face, **bars)
+                if len(part):
+                    axes.plot([], [], "s", color=colour, label=name, **face)
+        _corners(axes, here, margins.get(model))
+        axes.set(title=MODELS[model], xlabel="barrier (points)", ylabel="test accuracy minus dense (points)")
+    _legend(figure, grid, columns=2)
+    return finish(figure)
+
+
+def _corners(axes, here: pd.DataFrame, margin: float | None) -> None:
+    """The two thresholds, and shade where "stable" and "matching" agree. The barrier axis is linear up to 2 points."""
+    axes.set_xscale("symlog", linthresh=STABLE)
+    axes.set_xlim(-0.1, max(1.5 * here["barrier_test"].max(), 2 * STABLE))
+    axes.xaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    low, high = min(here["gap"].min(), -3 * (margin or 0)), max(here["gap"].max(), 2 * (margin or 0))
+    axes.set_ylim(low - 0.12 * (high - low), high + 0.12 * (high - low))
+    axes.axvline(STABLE, color="0.4", lw=1, ls="--")
+    if margin:
+        axes.axhline(-margin, color="0.4", lw=1, ls="--")
+        left, right, bottom, top = *axes.get_xlim(), *axes.get_ylim()
+        axes.fill_between([left, STABLE], -margin, top, color="0.5", alpha=0.12, lw=0)
+        axes.fill_between([STABLE, right], bottom, -margin, color="0.5", alpha=0.12, lw=0)
+        place = {"transform": axes.transAxes, "fontsize": 8, "color": "0.25"}
+        axes.text(0.02, 0.98, "stable and matching", va="top", **place)
+        axes.text(0.98, 0.02, "neither", ha="right", **place)
+
+
+def rewinding(rows: pd.DataFrame, levels) -> Figure:
+    """Accuracy at the last step against the rewind step, one line a density, one panel a network.
+
+    rows: as `named` gives them, of networks with tickets rewound to several steps; dashed where all steps follow the
+    rewind step instead of what is left of the budget.
+    """
+    tickets = rows[(rows["arm"] == "ticket") & (rows["order"] == 0)]
+    networks = list(dict.fromkeys(tickets["network"]))
+    figure, grid = _panels(len(networks))
+    for axes, network in zip(grid.flat, networks, strict=False):
+        here = tickets[tickets["network"] == network]
+        dense = here.loc[here["level"] == 0, "test_accuracy_end"]
+        if len(dense):
+            mean, low, high = interval(dense)
+            axes.axhline(mean, color="0.3", lw=1, label="dense")
+            axes.axhspan(low, high, color="0.3", alpha=0.12, lw=0)
+        chosen = [level for level in levels if level and level in set(here["level"])]
+        for level, colour in zip(chosen, sns.color_palette("viridis", len(chosen)), strict=True):
+            for schedule, style in (("resumed", "-"), ("restarted", "--")):
+                part = here[(here["level"] == level) & (here["schedule"] == schedule)]
+                if len(part):
+                    name = percent(part["density"].iloc[0]) + ", all steps again" * (schedule == "restarted")
+                    _line(axes, part, "rewind", "test_accuracy_end", name, colour, ls=style)
+        _steps(axes, here["rewind"])
+        axes.set(title=network, xlabel="rewind step", ylabel="test accuracy at the last step (%)")
+        axes.legend(frameon=False, fontsize=8, title="weights kept", title_fontsize=8)
+    return finish(figure)
+
+
+def by_density(panels: dict[str, tuple[pd.DataFrame, str, float]], lines: dict, frame: str = "") -> Figure:
+    """Values against density, panels one above the other on one density axis.
+
+    panels: label of the value -> (rows with density, replicate, line and the value, its column, a threshold drawn
+    across); lines: line -> (label, colour); frame: the line that sets the limits, where others would squeeze it.
+    """
+    figure, grid = plt.subplots(len(panels), 1, figsize=(7, 0.6 + 3 * len(panels)), sharex=True, squeeze=False)
+    for axes, (title, (rows, column, threshold)) in zip(grid.flat, panels.items(), strict=True):
+        for line, (label, colour) in lines.items():
+            part = rows[(rows["line"] == line) & rows[column].notna()]
+            if len(part):
+                _line(axes, part.assign(kept=100 * part["density"]), "kept", column, label, colour)
+        axes.axhline(threshold, color="0.4", lw=1, ls="--", label="threshold")
+        if len(values := rows.loc[rows["line"] == frame, column].dropna()):
+            low, high = min(values.min(), threshold), max(values.max(), threshold)
+            axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+        density_axis(axes, pd.concat([rows["density"] for rows, _, _ in panels.values()]))
+        axes.set(ylabel=title, xlabel="weights kept (%)" if axes is grid[-1, 0] else "")
+    _legend(figure, grid)
+    return finish(figure)
+
+
+def plane(curves: dict, names: tuple[str, str, str]):
+    """Test error in the plane through three networks, colour on a logarithmic scale, value by value under the pointer.
+
+    curves: of a record of arm plane (see `connect.plane`); names: of the three networks.
+    """
+    import plotly.graph_objects as go
+
+    error = np.array([curves[f"error_{i:02d}"] for i in range(len(curves["y"]))])
+    least = error[error > 0].min(initial=100)  # no error at all has no logarithm
+    z, ticks = (
+        np.log10(error.clip(least)),
+        [t for t in (1, 2, 3, 5, 10, 20, 30, 50, 90) if error.min() <= t <= error.max()],
+    )
+    hover = "test error %{customdata:.2f} %<br>at (%{x:.1f}, %{y:.1f})<extra></extra>"
+    contours = {"start": z.min(), "end": z.max(), "size": (z.max() - z.min()) / 12 or 1}
+    figure = go.Figure(
+        [
+            go.Contour(
+                x=curves["x"], y=curves["y"], z=z, customdata=error, colorscale="Viridis", reversescale=True,
+                contours=contours, line={"width": 0.5}, hovertemplate=hover,
+                colorbar={"title": "test<br>error", "tickvals": np.log10(ticks), "ticktext": [f"{t} %" for t in ticks]},
+            ),
+            go.Scatter(
+                x=curves["network_x"], y=curves["network_y"], mode="markers", hoverinfo="skip", showlegend=False,
+                marker={"size": 11, "color": "white", "line": {"width": 2, "color": "black"}},
+            ),
+        ]
+    )  # fmt: skip
+    for name, x, y in zip(names, curves["network_x"], curves["network_y"], strict=True):
+        figure.add_annotation(text=name, x=x, y=y, yshift=20, showarrow=False, bgcolor="rgba(255, 255, 255, 0.8)")
+    figure.update_layout(
+        height=480, margin={"l": 10, "r": 10, "t": 10, "b": 10}, template="plotly_white", dragmode=False,
+        xaxis={"title": "distance (L2)", "constrain": "domain"}, yaxis={"scaleanchor": "x", "constrain": "domain"},
+    )  # fmt: skip
+    return figure
+
+
+# pieces
+
+
+def _panels(count: int, height: float = 3.6):
+    """A figure with `count` panels, two a row; a single one is wide."""
+    rows, across = -(-count // 2), min(2, count)
+    figure, grid = plt.subplots(rows, across, figsize=(9 if across > 1 else 7, height * rows), squeeze=False)
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return figure, grid
+
+
+def _line(axes, rows: pd.DataFrame, x: str, y: str, label: str, colour, **style) -> None:
+    """Mean over replicates, its band, and the replicates as dots."""
+    each = by_replicate(rows, y, x)
+    mean, low, high = np.array([interval(values) for _, values in each.groupby(x)[y]]).T
+    at = sorted(each[x].unique())
+    axes.plot(at, mean, marker="o", ms=4, lw=1.8, color=colour, label=label, **style)
+    axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+    if len(at) == 1:  # a band of one place has no width
+        axes.errorbar(at, mean, yerr=[mean - low, high - mean], color=colour, capsize=3)
+    axes.plot(each[x], each[y], ".", color=colour, ms=4, alpha=0.5)
+
+
+def _steps(axes, steps: pd.Series) -> None:
+    """An axis of steps, linear up to the first after 0 and logarithmic beyond, with a tick at each."""
+    at = sorted(int(step) for step in steps.unique())
+    axes.set_xscale("symlog", linthresh=next((step for step in at if step), 1))
+    axes.xaxis.set_major_locator(FixedLocator(at))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+
+
+def _legend(figure: Figure, grid, columns: int = 4) -> None:
+    """One legend below all panels, each label once."""
+    found = {}
+    for axes in grid.flat:
+        found |= dict(reversed(pair) for pair in zip(*axes.get_legend_handles_labels(), strict=True))
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "frameon": False}
+    figure.legend(found.values(), found.keys(), ncols=min(columns, len(found)), **place)

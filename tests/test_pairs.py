@@ -1,0 +1,75 @@
+"""Tables of pairs of networks from hand-made rows: what is joined with what, and what the rules say of a setting."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tickets import pairs
+from tickets.cells import FIELDS, Cell
+from tickets.store import RESULT
+
+NET = Cell(steps=24_000, algorithm=2)
+NETWORKS = {"LeNet": NET}
+
+
+def row(cell, **result):
+    """A row of `store.table` with the numbers that matter."""
+    spec = {name: getattr(cell, name) for name in FIELDS}
+    return spec | dict.fromkeys(RESULT, np.nan) | {"diverged": False} | result
+
+
+def table(replicates=3):
+    """Per replicate a dense network of 98 + r %, a ticket at k = 100 a tenth below, and three pairs."""
+    rows = []
+    for r in range(replicates):
+        net = NET.but(replicate=r)
+        ticket = net.but(level=3, rewind=100)
+        rows += [
+            row(net, density=1.0, test_accuracy_end=98.0 + r),
+            row(net.but(order=1, rewind=100), density=1.0, test_accuracy_end=50.0),
+            row(ticket, density=0.5, test_accuracy_end=97.9 + r),
+            row(ticket.but(order=1), density=0.5, test_accuracy_end=50.0),
+            row(ticket.but(schedule="restarted"), density=0.5, test_accuracy_end=50.0),
+            row(ticket.but(arm="chord"), barrier_test=0.5 + 0.01 * r),
+            row(net.but(arm="chord", rewind=100), barrier_test=3.0 + r),
+            row(ticket.but(arm="rounds"), barrier_test=0.25),
+        ]
+    rows += [row(NET.but(learning_rate=0.1), density=1.0, test_accuracy_end=10.0)]
+    return pd.DataFrame(rows)
+
+
+def test_rows_of_other_experiments_are_left_out_and_levels_named():
+    rows = pairs.named(table(), NETWORKS)
+    assert 10.0 not in set(rows["test_accuracy_end"])
+    assert set(rows.loc[rows["level"] == 0, "copied"]) == {"dense"}
+    assert set(rows.loc[rows["level"] == 3, "copied"]) == {"ticket"}
+
+
+def test_nothing_recorded_gives_tables_without_rows():
+    nothing = pairs.named(pd.DataFrame(columns=[*FIELDS, *RESULT, "key", "seconds"]), NETWORKS)
+    assert set(pairs.MEASURED) <= set(nothing)
+    assert pairs.between(nothing).empty
+    assert pairs.settings(pairs.between(nothing), {"lenet-300-100": 0.15}, {"lenet-300-100": 5}).empty
+
+
+def test_a_pair_has_density_and_gap_of_its_first_end():
+    """The dense pair from step 100 belongs to the one dense network, whose own rewind step is 0."""
+    found = pairs.between(pairs.named(table(), NETWORKS)).set_index(["arm", "copied", "replicate"]).sort_index()
+    assert found.loc[("chord", "ticket"), "gap"].tolist() == pytest.approx([-0.1] * 3)
+    assert found.loc[("chord", "ticket"), "density"].tolist() == [0.5] * 3
+    assert found.loc[("rounds", "ticket"), "gap"].tolist() == pytest.approx([-0.1] * 3)
+    assert found.loc[("chord", "dense"), "gap"].tolist() == [0.0] * 3
+    assert found.loc[("chord", "dense"), "density"].tolist() == [1.0] * 3
+    assert set(found.loc[("chord", "dense"), "rewind"]) == {100}
+
+
+def test_settings_say_what_the_rules_say():
+    copies = pairs.between(pairs.named(table(5), NETWORKS)).query("arm == 'chord'")
+    margin, least = {"lenet-300-100": 0.15}, {"lenet-300-100": 5}
+    (setting,) = pairs.settings(copies, margin, least).to_dict("records")
+    assert (setting["n"], setting["stable"], setting["matching"], setting["within sd"]) == (5, "yes", "yes", "yes")
+    assert setting["barrier"].startswith("0.52 ± 0.02")
+    shifted = copies.assign(barrier_test=copies["barrier_test"] + 10, gap=copies["gap"] - 5)
+    (setting,) = pairs.settings(shifted, margin, least).to_dict("records")
+    assert (setting["stable"], setting["matching"], setting["within sd"]) == ("no", "no", "no")
+    (setting,) = pairs.settings(copies, margin, {"lenet-300-100": 6}).to_dict("records")
+    assert (setting["stable"], setting["matching"]) == ("undecided", "undecided")
