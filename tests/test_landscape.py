@@ -109,6 +109,7 @@ def test_plane_keeps_the_errors_and_names_the_networks():
     contour, places = figure.data
     assert np.asarray(contour.customdata).tolist() == [[1, 10, 100]] * 3
     assert np.asarray(contour.z)[0] == pytest.approx([0, 1, 2])
+    assert list(contour.colorbar.ticktext) == ["1 %", "3.16 %", "10 %", "31.6 %", "100 %"]
     assert list(places.x) == [0, 2, 1]
     assert [(note.text, note.y) for note in figure.layout.annotations] == [("dense", 0), ("copy", 0), ("ticket", 2)]
 

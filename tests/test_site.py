@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 NO_BROWSER = "no browser: apt-get install chromium, or .venv/bin/playwright install chromium"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-MAIN_PAGES = ("intro", "methods", "notebooks/01_winning_tickets")
+MAIN_PAGES = ("intro", "methods", "notebooks/01_winning_tickets", "notebooks/02_linear_mode_connectivity")
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 
 

@@ -180,10 +180,8 @@ def plane(curves: dict, names: tuple[str, str, str]):
 
     error = np.array([curves[f"error_{i:02d}"] for i in range(len(curves["y"]))])
     least = error[error > 0].min(initial=100)  # no error at all has no logarithm
-    z, ticks = (
-        np.log10(error.clip(least)),
-        [t for t in (1, 2, 3, 5, 10, 20, 30, 50, 90) if error.min() <= t <= error.max()],
-    )
+    z = np.log10(error.clip(least))
+    ticks = np.geomspace(least, error.max(), 5)
     hover = "test error %{customdata:.2f} %<br>at (%{x:.1f}, %{y:.1f})<extra></extra>"
     contours = {"start": z.min(), "end": z.max(), "size": (z.max() - z.min()) / 12 or 1}
     figure = go.Figure(
@@ -191,7 +189,7 @@ def plane(curves: dict, names: tuple[str, str, str]):
             go.Contour(
                 x=curves["x"], y=curves["y"], z=z, customdata=error, colorscale="Viridis", reversescale=True,
                 contours=contours, line={"width": 0.5}, hovertemplate=hover,
-                colorbar={"title": "test<br>error", "tickvals": np.log10(ticks), "ticktext": [f"{t} %" for t in ticks]},
+                colorbar={"title": "test<br>error", "tickvals": np.log10(ticks)} | {"ticktext": [f"{t:.3g} %" for t in ticks]},
             ),
             go.Scatter(
                 x=curves["network_x"], y=curves["network_y"], mode="markers", hoverinfo="skip", showlegend=False,
