@@ -182,6 +182,7 @@ def plane(curves: dict, names: tuple[str, str, str]):
     least = error[error > 0].min(initial=100)  # no error at all has no logarithm
     z = np.log10(error.clip(least))
     ticks = np.geomspace(least, error.max(), 5)
+    marks = [f"{tick:.3g} %" for tick in ticks]
     hover = "test error %{customdata:.2f} %<br>at (%{x:.1f}, %{y:.1f})<extra></extra>"
     contours = {"start": z.min(), "end": z.max(), "size": (z.max() - z.min()) / 12 or 1}
     figure = go.Figure(
@@ -189,7 +190,7 @@ def plane(curves: dict, names: tuple[str, str, str]):
             go.Contour(
                 x=curves["x"], y=curves["y"], z=z, customdata=error, colorscale="Viridis", reversescale=True,
                 contours=contours, line={"width": 0.5}, hovertemplate=hover,
-                colorbar={"title": "test<br>error", "tickvals": np.log10(ticks)} | {"ticktext": [f"{t:.3g} %" for t in ticks]},
+                colorbar={"title": "test<br>error", "tickvals": np.log10(ticks), "ticktext": marks},
             ),
             go.Scatter(
                 x=curves["network_x"], y=curves["network_y"], mode="markers", hoverinfo="skip", showlegend=False,
