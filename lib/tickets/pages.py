@@ -8,6 +8,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from . import scorecard
+from .claims import judged, load
 
 NOT_RUN = HTML('<p class="not-run">Not run: nothing of this is recorded at this profile yet.</p>')
 
@@ -59,6 +60,36 @@ def claims(rows: list[dict], *names: str, anchors: bool = False) -> HTML:
         folded = scorecard.table(rest, anchors=anchors)
         shown += f'<details class="claims-beside"><summary>{title}</summary>\n{folded}</details>\n'
     return HTML(shown)
+
+
+class Judged:
+    """The claims of a chapter as its page shows them: all, some by name, and those that did not replicate.
+
+    rows: as in claims.csv; main: those at the paper's scale, or analogs, that the scorecard shows.
+    """
+
+    def __init__(self, results, study: str, profile: str):
+        self.rows = judged(results, profile, [study]).to_dict("records")
+        self.main = [row for row in self.rows if row["scope"] in ("paper", "analog")]
+        self.suffix = "-quick" * (profile == "quick")
+
+    def __call__(self, *names: str) -> HTML:
+        """The verdicts on some claims, with their parts, where this page has them."""
+        return claims(self.rows, *(name + self.suffix for name in names))
+
+    def overview(self) -> HTML:
+        """The count of each verdict, and every claim with an anchor."""
+        return HTML(scorecard.summary(self.main) + claims(self.main, anchors=True).data)
+
+    def unsettled(self) -> HTML:
+        """Claims that wait for replicates, by name; then a table of those that did not replicate or stay open."""
+        needed = {entry["id"] + self.suffix: entry["n"] for entry in load().values()}
+        short = [row for row in self.main if row["n"] and row["n"] < needed[row["claim"]]]
+        waiting = [row["claim"] for row in short if row["verdict"].startswith("inconclusive")]
+        held = ("reproduced", "not run")
+        rest = [row for row in self.main if not row["verdict"].startswith(held) and row["claim"] not in waiting]
+        listed = table(pd.DataFrame(rest, columns=["claim", "statement", "verdict", "needs"]))
+        return HTML(f"<p>Waiting for more replicates: {', '.join(waiting) or 'none'}.</p>\n{listed.data}")
 
 
 def table(frame: pd.DataFrame, caption: str = "") -> HTML:
