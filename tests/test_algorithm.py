@@ -6,7 +6,8 @@ import torch
 import twin
 from oracle import load_replicate, plain
 from tickets import data, imp, models, population, prune, run, schedule, train
-from tickets.cells import Cell
+from tickets.cells import PULLED, Cell
+from tickets.errors import BadInput
 from tickets.masks import KEPT, Mask, mask_at
 from tickets.recorder import Recorder
 
@@ -44,10 +45,10 @@ def begun(monkeypatch):
     seen = {}
 
     def watch(name, original):
-        def watched(cells, model, weights, masks, device, start, stop, keep):
+        def watched(cells, model, weights, masks, device, start, stop, keep, **more):
             if stop is None:
                 seen.update({c: (w, m, start) for c, w, m in zip(cells, weights, masks, strict=True)})
-            return original(cells, model, weights, masks, device, start, stop, keep)
+            return original(cells, model, weights, masks, device, start, stop, keep, **more)
 
         monkeypatch.setitem(train.PATHS, name, watched)
 
@@ -487,7 +488,7 @@ def test_all_arms_train(trained, begun):
         "finetune",
         "dense_path",
     )
-    cells = [NET.but(arm=arm, level=2, draw=1, sigma=0.5 * (arm == "noise")) for arm in arms]
+    cells = [NET.but(arm=arm, level=2, draw=1, sigma=0.5 * (arm == "noise"), pull=arm in PULLED) for arm in arms]
     table = run.run(cells, engine="serial", store=trained)
     assert table["arm"].tolist() == list(arms)
     assert (table["test_accuracy"] > 30).all()
@@ -517,6 +518,39 @@ def test_the_ladder_of_a_cell_is_that_of_its_rates():
     rates = {"fc1.weight": 0.5, "fc2.weight": 0.5, "fc3.weight": 0.25}
     sizes = {"fc1.weight": 19_200, "fc2.weight": 30_000, "fc3.weight": 1000}
     assert imp.ladder(cell, MODEL) == prune.ladder(sizes, rates, 3)
+
+
+def cosine(weights, goal, mask):
+    one, other = (np.concatenate([w[name][mask[name]] for name in mask]) for w in (weights, goal))
+    return one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+
+
+def test_a_pulled_ticket_ends_nearer_to_what_its_mask_was_read_from(trained):
+    """And a pushed one further away; the weights of a population of both are those of each alone."""
+    cells = [NET.but(arm="pulled", level=2, pull=pull) for pull in (-50, 50)]
+    goal = final_of(trained, NET.but(level=1))
+    mask = mask_of(trained, NET.but(level=2))
+    start = imp.start(cells[0], MODEL, trained)[0]
+    together, path = train.train(cells, MODEL, [start] * 2, [mask] * 2, goals=imp.goals(cells, trained))
+    ends = together[0].weights, final_of(trained, NET.but(level=2)), together[1].weights
+    pushed, left_alone, pulled = (1 - cosine(weights, goal, mask) for weights in ends)
+    assert path == "autograd"
+    assert pushed > 2 * left_alone
+    assert pulled < 0.5 * left_alone
+    for cell, outcome in zip(cells, together, strict=True):
+        (alone,), _ = train.train([cell], MODEL, [start], [mask], goals=imp.goals([cell], trained))
+        for name, array in alone.weights.items():
+            np.testing.assert_allclose(outcome.weights[name], array, rtol=0, atol=1e-10)
+
+
+def test_only_pulled_arms_have_a_pull():
+    for fields in ({"pull": 1.0}, {"arm": "pulled"}, {"arm": "reinit", "draw": 1, "pull": -1.0}):
+        with pytest.raises(BadInput, match="pull"):
+            NET.but(level=2, **fields)
+    two = NET.but(level=2)
+    assert imp.parents(two.but(arm="pulled_reinit", draw=1, pull=2)) == [NET.but(level=1), two]
+    ends = imp.ends(two.but(arm="chord", subject="pulled", pull=2))
+    assert ends == [two.but(arm="pulled", pull=2, order=order) for order in (0, 1)]
 
 
 def test_the_dense_path_starts_where_the_ticket_starts(trained, begun):

@@ -46,7 +46,8 @@ BASE = Cell(level=3, draw=4)
 
 
 def test_the_key_depends_on_every_field():
-    assert set(OTHER) == {field.name for field in fields(Cell)}
+    assert {*OTHER, "pull"} == {field.name for field in fields(Cell)}
+    assert len({BASE.but(arm="pulled", pull=pull).key() for pull in (1, 2)}) == 2
     changed = [BASE.but(**{name: value}) for name, value in OTHER.items()]
     assert len({cell.key() for cell in [BASE, *changed]}) == len(OTHER) + 1
 

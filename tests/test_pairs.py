@@ -73,3 +73,24 @@ def test_settings_say_what_the_rules_say():
     assert (setting["stable"], setting["matching"], setting["within sd"]) == ("no", "no", "no")
     (setting,) = pairs.settings(copies, margin, {"lenet-300-100": 6}).to_dict("records")
     assert (setting["stable"], setting["matching"]) == ("undecided", "undecided")
+
+
+def test_a_pulled_network_is_compared_with_itself_left_alone():
+    """By replicate, at the same rewind step; its chord is its own, and it stays out of the other tables."""
+    ticket = NET.but(level=3, rewind=100)
+    extra = []
+    for r in range(3):
+        for pull in (-1, 2):
+            moved = ticket.but(arm="pulled", pull=pull, replicate=r)
+            extra += [
+                row(moved, density=0.5, test_accuracy_end=97.9 + r + pull),
+                row(moved.but(order=1), density=0.5, test_accuracy_end=50.0),
+                row(moved.but(arm="chord", subject="pulled"), barrier_test=1.0 + pull),
+            ]
+    rows = pairs.named(pd.concat([table(), pd.DataFrame(extra)], ignore_index=True), NETWORKS)
+    found = pairs.pulled(rows).set_index("pull")
+    assert found["accuracy gained"].tolist() == ["-1.00", "2.00"]
+    assert found["barrier"].tolist() == ["0.00", "3.00"]
+    assert found["n"].tolist() == [3, 3]
+    assert set(pairs.between(rows)["copied"]) == {"ticket", "dense"}
+    assert pairs.pulled(pairs.named(table(), NETWORKS)).empty

@@ -18,6 +18,8 @@ ARMS = (
     "magnitude_at_init",  # the smallest initial weights pruned, to the ticket's per-layer counts
     "noise",  # the ticket's initialization plus Gaussian noise of `sigma` layer standard deviations
     "finetune",  # the ticket's mask on the weights it was read from, the full schedule again
+    "pulled",  # the ticket, its loss minus `pull` times the cosine to the trained weights that its mask was read from
+    "pulled_reinit",  # the reinitialized ticket, likewise
     "dense_path",  # the ticket again, computed as if it were dense: the sparse path must not be confounded with density
     "anatomy",  # a measurement on the ticket of this level: where it sits in the network, what its weights did
     "chord",  # a measurement on two copies of `subject` that share everything up to the rewind step: orders 0 and 1
@@ -26,7 +28,9 @@ ARMS = (
     "plane",  # test error in the plane of two copies of the dense network and the ticket of this level
 )
 MEASUREMENTS = ("anatomy", "chord", "rounds", "descent", "plane")
-SUBJECTS = ("ticket", "random", "reinit")
+SUBJECTS = ("ticket", "random", "reinit", "pulled", "pulled_reinit")
+PULLED = ("pulled", "pulled_reinit")
+REDRAWN = ("reinit", "pulled_reinit")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Cell:
     schedule: str = "resumed"  # at the rewind step; "restarted": all steps again from there, a branch of the ladder
     # measurements between networks
     subject: str = "ticket"  # arm "chord" only: the arm of both ends, at level 0 the dense network
+    pull: float = 0.0  # arms "pulled" and "pulled_reinit" only; below 0 pushes away
     points: int = 30  # on the line between the ends (30 in Frankle et al. 2020)
 
     def __post_init__(self):
@@ -107,7 +112,9 @@ class Cell:
             raise BadInput(f"level {self.level}: only one_shot may lie between two rungs")
         if self.rewind and not self.level and not self.order and self.arm not in MEASUREMENTS:
             raise BadInput(f"rewind {self.rewind}: the dense network is one for all rewind steps, its own is 0")
-        if "reinit" in (self.arm, self.subject) and self.draw < 1:
+        if (self.pull != 0) != bool({self.arm, self.subject} & {*PULLED}):
+            raise BadInput(f"pull {self.pull}: the arms {', '.join(PULLED)} have one, and no other")
+        if {self.arm, self.subject} & {*REDRAWN} and self.draw < 1:
             raise BadInput(f"draw {self.draw}: draw 0 is the initialization itself, a reinitialization is 1 or more")
 
     def key(self) -> str:
@@ -144,10 +151,10 @@ def _number(name: str, value, kind: type):
 
 LEAST = {"steps": 1, "batch": 1, "level": 0, "rewind": 0, "warmup": 0, "replicate": 0, "order": 0, "points": 2}
 """The smallest value of a field."""
-ADDED: dict = {"schedule": "resumed", "subject": "ticket", "points": 30}
+ADDED: dict = {"schedule": "resumed", "subject": "ticket", "points": 30, "pull": 0.0}
 """Fields added after the first records were written, with the value that all earlier records had."""
 FIELDS = tuple(field.name for field in fields(Cell))
-SEEDED = ("arm", "level", "sigma", "rewind", "replicate", "draw", "order", "schedule", "subject", "points")
+SEEDED = ("arm", "level", "sigma", "rewind", "replicate", "draw", "order", "schedule", "subject", "points", "pull")
 """Fields that tell the networks of one experiment apart; they share task, training and pruning."""
 
 

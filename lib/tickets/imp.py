@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import prune, scores
-from .cells import Cell
+from .cells import PULLED, REDRAWN, Cell
 from .masks import KEPT, Mask, mask_at
 from .seeds import stream
 from .store import LEVELS
@@ -29,7 +29,7 @@ def parents(cell: Cell) -> list[Cell]:
         return ends(cell)
     if cell.arm == "anatomy":
         return [dense.but(order=1), ticket_of(cell, cell.level)]
-    if cell.arm == "finetune":
+    if cell.arm == "finetune" or cell.arm in PULLED:
         return [ticket_of(cell, cell.level - 1), ticket_of(cell, cell.level)]
     return [ticket_of(cell, cell.level)]
 
@@ -52,7 +52,7 @@ def ends(cell: Cell) -> list[Cell]:
         return [dense, dense.but(order=1, rewind=cell.rewind), ticket]
     if cell.subject == "ticket" or not cell.level:
         return [ticket, ticket.but(order=1, rewind=cell.rewind)]
-    return [ticket.but(arm=cell.subject, draw=cell.draw, order=order) for order in (0, 1)]
+    return [ticket.but(arm=cell.subject, draw=cell.draw, order=order, pull=cell.pull) for order in (0, 1)]
 
 
 def dense_of(cell: Cell) -> Cell:
@@ -65,7 +65,9 @@ def ticket_of(cell: Cell, level: int) -> Cell:
     return cell.but(**_OWN, level=level) if level else dense_of(cell)
 
 
-_OWN = {name: getattr(Cell, name) for name in ("arm", "sigma", "draw", "order", "schedule", "subject", "points")}
+_OWN = {
+    name: getattr(Cell, name) for name in ("arm", "sigma", "draw", "order", "schedule", "subject", "points", "pull")
+}
 """What tells the branches of a ladder from its tickets."""
 
 
@@ -101,7 +103,13 @@ def rewound(cells: Sequence[Cell], model, device="cpu") -> list[Weights]:
 
 def _trunk(cell: Cell) -> tuple[Cell, int]:
     """The dense network whose start a cell shares, and the draw of its initial weights."""
-    return dense_of(cell), cell.draw if "reinit" in (cell.arm, cell.subject) else 0
+    return dense_of(cell), cell.draw if {cell.arm, cell.subject} & {*REDRAWN} else 0
+
+
+def goals(cells: Sequence[Cell], store) -> list[Weights] | None:
+    """The trained weights that the masks of pulled cells were read from; None for a population without a pull."""
+    before = [ticket_of(cell, cell.level - 1) for cell in cells if cell.pull]
+    return [final(store.tensors(cell)) for cell in before] or None
 
 
 def dense_mask(model) -> Mask:
@@ -224,6 +232,8 @@ STARTS = {
     "noise": _noise,
     "finetune": _finetune,
     "dense_path": _again,
+    "pulled": _again,
+    "pulled_reinit": _reinit,
 }
 FINAL = "final/"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from . import verdicts
-from .cells import MEASUREMENTS, Cell, like
+from .cells import MEASUREMENTS, PULLED, Cell, like
 from .plots import LABELS, interval, percent
 
 STABLE = 2
@@ -36,9 +36,10 @@ def against_dense(rows: pd.DataFrame) -> pd.DataFrame:
     """Trained networks with `gap`, test accuracy at the last step minus that of their replicate's dense network, and
     `dense_sd`, the standard deviation of the latter over replicates.
 
-    rows: as `named` gives them; second copies and restarted schedules are left out.
+    rows: as `named` gives them; second copies, restarted schedules and pulled networks are left out.
     """
-    nets = rows[~rows["arm"].isin(MEASUREMENTS) & (rows["order"] == 0) & (rows["schedule"] == "resumed")]
+    first = (rows["order"] == 0) & (rows["schedule"] == "resumed") & (rows["pull"] == 0)
+    nets = rows[~rows["arm"].isin(MEASUREMENTS) & first]
     dense = nets[nets["copied"] == "dense"].set_index(["network", "replicate"])["test_accuracy_end"]
     whole = dense.reindex(pd.MultiIndex.from_frame(nets[["network", "replicate"]])).to_numpy()
     sd = nets["network"].map(dense.groupby("network").std())
@@ -54,7 +55,7 @@ def between(rows: pd.DataFrame) -> pd.DataFrame:
     by = ["network", "copied", "level", "trunk", "draw", "replicate"]
     own = ["density", "test_accuracy_end"]
     nets = against_dense(rows).assign(trunk=lambda frame: frame["rewind"])
-    found = rows[rows["arm"].isin(["chord", "rounds", "descent"])].drop(columns=own)
+    found = rows[rows["arm"].isin(["chord", "rounds", "descent"]) & (rows["pull"] == 0)].drop(columns=own)
     found = found.assign(trunk=found["rewind"].mask(found["level"] == 0, 0))  # one dense network for all rewind steps
     return found.merge(nets[[*by, *own, "gap", "dense_sd"]], on=by, how="left").drop(columns="trunk")
 
@@ -85,6 +86,36 @@ def settings(copies: pd.DataFrame, margins: dict[str, float], least_n: dict[str,
                 "accuracy": _said(each["gap"]),
                 "matching": _word(match),
                 "within sd": "–" if np.isnan(sd) else "yes" if each["gap"].mean() > -sd else "no",
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def pulled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Pulled and pushed networks setting by setting: accuracy minus that of the same network left alone, and barrier.
+
+    rows: as `named` gives them. One row per network, arm, level, rewind step and pull; means over replicates.
+    """
+    first, alone = rows[rows["order"] == 0], {"ticket": "pulled", "reinit": "pulled_reinit"}
+    by = ["network", "arm", "level", "rewind", "replicate"]
+    plain = first[(first["schedule"] == "resumed") & (first["level"] > 0) & first["arm"].isin(list(alone))]
+    plain = plain[plain["draw"] <= 1].assign(arm=lambda frame: frame["arm"].map(alone))[[*by, "test_accuracy_end"]]
+    chords = rows[(rows["arm"] == "chord") & rows["subject"].isin(PULLED)].assign(arm=lambda frame: frame["subject"])
+    nets = first[first["arm"].isin(PULLED)].drop(columns="barrier_test")
+    nets = nets.merge(plain, on=by, how="left", suffixes=("", "_alone"))
+    nets = nets.merge(chords[[*by, "pull", "barrier_test"]], on=[*by, "pull"], how="left")
+    gap = (nets["test_accuracy_end"] - nets["test_accuracy_end_alone"]).rename("gap")
+    found = []
+    for (network, arm, _, k, pull), part in nets.join(gap).groupby(["network", "arm", "level", "rewind", "pull"]):
+        found.append(
+            {
+                "network": network,
+                "subnetwork": f"{LABELS[arm]}, {percent(part['density'].iloc[0])}",
+                "from": int(k),
+                "pull": pull,
+                "n": len(part),
+                "accuracy gained": _said(part["gap"]),
+                "barrier": _said(part["barrier_test"]),
             }
         )
     return pd.DataFrame(found)

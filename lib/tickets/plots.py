@@ -24,8 +24,11 @@ LABELS = {
     "finetune": "fine-tuned",
     "noise": "noisy ticket",
     "dense_path": "ticket, computed densely",
+    "pulled": "pulled ticket",
+    "pulled_reinit": "pulled, reinitialized",
 }
-COLOURS = dict(zip(LABELS, (sns.color_palette("colorblind")[i] for i in (0, 2, 4, 5, 7, 6, 8, 9, 3, 1)), strict=True))
+_PALETTE = sns.color_palette("colorblind")
+COLOURS = dict(zip(LABELS, (_PALETTE[i] for i in (0, 2, 4, 5, 7, 6, 8, 9, 3, 1, 4, 6)), strict=True))
 NAMES = {
     "early_stop_step": "early-stop step",
     "test_accuracy": "test accuracy at early stop (%)",

@@ -14,7 +14,7 @@ from .schedule import learning_rates, order, stops, test_steps
 from .seeds import stream
 
 
-def train_population(cells, model, weights, masks, device, start, stop, keep):
+def train_population(cells, model, weights, masks, device, start, stop, keep, goals=None):
     """What `train.train` promises, by automatic differentiation; networks of a population never mix."""
     dtype, first = getattr(torch, cells[0].precision), cells[0]
     task = _Task(cells, device, dtype)
@@ -23,6 +23,7 @@ def train_population(cells, model, weights, masks, device, start, stop, keep):
     gone = {name: torch.tensor(~np.stack([m[name] for m in masks])).to(device) for name in model.prunable}
     buffers = model.buffers(len(cells), device, dtype)
     optimizer, rates, dropout = _optimizer(first, params), learning_rates(first), _dropout(cells, device)
+    pull = _pull(cells, model, masks, goals, device, dtype) if goals else None
 
     def advance(begin: int, end: int):
         for step in range(begin, end):
@@ -31,7 +32,7 @@ def train_population(cells, model, weights, masks, device, start, stop, keep):
             # mean over the batch, sum over the networks: each gets the gradient it would get alone
             loss = cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / first.batch
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            (loss - pull(params) if pull else loss).backward()
             # a pruned weight is zero, its gradient and hence its moments are zero: it stays exactly zero
             for name, pruned in gone.items():
                 params[name].grad.masked_fill_(pruned, 0)
@@ -69,6 +70,22 @@ def train_population(cells, model, weights, masks, device, start, stop, keep):
         recorder.outcome(r, mask, 100 * right[r].mean(), right[r], fitted[r], w)
         for r, (mask, w) in enumerate(zip(masks, final(), strict=True))
     ]
+
+
+def _pull(cells, model, masks, goals, device, dtype):
+    """Parameters -> the sum over networks of `Cell.pull` times a cosine.
+
+    The cosine is that between a network's weights under its mask and the trained weights, under the same mask, that the
+    mask was read from. Maene et al. 2021 attract and repel with such a term; the two weights and the linear cosine are
+    our reading of it.
+    """
+    flat = lambda tensors: torch.cat([tensors[name].flatten(1) for name in model.prunable], 1)  # noqa: E731
+    kept = [mask.apply(goal) for mask, goal in zip(masks, goals, strict=True)]
+    goal = flat(
+        {name: torch.from_numpy(np.stack([w[name] for w in kept])).to(device, dtype) for name in model.prunable}
+    )
+    strength = torch.tensor([cell.pull for cell in cells], device=device, dtype=dtype)
+    return lambda params: (strength * torch.cosine_similarity(flat(params), goal)).sum()
 
 
 def _percent(correct: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from math import inf
 from pathlib import Path
 
 from . import __version__, engines, faults, imp
-from .cells import MEASUREMENTS, Cell, unseeded
+from .cells import MEASUREMENTS, PULLED, Cell, unseeded
 from .engines import Population
 from .errors import BadInput
 from .store import Store, record_of
@@ -110,7 +110,7 @@ def populations(cells, device="cpu") -> list[Population]:
     groups: dict[tuple, list[Cell]] = {}
     for cell in cells:
         depth[cell] = 1 + max((depth[parent] for parent in imp.parents(cell)), default=-1)
-        kind = cell.arm if cell.arm in MEASUREMENTS else "network"
+        kind = cell.arm if cell.arm in MEASUREMENTS else "pulled" if cell.arm in PULLED else "network"
         groups.setdefault((unseeded(cell), depth[cell], cell.rewind, imp.first_step(cell), kind), []).append(cell)
     size = lambda cell: population_size(cell.model, device)  # noqa: E731
     cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
@@ -227,8 +227,8 @@ def compute(cells: Population, store: Store, device: str = "cpu", wanted=frozens
         else:
             starts = imp.starts(cells, model, store, device)
             weights, masks = zip(*starts, strict=True)
-            first = imp.first_step(cells[0])
-            outcomes, path = train.train(cells, model, weights, masks, device, start=first, keep=keep)
+            first, goals = imp.first_step(cells[0]), imp.goals(cells, store)
+            outcomes, path = train.train(cells, model, weights, masks, device, start=first, keep=keep, goals=goals)
     seconds = (keep.seconds + time.perf_counter() - began) / len(cells)
     for i, (cell, outcome) in enumerate(zip(cells, outcomes, strict=True)):
         facts = provenance(device, path, len(cells), seconds)

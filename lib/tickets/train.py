@@ -18,14 +18,16 @@ from .schedule import learning_rates, order, stops, test_steps
 
 
 def train(
-    cells, model, weights: list[Weights], masks: list[Mask], device="cpu", path=None, start=0, stop=None, keep=None
-):
+    cells, model, weights: list[Weights], masks: list[Mask], device="cpu", path=None, start=0, stop=None, keep=None,
+    goals=None,
+):  # fmt: skip
     """Train one network per cell, from `start` to `stop` (default: the cell's last step).
 
     The cells agree in everything but seeds, arm and level. weights, masks: one per cell; pruned weights are set to zero
     and stay exactly there. path: one of PATHS, by default a fixed function of cell, architecture and device. keep: a
-    `checkpoint.Checkpoint` to go on from and to save to where training pauses to evaluate. Returns (outcomes, one per
-    cell; the path taken); where stop comes before the end, outcomes hold only weights, and nothing is kept.
+    `checkpoint.Checkpoint` to go on from and to save to where training pauses to evaluate. goals: what cells with a
+    pull are pulled to, one per cell. Returns (outcomes, one per cell; the path taken); where stop comes before the end,
+    outcomes hold only weights, and nothing is kept.
     """
     path = path or choose_path(model, device, cells[0])
     loop = PATHS[path]
@@ -33,12 +35,13 @@ def train(
         {name: array.astype(cell.precision) for name, array in mask.apply(w).items()}
         for cell, mask, w in zip(cells, masks, weights, strict=True)
     ]
-    return loop(list(cells), model, weights, masks, device, start, stop, keep), path
+    more = {"goals": goals} if goals else {}
+    return loop(list(cells), model, weights, masks, device, start, stop, keep, **more), path
 
 
 def choose_path(model, device, cell: Cell) -> str:
     """The numeric path: never a matter of timing, so that a re-run gives the same bits on the same machine."""
-    plain = model.widths is not None and not cell.dropout and cell.augment == "none"
+    plain = model.widths is not None and not cell.dropout and cell.augment == "none" and not cell.pull
     if not plain or torch.device(device).type != "cpu":
         return "autograd"
     return "mlp-dense" if cell.arm == "dense_path" else "mlp"

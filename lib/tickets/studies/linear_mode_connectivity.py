@@ -11,7 +11,7 @@ first.
 
 from collections.abc import Iterator
 
-from ..cells import Cell
+from ..cells import PULLED, REDRAWN, Cell
 from .winning_tickets import RESNET20 as RESNET20_30K
 
 LENET = Cell(steps=24_000, algorithm=2)
@@ -60,9 +60,9 @@ def tickets(net: Cell, top: int, rewind: int = 0, start: int = 0) -> Iterator[Ce
     yield from (net.but(level=level, rewind=rewind if level else 0) for level in range(start, top + 1))
 
 
-def chord(net: Cell, level: int, rewind: int = 0, subject: str = "ticket") -> Iterator[Cell]:
+def chord(net: Cell, level: int, rewind: int = 0, subject: str = "ticket", pull: float = 0) -> Iterator[Cell]:
     """Two copies and the line between them. The first copy of a ticket or a dense network is that network itself."""
-    branch = {"level": level, "rewind": rewind, "draw": int(subject == "reinit")}
+    branch = {"level": level, "rewind": rewind, "draw": int(subject in REDRAWN), "pull": pull}
     yield from (net.but(arm=subject, order=order, **branch) for order in ((1,) if subject == "ticket" else (0, 1)))
     yield net.but(arm="chord", subject=subject, **branch)
 
@@ -74,6 +74,8 @@ def _paper() -> Iterator[Cell]:
         yield from _lenet_by_density(LENET.but(replicate=r))
     for r in range(5):
         yield from _matching(LENET.but(replicate=r), RUNG, (1000,))
+    for r in range(10):
+        yield from _pulled(LENET.but(replicate=r), RUNG, 0)
     nets = [[net.but(replicate=r) for r in range(5)] for net in (RESNET20, LOW, WARM, VGG16, VGG_LOW, VGG_WARM)]
     standard, low, warm, vgg, vgg_low, vgg_warm = nets
     for net in standard:
@@ -83,6 +85,8 @@ def _paper() -> Iterator[Cell]:
         yield from _matching(slow, 11, (0, 1000))
     for net in standard:
         yield from _resnet20(net)
+    for net in standard:
+        yield from (cell for k in (0, 500) for cell in _pulled(net, 8, k))
     for net in warm:
         yield from _matching(net, 11, (0, 1000))
     for net in vgg:
@@ -115,6 +119,14 @@ def _lenet_by_density(net: Cell) -> Iterator[Cell]:
     yield from (net.but(arm="descent", level=level) for level in (3, 7, 11, 15, 19))
     if net.replicate == 0:
         yield net.but(arm="plane", level=RUNG)
+
+
+def _pulled(net: Cell, level: int, rewind: int) -> Iterator[Cell]:
+    """Cause, not company (idea of Maene et al. 2021): tickets pushed from the optimum they were read from, or to it."""
+    yield net.but(arm="reinit", level=level, rewind=rewind, draw=1)
+    for pull in (-1, 2):
+        for subject in PULLED:
+            yield from chord(net, level, rewind, subject, pull)
 
 
 def _dense(net: Cell, steps) -> Iterator[Cell]:
@@ -175,6 +187,8 @@ def _smoke() -> Iterator[Cell]:
             yield from chord(net, 2, k, "random")
         yield from chord(net, 2, 6, "reinit")
         yield net.but(level=2, rewind=6, schedule="restarted")
+        yield net.but(arm="reinit", level=2, draw=1)
+        yield from (cell for subject in PULLED for cell in chord(net, 2, 0, subject, 2))
         yield from (net.but(arm=name, level=2) for name in ("rounds", "descent"))
     yield MAIN["smoke"].but(arm="plane", level=2)
     yield TINY
