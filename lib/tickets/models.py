@@ -1,4 +1,4 @@
-"""The networks of Frankle & Carbin 2019, Fig. 2, VGG-16 and ResNet-50, as populations: `build(name, input_shape, classes)`.
+"""Networks of Frankle & Carbin 2019, Fig. 2, VGG-16 and ResNet-50 as populations: `build(name, input_shape, classes)`.
 
 Parameters travel as {name: tensor [R, *shape]}, images as [R, B, C, H, W], logits as [R, B, classes]; weights keep
 torch's [out, in, ...] layout. Axis letters are those of `layers`.
@@ -124,7 +124,7 @@ class ConvNet(Model):
 
 
 class NormNet(Model):
-    """Batch-normalized convolutions without biases, a global average, and an output layer `fc`, pruned in ResNet-50 only."""
+    """Batch-normalized convolutions without biases, a global average, and a layer `fc`, which only ResNet-50 prunes."""
 
     def forward(self, params, buffers, x, training, dropout=None):
         if dropout:

@@ -33,7 +33,7 @@ def run(
     dask:FILE (of a scheduler); minutes: after that long start nothing new, and stop what is in flight at its next
     checkpoint; shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds) after each
     population; say: called with the lines on files that were set aside, on cells left out for want of ImageNet, and on
-    populations that failed, in this run or before (default: printed); those that failed before are tried again only with retry_failed.
+    populations that failed, in this run or before (default: printed); only retry_failed tries the latter again.
     BadInput for an unknown engine or a device that is not there; OSError where the disk is full.
     """
     cells, store = list(cells), store or Store()
