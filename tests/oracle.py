@@ -6,6 +6,7 @@ Written from the paper's layer lists without the library, so that the two can di
 from itertools import pairwise
 
 import torch
+import torchvision
 from torch import nn
 from torch.nn.functional import relu
 
@@ -17,6 +18,10 @@ def plain(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
         return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, 300, 100, classes))
     if name == "resnet-20":
         return ResNet20(channels, classes)
+    if name == "resnet-50":
+        module = torchvision.models.resnet50(num_classes=classes)
+        module.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+        return module
     if name in ("vgg-16", "vgg-19"):
         return _vgg(channels, classes, 3 if name == "vgg-16" else 4)
     widths = {"conv-2": (64,), "conv-4": (64, 128), "conv-6": (64, 128, 256)}[name]

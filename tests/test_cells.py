@@ -125,6 +125,7 @@ def test_a_field_added_without_its_old_value_is_found_out():
         ({"arm": "lottery"}, "arm 'lottery'.*ticket, reinit"),
         ({"inputs": "raw"}, "input scaling 'raw'.*unit, standard"),
         ({"augment": "cutout"}, "augmentation 'cutout'.*flip_crop"),
+        ({"augment": "resized_crop"}, "resized_crop: needs .*imagenet"),
         ({"optimizer": "lion"}, "optimizer 'lion'.*adam, sgd"),
         ({"scope": "local"}, "scope 'local'.*layerwise, global"),
         ({"precision": "bfloat16"}, "precision 'bfloat16'.*float32, float64"),

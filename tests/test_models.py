@@ -10,10 +10,12 @@ from tickets.errors import BadInput
 from tickets.layers import glorot_sd
 from tickets.seeds import stream
 from torch import nn
+from torchvision.models import resnet50
 
 torch.set_num_threads(1)
 
 SMALL = dict.fromkeys(models.NAMES, (1, 8, 8)) | dict.fromkeys(["vgg-16", "vgg-19"], (1, 16, 16))
+SMALL |= {"resnet-50": (3, 32, 32)}
 PAPER = dict.fromkeys(models.NAMES, (3, 32, 32)) | {"lenet-300-100": (1, 28, 28)}
 
 
@@ -39,6 +41,7 @@ def size(model, names):
         ("conv-4", 2_425_024, 259_776, 2_425_024),
         ("conv-6", 2_261_184, 1_144_512, 2_261_184),
         ("resnet-20", 270_896, 270_256, 270_256 - 2_560),  # all but the shortcuts
+        ("resnet-50", 23_454_912 + 20_480, 23_454_912, 23_454_912 + 20_480),  # and 53,120 of normalization, 10 biases
         ("vgg-16", 14_715_584, 14_710_464, 14_710_464),
         ("vgg-19", 20_024_000, 20_018_880, 20_018_880),
     ],
@@ -58,6 +61,13 @@ def test_plain_modules_have_the_same_parameters():
         assert [tuple(p.shape) for p in module.parameters()] == list(shapes.values())
 
 
+def test_resnet_50_has_the_parameters_of_torchvision_s_for_1000_classes():
+    shapes = models.build("resnet-50", (3, 224, 224), 1000).shapes
+    with torch.device("meta"):
+        assert [tuple(p.shape) for p in resnet50().parameters()] == list(shapes.values())
+    assert sum(map(math.prod, shapes.values())) == 25_557_032
+
+
 def test_only_hidden_and_output_weights_can_be_pruned():
     kinds = {name: models.build(name, PAPER[name], 10).kind for name in models.NAMES}
     assert kinds["lenet-300-100"] == {"fc1.weight": "dense", "fc2.weight": "dense", "fc3.weight": "output"}
@@ -65,8 +75,10 @@ def test_only_hidden_and_output_weights_can_be_pruned():
     assert set(kinds["resnet-20"].values()) == set(kinds["vgg-19"].values()) == {"conv"}
     assert len(kinds["resnet-20"]) == 19
     assert len(kinds["vgg-19"]) == 16
-    for kind in kinds.values():
-        assert not [name for name in kind if "bias" in name or "norm" in name or "shortcut" in name]
+    assert len(kinds["resnet-50"]) == 54  # the four shortcuts and the output among them
+    for network, kind in kinds.items():
+        assert not [name for name in kind if "bias" in name or "norm" in name]
+        assert network == "resnet-50" or not [name for name in kind if "shortcut" in name]
 
 
 def test_widths_belong_to_perceptrons():
@@ -104,7 +116,7 @@ def test_initialization_follows_its_stream():
 @pytest.mark.parametrize("name", models.NAMES)
 def test_a_replicate_does_not_see_its_neighbours(name):
     model = models.build(name, SMALL[name], 10)
-    R = 2 if name.startswith("vgg") else 3
+    R = 2 if name.startswith("vgg") or name == "resnet-50" else 3
     params, buffers, x = population(model, range(R)), model.buffers(R, dtype=torch.float64), images(model, R)
     together = model.forward(params, buffers, x, training=True)
     assert together.shape == (R, 6, 10)
@@ -119,7 +131,7 @@ def test_a_replicate_does_not_see_its_neighbours(name):
 
 @pytest.mark.parametrize("name", models.NAMES)
 def test_forward_and_gradient_are_those_of_a_plain_module(name):
-    model, R = models.build(name, SMALL[name], 10), 1 if name.startswith("vgg") else 2
+    model, R = models.build(name, SMALL[name], 10), 1 if name in ("vgg-16", "vgg-19", "resnet-50") else 2
     params = {n: p.requires_grad_() for n, p in population(model, range(R)).items()}
     x = images(model, R)
     logits = model.forward(params, model.buffers(R, dtype=torch.float64), x, training=True)
@@ -133,11 +145,12 @@ def test_forward_and_gradient_are_those_of_a_plain_module(name):
             torch.testing.assert_close(p.grad[r], own.grad, rtol=1e-8, atol=1e-10, msg=lambda m, n=n: f"{n}: {m}")
 
 
-def test_running_statistics_are_those_of_torch():
-    model, R = models.build("resnet-20", (3, 8, 8), 10), 2
+@pytest.mark.parametrize(("name", "R", "batches"), [("resnet-20", 2, 3), ("resnet-50", 1, 1)])
+def test_running_statistics_are_those_of_torch(name, R, batches):
+    model = models.build(name, (3, 8, 8), 10)
     params, buffers = population(model, range(R)), model.buffers(R, dtype=torch.float64)
-    modules = [load_replicate(plain("resnet-20", (3, 8, 8), 10), params, r) for r in range(R)]
-    for _ in range(3):
+    modules = [load_replicate(plain(name, (3, 8, 8), 10), params, r) for r in range(R)]
+    for _ in range(batches):
         x = images(model, R)
         model.forward(params, buffers, x, training=True)
         for module, xr in zip(modules, x, strict=True):

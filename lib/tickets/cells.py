@@ -45,7 +45,7 @@ class Cell:
     # the task
     dataset: str = "mnist"
     inputs: str = "unit"  # "unit": pixels in [0, 1]; "standard": minus mean, over standard deviation
-    augment: str = "none"  # or "flip_crop"
+    augment: str = "none"  # or "flip_crop"; "resized_crop" for images on disk
     model: str = "lenet-300-100"
     # training
     steps: int = 50_000
@@ -83,7 +83,7 @@ class Cell:
     def __post_init__(self):
         choose("arm", self.arm, ARMS)
         choose("input scaling", self.inputs, ("unit", "standard"))
-        choose("augmentation", self.augment, ("none", "flip_crop"))
+        choose("augmentation", self.augment, ("none", "flip_crop", "resized_crop"))
         choose("optimizer", self.optimizer, ("adam", "sgd"))
         choose("scope", self.scope, ("layerwise", "global"))
         choose("precision", self.precision, ("float32", "float64"))
@@ -106,6 +106,8 @@ class Cell:
         for name, least in LEAST.items():
             if not getattr(self, name) >= least:
                 raise BadInput(f"{name} {getattr(self, name)}: must be {least} or more")
+        if self.augment == "resized_crop" and self.dataset != "imagenet":
+            raise BadInput("augmentation resized_crop: needs images on disk, dataset imagenet")
         if self.rewind >= self.steps:
             raise BadInput(f"rewind {self.rewind}: must come before the last step, {self.steps}")
         if self.arm != "one_shot" and self.level != int(self.level):

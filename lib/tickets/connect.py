@@ -24,8 +24,8 @@ from .models import dense_head
 Weights = dict[str, np.ndarray]
 
 STATISTICS = ("kept", "reestimated", "repaired")
-IMAGES, POINTS = 500, 30
-"""Images and points evaluated at a time."""
+IMAGES, POINTS, PIXELS = 500, 30, 32 * 32
+"""Images of at most so many pixels, and points, evaluated at a time; of larger images fewer."""
 BATCHES = 100
 """Training batches that statistics are re-estimated on: a running mean has then forgotten its start to 3e-5."""
 SIDE, MARGIN = 21, 0.2
@@ -71,29 +71,32 @@ class Task:
         self.cell, self.model, self.device = cell, model, device
         self.dtype, self.data = getattr(torch, cell.precision), data.load(cell.dataset)
         picked = torch.from_numpy(data.split(self.data, cell.replicate)[0])
-        self.images = {"train": self.data.train_images[picked], "test": self.data.test_images}
+        self.images = {"train": self.data.train_images, "test": self.data.test_images}
+        self.index = {"train": picked, "test": torch.arange(len(self.data.test_labels))}
         self.labels = {"train": self.data.train_labels[picked], "test": self.data.test_labels}
+        self.larger = max(1, self.data.shape[1] * self.data.shape[2] // PIXELS)
         stack = lambda name: torch.stack([torch.from_numpy(network[name]) for network in networks])  # noqa: E731
         self.params = {name: stack(name).to(device, self.dtype) for name in model.shapes}
         self.running = {name: stack(name).to(device, self.dtype) for name in model.buffers(1)}
 
     def inputs(self, part: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Network inputs [B, C, H, W] and labels [B] of a part of the data, without augmentation."""
-        for images, labels in zip(self.images[part].split(size), self.labels[part].split(size), strict=True):
-            x = data.scale(images.to(self.device), self.data, self.cell.inputs, self.dtype)
+        for index, labels in zip(self.index[part].split(size), self.labels[part].split(size), strict=True):
+            images = self.images[part][index].to(self.device)
+            x = data.scale(images, self.data, self.cell.inputs, self.dtype)
             yield x, labels.to(self.device)
 
     @torch.no_grad()
     def read(self, coefficients: np.ndarray, part: str, statistics: str = "kept") -> tuple[np.ndarray, np.ndarray]:
-        """(mean cross-entropy [P], predicted classes uint8 [P, N]) of the mixtures with coefficients [P, K]."""
+        """(mean cross-entropy [P], predicted classes int16 [P, N]) of the mixtures with coefficients [P, K]."""
         losses, classes = [], []
         for c in torch.as_tensor(coefficients, dtype=self.dtype, device=self.device).split(POINTS):
             forward, loss, predicted = self.mixture(c, statistics), 0.0, []
-            for x, y in self.inputs(part, IMAGES):
+            for x, y in self.inputs(part, max(1, IMAGES // self.larger)):
                 logits = forward(x)
                 each = cross_entropy(logits.transpose(1, 2), y.expand(len(c), -1), reduction="none")
                 loss = loss + each.double().sum(1)
-                predicted.append(logits.argmax(2).to(torch.uint8))
+                predicted.append(logits.argmax(2).to(torch.int16))
             losses.append(loss / len(self.labels[part]))
             classes.append(torch.cat(predicted, 1))
         return torch.cat(losses).cpu().numpy(), torch.cat(classes).cpu().numpy()
@@ -139,7 +142,10 @@ class Task:
         fresh = self.model.buffers(len(c), self.device, self.dtype)
         size = min(self.cell.batch, max(1, len(self.labels["train"]) // BATCHES))
         for x, _ in islice(self.inputs("train", size), BATCHES):
-            self.model.forward(params, fresh, x.expand(len(c), *x.shape), training=True)
+            for some in torch.arange(len(c)).split(max(1, POINTS // self.larger)):
+                at = slice(int(some[0]), int(some[-1]) + 1)  # views: running statistics are updated in place
+                part = [{name: tensor[at] for name, tensor in tensors.items()} for tensors in (params, fresh)]
+                self.model.forward(*part, x.expand(len(some), *x.shape), training=True)
         return params, fresh
 
     def errors(self, loss: np.ndarray, predicted: np.ndarray, part: str) -> np.ndarray:

@@ -22,8 +22,10 @@ from .seeds import stream
 
 # in torchvision
 REAL = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
-NAMES = ("digits", "digits16", *REAL)
+NAMES = ("digits", "digits16", *REAL, "imagenet")
 INPUTS = ("unit", "standard")
+HELD_OUT = {"digits": 200, "digits16": 200, "imagenet": 50_000}
+"""Validation images, where they are not the 5,000 of the paper."""
 PAD = 4  # pixels of zeros on each side before the crop
 
 # MD5 of the unpacked files; torchvision's own checksums cover the packed ones only
@@ -90,16 +92,23 @@ def load(name: str) -> Dataset:
     """The dataset `name`, read once per process.
 
     digits (8x8, embedded in scikit-learn), digits16 (the same at 16x16), or one of torchvision's from the folder
-    TICKETS_DATA (default: data/ in the repository), downloaded into it if files are missing. BadInput for an unknown
-    name, a missing folder, wrong bytes or a failed download.
+    TICKETS_DATA (default: data/ in the repository), downloaded into it if files are missing; imagenet, which is never
+    downloaded, stays on disk (see `imagenet`). BadInput for an unknown name, a missing folder, wrong bytes or a failed
+    download.
     """
     choose("dataset", name, NAMES)
+    if name == "imagenet":
+        from . import imagenet  # brings torchvision
+
+        return imagenet.load(_root())
     return _digits(name, 2 if name == "digits16" else 1) if name not in REAL else _real(name, _root())
 
 
 def described(name: str) -> tuple[tuple[int, int, int], int]:
     """((C, H, W) of an image, number of classes) of a dataset, without its files."""
     choose("dataset", name, NAMES)
+    if name == "imagenet":
+        return (3, 224, 224), 1000
     shapes = {"digits": (1, 8, 8), "digits16": (1, 16, 16), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
     return shapes.get(name, (1, 28, 28)), 100 if name == "cifar100" else 10
 
@@ -179,9 +188,9 @@ def _open(source, root: Path, **options):
 def split(dataset: Dataset, replicate: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices (train, validation) into the training images, drawn per replicate.
 
-    5,000 validation images (Frankle & Carbin 2019, sec. 2 and 3), 200 of the digits.
+    5,000 validation images (Frankle & Carbin 2019, sec. 2 and 3), 200 of the digits, 50,000 of ImageNet.
     """
-    held_out = 5000 if dataset.name in REAL else 200
+    held_out = HELD_OUT.get(dataset.name, 5000)
     shuffled = stream("split", replicate).permutation(len(dataset.train_labels))
     return shuffled[held_out:], shuffled[:held_out]
 

@@ -82,6 +82,20 @@ def report(store: Store, cells: list[Cell]) -> list[str]:
     return [*lines, "--retry-failed tries them again"] if failures else []
 
 
+def without_data(todo, say) -> set:
+    """The populations of `todo` whose images must be put in place by hand and are not; says so in one line."""
+    lost = {group for group in todo if group[0].dataset == "imagenet"}
+    if lost:
+        from . import data  # brings torch
+
+        try:
+            data.load("imagenet")
+            return set()
+        except BadInput as error:
+            say(f"{sum(map(len, lost))} cells are left out. {error}")
+    return lost
+
+
 def label(cell: Cell) -> str:
     """A cell in a few words, and its key."""
     return f"{cell.model} {cell.arm} level {cell.level} replicate {cell.replicate} ({cell.key()})"

@@ -62,9 +62,9 @@ def batch_norm(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tenso
     return torch.stack([F.batch_norm(*row, training=training, momentum=MOMENTUM, eps=EPSILON) for row in rows])
 
 
-def max_pool(x: Tensor) -> Tensor:
-    """Halve the image, rounding down: [R, B, C, H, W] -> [R, B, C, H // 2, W // 2]."""
-    return F.max_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+def max_pool(x: Tensor, size: int = 2, padding: int = 0) -> Tensor:
+    """Halve the image, rounding down unless padded: [R, B, C, H, W] -> [R, B, C, H // 2, W // 2]."""
+    return F.max_pool2d(x.flatten(0, 1), size, stride=2, padding=padding).unflatten(0, x.shape[:2])
 
 
 def global_average(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The networks of Frankle & Carbin 2019, Fig. 2, and VGG-16, as populations: `build(name, input_shape, classes)`.
+"""Networks of Frankle & Carbin 2019, Fig. 2, VGG-16 and ResNet-50 as populations: `build(name, input_shape, classes)`.
 
 Parameters travel as {name: tensor [R, *shape]}, images as [R, B, C, H, W], logits as [R, B, classes]; weights keep
 torch's [out, in, ...] layout. Axis letters are those of `layers`.
@@ -124,7 +124,7 @@ class ConvNet(Model):
 
 
 class NormNet(Model):
-    """Batch-normalized convolutions without biases, a global average, and an output layer `fc` that is never pruned."""
+    """Batch-normalized convolutions without biases, a global average, and a layer `fc`, which only ResNet-50 prunes."""
 
     def forward(self, params, buffers, x, training, dropout=None):
         if dropout:
@@ -189,6 +189,43 @@ class ResNet(NormNet):
         return x
 
 
+class ResNet50(NormNet):
+    """ResNet-50 (He et al. 2016, table 1) with 25,557,032 parameters for 1000 classes, laid out as torchvision's.
+
+    Four stages of bottlenecks 1x1, 3x3, 1x1, the last four times as wide as the others; the first 3x3 of stages 2 to 4
+    halves the image. Shortcuts and output layer, 19 % of the weights, are pruned like the rest, as in OpenLTH, the
+    framework of the paper's authors.
+    """
+
+    def __init__(self, name: str, input_shape: Shape, classes: int, layout: tuple[tuple[int, int], ...]):
+        super().__init__(name, input_shape, classes)
+        self.strides: dict[str, int] = {}
+        self._add_conv_norm("conv1", input_shape[0], 64, size=7)
+        inputs = 64
+        for stage, (width, blocks) in enumerate(layout, start=1):
+            for block in range(1, blocks + 1):
+                self.strides[f"stage{stage}.block{block}"] = 2 if stage > 1 and block == 1 else 1
+                self._add_block(f"stage{stage}.block{block}", inputs, width)
+                inputs = 4 * width
+        self._add("fc", (classes, inputs), kind="output")
+
+    def _add_block(self, block: str, inputs: int, width: int) -> None:
+        self._add_conv_norm(f"{block}.conv1", inputs, width, size=1)
+        self._add_conv_norm(f"{block}.conv2", width, width)
+        self._add_conv_norm(f"{block}.conv3", width, 4 * width, size=1)
+        if inputs != 4 * width:
+            self._add_conv_norm(f"{block}.shortcut", inputs, 4 * width, size=1)
+
+    def features(self, x, conv_norm):
+        x = max_pool(relu(conv_norm(x, "conv1", 2)), size=3, padding=1)
+        for block, stride in self.strides.items():
+            h = relu(conv_norm(x, f"{block}.conv1"))
+            h = conv_norm(relu(conv_norm(h, f"{block}.conv2", stride)), f"{block}.conv3")
+            first = f"{block}.shortcut.weight" in self.shapes
+            x = relu(h + (conv_norm(x, f"{block}.shortcut", stride) if first else x))
+        return x
+
+
 def _steps(layout: Layout) -> list[str]:
     """Names of the steps of a layout: conv1, conv2, ... and POOL."""
     number = count(1)
@@ -232,6 +269,7 @@ FAMILIES: dict[str, Callable[..., Model]] = {
     "conv-4": partial(ConvNet, layout=CONV_4),
     "conv-6": partial(ConvNet, layout=CONV_6),
     "resnet-20": partial(ResNet, widths=(16,) * 3 + (32,) * 3 + (64,) * 3),
+    "resnet-50": partial(ResNet50, layout=((64, 3), (128, 4), (256, 6), (512, 3))),
     "vgg-16": partial(VGG, layout=VGG_16),
     "vgg-19": partial(VGG, layout=VGG_19),
 }

@@ -120,7 +120,7 @@ class _Task:
     """The data of a population on its device: images once, and per network its split, order and augmentation."""
 
     def __init__(self, cells: list[Cell], device, dtype):
-        self.cell, self.device, self.dtype = cells[0], device, dtype
+        self.cells, self.cell, self.device, self.dtype = cells, cells[0], device, dtype
         self.data = data.load(self.cell.dataset)
         splits = [data.split(self.data, c.replicate) for c in cells]
         to = lambda arrays: torch.from_numpy(np.stack(arrays)).to(device)  # noqa: E731
@@ -138,10 +138,17 @@ class _Task:
     def batch(self, step: int):
         """Images [R, B, C, H, W] and labels [R, B] of a step."""
         picked = self.order[:, step]
-        x = self.images["train"][picked]
+        x = self._parts(step, picked) if self.cell.augment == "resized_crop" else self.images["train"][picked]
         if self.moves:
             x = data.augment(x, *(part[:, step] for part in self.moves))
         return data.scale(x, self.data, self.cell.inputs, self.dtype), self.labels["train"][picked]
+
+    def _parts(self, step: int, picked: torch.Tensor) -> torch.Tensor:
+        """Random parts of images on disk, [R, B, C, H, W]."""
+        from .imagenet import draws
+
+        drawn = [draws(c.replicate, c.level, c.order, step, c.batch) for c in self.cells]
+        return self.images["train"].cropped(picked, np.stack(drawn))
 
     @torch.no_grad()
     def score(self, model, params, buffers, part: str):

@@ -32,8 +32,8 @@ def run(
     engine: serial, processes (one worker per core, one thread each), dask (a cluster on this machine), dask:ADDRESS or
     dask:FILE (of a scheduler); minutes: after that long start nothing new, and stop what is in flight at its next
     checkpoint; shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds) after each
-    population; say: called with the lines on files that were set aside and on populations that failed, in this run or
-    before (default: printed); those that failed before are tried again only with retry_failed.
+    population; say: called with the lines on files that were set aside, on cells left out for want of ImageNet, and on
+    populations that failed, in this run or before (default: printed); only retry_failed tries the latter again.
     BadInput for an unknown engine or a device that is not there; OSError where the disk is full.
     """
     cells, store = list(cells), store or Store()
@@ -45,7 +45,9 @@ def run(
         mine, say = closure(in_shard(cells, shard)), say or partial(print, file=sys.stderr)
         faults.set_aside(store, mine, say)
         todo = plan(cells, store, device, shard)
-        held = () if retry_failed else {group for group in todo if any(faults.failure(store, cell) for cell in group)}
+        held = set() if engine.startswith("dask:") else faults.without_data(todo, say)
+        if not retry_failed:
+            held |= {group for group in todo if any(faults.failure(store, cell) for cell in group)}
         deadline = inf if minutes is None else began + 60 * minutes
         job = partial(attempt, store, device, _wanted(todo))
         gpu = device.startswith("cuda")
@@ -138,7 +140,7 @@ def population_size(model: str, device) -> int:
     """Networks trained together on a device."""
     if not str(device).startswith("cuda"):
         return 1
-    return {"lenet-300-100": 60, "vgg-16": 5, "vgg-19": 5}.get(model, 10)
+    return {"lenet-300-100": 60, "vgg-16": 5, "vgg-19": 5, "resnet-50": 1}.get(model, 10)
 
 
 def in_shard(cells, text: str) -> list[Cell]:

@@ -25,6 +25,14 @@ LARGER = (  # batches four and sixteen times larger, as many epochs
     RESNET20.but(batch=2048, steps=3_938, drops=(2_000, 3_000)),
 )
 
+EPOCH = (1_281_167 - 50_000) / 1024
+"""Steps in an epoch of ImageNet: its training images less those held out, in batches of 1024; 1202.3 of them."""
+FIFTH, EIGHTEENTH = round(5 * EPOCH), round(18 * EPOCH)
+RESNET50 = RESNET20.but(  # 90 epochs; one round at rate 0.7 is one-shot pruning to 30 %
+    dataset="imagenet", augment="resized_crop", model="resnet-50", batch=1024, steps=round(90 * EPOCH),
+    learning_rate=0.4, warmup=FIFTH, drops=tuple(round(epoch * EPOCH) for epoch in (30, 60, 80)), rate=0.7,
+)  # fmt: skip
+
 MAIN = {"smoke": LENET.but(dataset="digits", steps=60), "quick": LENET.but(steps=2_400), "paper": LENET}
 """The network that most of the chapter is about, at each profile."""
 TINY = RESNET20.but(dataset="digits", steps=2, batch=8, drops=(1,))
@@ -99,6 +107,11 @@ def _paper() -> Iterator[Cell]:
     for some, level in ((vgg, 19), (vgg_warm, 19), (vgg_low, 13)):
         for net in some:
             yield from _matching(net, level, (0, 1000))
+    large = [RESNET50.but(replicate=r) for r in range(5)]
+    for net in large:
+        yield from _dense(net, (0, EIGHTEENTH))
+    for net in large:
+        yield from _matching(net, 1, (0, FIFTH))
 
 
 def _lenet(net: Cell) -> Iterator[Cell]:
