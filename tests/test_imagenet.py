@@ -152,7 +152,7 @@ def test_large_images_are_mixed_a_few_at_a_time(monkeypatch):
 
 
 def test_what_is_missing_or_spoilt_is_one_line(folder, store, monkeypatch):
-    spoilt = next((folder / "val").rglob("*.png"))
+    spoilt = next((folder / "val").rglob("*.JPEG"))
     dataset = data.load("imagenet")
     place = torch.tensor(dataset.test_images.paths.index(str(spoilt)))
     spoilt.write_bytes(b"no image")
