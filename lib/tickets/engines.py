@@ -25,7 +25,7 @@ Population = tuple[Cell, ...]
 PATIENCE = 30
 """Seconds to wait for a scheduler to answer, and for its first worker."""
 DONE, PAUSED, DIED = "done", "paused", "died"
-KILLED = "The worker process was killed while it computed this population, and again when it computed nothing else."
+KILLED = "The worker process was killed when it computed nothing but this population."
 
 
 def check(engine: str) -> None:
@@ -47,8 +47,8 @@ def work(
 
     compute(population, seconds left): what a worker calls; it returns the outcome, and what it raises ends the run.
     held: populations not to be started. What descends from a held or failed population is never started. deadline:
-    the monotonic time after which nothing is started. A population whose worker dies is computed once more, alone in a
-    fresh process: if that dies too, it has failed.
+    the monotonic time after which nothing is started. A population that was in flight when a worker died is computed
+    once more, alone in a fresh process: if that dies too, it has failed.
     """
     queue, running, suspects = Queue(todo, held), {}, []
     with _open(engine, workers, gpu) as pool:
