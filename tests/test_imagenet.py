@@ -12,6 +12,7 @@ from tickets.errors import BadInput
 from tickets.run import run
 from tickets.seeds import stream
 from tickets.studies.linear_mode_connectivity import RESNET50
+from tickets.train import choose_path
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
@@ -28,7 +29,7 @@ def folder(tmp_path, monkeypatch):
     generator = np.random.default_rng(0)
     for part, count in SIZES.items():
         for i in range(count):
-            channels, suffix = [(3, "JPEG"), (1, "JPEG"), (4, "png")][i // 3 % 3]
+            channels, suffix = [(3, "JPEG"), (1, "JPEG"), (4, "png")][i // 2 % 3]
             size = *[(300, 400), (500, 280), (60, 90)][i % 3], channels
             pixels = generator.integers(256, size=size, dtype=np.uint8)
             path = tmp_path / "imagenet" / part / f"n0000000{i % 3}" / f"{i}.{suffix}"
@@ -134,6 +135,11 @@ def test_networks_train_on_it_and_copies_are_compared(folder, store, monkeypatch
     assert np.isfinite(table.loc["chord", ["barrier_test", "barrier_test_reestimated", "distance"]].astype(float)).all()
 
 
+def test_a_perceptron_on_it_takes_the_path_that_needs_no_pixels_in_memory():
+    cell = NET.but(model="lenet-300-100", augment="none")
+    assert choose_path(models.build(cell.model, (3, 224, 224), 1000), "cpu", cell) == "autograd"
+
+
 def test_large_images_are_mixed_a_few_at_a_time(monkeypatch):
     cell = Cell(dataset="digits", model="resnet-20", batch=16, arm="chord", precision="float64")
     model = models.build("resnet-20", (1, 8, 8), 10)
@@ -170,7 +176,7 @@ def test_what_is_missing_or_spoilt_is_one_line(folder, store, monkeypatch):
 
 def test_the_rest_of_a_study_goes_on_without_it(tmp_path, store, monkeypatch):
     monkeypatch.setenv("TICKETS_DATA", str(tmp_path))
-    digits, said = Cell(dataset="digits", steps=2, batch=8), []
+    digits, said = Cell(dataset="digits", model="resnet-20", steps=2, batch=8), []
     table = run([NET, NET.but(order=1), digits], engine="serial", store=store, say=said.append)
     assert table["dataset"].tolist() == ["digits"]
     assert len(said) == 1
