@@ -8,7 +8,7 @@ import pytest
 import torch
 import twin
 from oracle import load_replicate, plain
-from tickets import data, imp, mlp, models
+from tickets import data, imp, kernels, mlp, models
 from tickets.cells import Cell
 from tickets.masks import Mask
 from tickets.schedule import interval
@@ -210,7 +210,7 @@ def test_adam_in_single_precision_takes_the_right_step():
     for kind in ("float32", "float64"):
         value, keep, slow, fast = (np.full(500, x, kind) for x in (0, 1, 0, 0))
         for step, gradient in enumerate(gradients.astype(np.float32), 1):
-            mlp._adam(value, keep, gradient.astype(kind), slow, fast, 1e-3, step, 0.0)
+            kernels._adam(value, keep, gradient.astype(kind), slow, fast, 1e-3, step, 0.0)
         moved[kind] = value.astype(float)
     assert np.median(np.abs(moved["float32"] / moved["float64"] - 1)) < 1e-5
 

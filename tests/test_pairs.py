@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from tickets import pairs
 from tickets.cells import FIELDS, Cell
-from tickets.store import RESULT
+from tickets.records import RESULT
 
 NET = Cell(steps=24_000, algorithm=2)
 NETWORKS = {"LeNet": NET}

@@ -6,7 +6,8 @@ import reproduction
 from test_store import a_record
 from tickets import studies
 from tickets.cells import Cell
-from tickets.store import RESULT, Store
+from tickets.records import RESULT
+from tickets.store import Store
 
 STUDY = "01_winning_tickets"
 CELLS = [Cell(level=level, replicate=r) for r in range(10) for level in (0, 9)]  # what claim L2a is about

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tickets import engines, imp, run, studies
+from tickets import engines, imp, provenance, run, studies
 from tickets.cells import MEASUREMENTS, Cell, unseeded
 from tickets.errors import BadInput
 from tickets.store import ROOT, Store
@@ -269,13 +269,13 @@ def test_records_carry_the_claims_that_stood(tiny):
 
 
 def test_the_fingerprint_follows_the_source(monkeypatch, tmp_path):
-    first = run.fingerprint()
+    first = provenance.fingerprint()
     assert len(first) == 12
     (tmp_path / "run.py").write_text("changed")
-    monkeypatch.setattr(run, "__file__", str(tmp_path / "run.py"))
-    run.fingerprint.cache_clear()
-    assert run.fingerprint() != first
-    run.fingerprint.cache_clear()
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    provenance.fingerprint.cache_clear()
+    assert provenance.fingerprint() != first
+    provenance.fingerprint.cache_clear()
 
 
 # mistakes

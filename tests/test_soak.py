@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import soak
-from tickets.store import ROOT, Store, record_of
+from tickets.records import record_of
+from tickets.store import ROOT, Store
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tickets import records
 from tickets import store as stores
 from tickets.cells import Cell
 from tickets.errors import BadInput
 from tickets.masks import mask_at
-from tickets.store import ROOT, Store, record_of
+from tickets.records import record_of
+from tickets.store import ROOT, Store
 
 HERE = Path(__file__).parent
 NET = Cell(dataset="digits", steps=60)
@@ -167,7 +169,7 @@ def test_recorded_curves_are_thin_and_keep_their_ends(both):
     put(both, NET, points=500)
     both.record("01_study", [NET])
     curves = Store(both.local / "none", both.recorded).get(NET)["curves"]
-    assert {name for name, values in curves.items() if len(values) > stores.POINTS} == set()
+    assert {name for name, values in curves.items() if len(values) > records.POINTS} == set()
     assert all(len(values) > 20 for values in curves.values())
     assert (curves["step"][0], curves["step"][-1]) == (3, 1500)
     assert len(curves["step"]) == len(curves["validation_loss"]) == len(curves["validation_accuracy"])
@@ -442,7 +444,7 @@ def test_the_committed_records_are_whole():
     folder = stores.BOOK / "results"
     store = Store.committed()
     for record in store._recorded.values():
-        assert max(map(len, record["curves"].values()), default=0) <= stores.POINTS
+        assert max(map(len, record["curves"].values()), default=0) <= records.POINTS
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 8 * 2**20
     digests = {record["registration"] for record in store._recorded.values()}
     assert digests <= set(store.registrations())

@@ -17,7 +17,8 @@ import time
 import numpy as np
 from tickets.cells import Cell
 from tickets.errors import BadInput
-from tickets.store import Store, record_of
+from tickets.records import record_of
+from tickets.store import Store
 
 CURVE = [i / 7 for i in range(2000)]
 

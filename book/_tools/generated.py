@@ -9,6 +9,7 @@ from pathlib import Path
 
 import api_reference
 import reproduction
+from markdown_table import markdown_table
 from tickets import claims, costs, registration, scorecard, studies
 from tickets.store import Store
 
@@ -122,8 +123,3 @@ def days(dates) -> str:
     """First and last day of ISO dates."""
     first, last = str(dates.min())[:10], str(dates.max())[:10]
     return first if first == last else f"{first} to {last}"
-
-
-def markdown_table(heads: tuple, rows: list[tuple]) -> str:
-    lines = [heads, ("---",) * len(heads), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"

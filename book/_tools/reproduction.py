@@ -7,6 +7,7 @@ they differ by more than seeds explain.
 
 import numpy as np
 import pandas as pd
+from markdown_table import markdown_table
 from scipy import stats
 from tickets import claims, studies, travel
 from tickets.cells import FIELDS, Cell
@@ -163,8 +164,3 @@ def interval(values: pd.Series) -> str:
 
 def number(value: float, digits: int) -> str:
     return "" if np.isnan(value) else f"{value:.{digits}g}"
-
-
-def markdown_table(heads: tuple, rows: list[tuple]) -> str:
-    lines = [heads, ("---",) * len(heads), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"

@@ -26,7 +26,8 @@ from tqdm.std import tqdm
 
 from . import workloads
 from .errors import BadInput
-from .run import check_device, processor
+from .provenance import processor
+from .run import check_device
 from .workloads import STORAGE, WAYS, convolutions, plain, population, products, sums, training
 
 LEVELS, WIDTHS, NETWORKS = (0, 3, 7, 10, 15, 21), (0.25, 0.5, 1, 2, 4), (1, 2, 4, 8, 16)

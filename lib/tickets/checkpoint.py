@@ -75,27 +75,22 @@ class Checkpoint:
 # the state of a population in the autograd loop
 
 
-def arrays(now: Tensors, best: Tensors, optimizer: torch.optim.Optimizer, generators) -> Arrays:
+def arrays(now: Tensors, best: Tensors, moments: Tensors, generators) -> Arrays:
     """Parameters and statistics now and at the best validation, optimizer moments, generators of dropout."""
-    tensors = {f"now/{name}": tensor for name, tensor in now.items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
-    for i, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{i}/{name}": moment for name, moment in moments.items() if torch.is_tensor(moment)}
+    tensors = {f"{kind}/{name}": t for kind, part in _parts(now, best, moments) for name, t in part.items()}
     tensors |= {f"dropout/{i}": generator.get_state() for i, generator in enumerate(generators)}
     return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
 
 @torch.no_grad()
-def restore(found: Arrays, now: Tensors, best: Tensors, optimizer: torch.optim.Optimizer, generators) -> None:
-    """The inverse of `arrays`; parameters, statistics and the best snapshot are written IN PLACE."""
-    for name in now:
-        now[name].copy_(torch.from_numpy(found[f"now/{name}"]))
-        best[name].copy_(torch.from_numpy(found[f"best/{name}"]))
-    moments: dict[int, Tensors] = {}
-    for name, array in found.items():
-        if name.startswith("optimizer/"):
-            _, i, moment = name.split("/")
-            moments.setdefault(int(i), {})[moment] = torch.from_numpy(array)
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+def restore(found: Arrays, now: Tensors, best: Tensors, moments: Tensors, generators) -> None:
+    """The inverse of `arrays`; all tensors are written in place."""
+    for kind, part in _parts(now, best, moments):
+        for name, tensor in part.items():
+            tensor.copy_(torch.from_numpy(found[f"{kind}/{name}"]))
     for i, generator in enumerate(generators):
         generator.set_state(torch.from_numpy(found[f"dropout/{i}"]))
+
+
+def _parts(now: Tensors, best: Tensors, moments: Tensors):
+    return ("now", now), ("best", best), ("optimizer", moments)

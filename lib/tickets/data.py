@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -124,12 +125,12 @@ def _root() -> Path:
 @cache
 def _digits(name: str, zoom: int) -> Dataset:
     """8x8 digits, each pixel repeated zoom x zoom times; the last 300 are the test images."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
+    # the file alone: importing scikit-learn loads all of scipy, a second in every process
+    file = Path(find_spec("sklearn").submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    digits = np.loadtxt(file, delimiter=",")  # 64 pixels of 0 to 16, then the label
+    images = torch.from_numpy(np.rint(digits[:, :-1] * (255 / 16)).astype(np.uint8)).view(-1, 1, 8, 8)
     images = images.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
-    labels = torch.from_numpy(digits.target.astype(np.int64))
+    labels = torch.from_numpy(digits[:, -1].astype(np.int64))
     return Dataset(name, images[:-300], labels[:-300], images[-300:], labels[-300:], classes=10)
 
 

@@ -159,11 +159,11 @@ class _Processes:
     def submit(self, *call) -> Future:
         return self.pool.submit(*call)
 
-    def __exit__(self, kind, *_):
-        if kind:  # a mistake, a full disk, Ctrl-C: at once, what is in flight has its checkpoint
-            self.lifeline.close()
-        self.pool.shutdown(cancel_futures=True)
+    def __exit__(self, *_):
+        # at once: after a mistake, a full disk or Ctrl-C what is in flight has its checkpoint, and an idle worker would
+        # only take a second to put torch away
         self.lifeline.close()
+        self.pool.shutdown(cancel_futures=True)
         self.far_end.close()
 
 

@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from . import imp
 from .cells import Cell
 from .errors import BadInput
-from .store import LEVELS, Store, check_record, write_atomically
+from .records import check_record
+from .store import LEVELS, Store, write_atomically
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when a file cannot grow."""

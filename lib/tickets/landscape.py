@@ -17,7 +17,9 @@ from .plots import COLOURS, LABELS, PAPER, by_replicate, density_axis, finish, i
 LINES = {"dense": ("dense", "0.3")} | {
     name: (LABELS[name], COLOURS[name]) for name in ("ticket", "random", "reinit")
 }  # what is copied -> (label, colour)
-MODELS = {"lenet-300-100": "LeNet-300-100", "resnet-20": "ResNet-20", "vgg-16": "VGG-16"}
+MODELS = {
+    "lenet-300-100": "LeNet-300-100", "resnet-20": "ResNet-20", "resnet-50": "ResNet-50", "vgg-16": "VGG-16",
+}  # fmt: skip
 
 
 def chords(panels: dict[str, pd.DataFrame], lines: dict) -> Figure:
@@ -37,7 +39,7 @@ def chords(panels: dict[str, pd.DataFrame], lines: dict) -> Figure:
             axes.plot(rise.index, rise.mean(axis=1), color=colour, lw=2.4, label=label)
         axes.axhline(STABLE, color="0.4", lw=1, ls="--")
         axes.set(title=title, xlabel="place on the line (0: one copy, 1: the other)", ylabel="")
-    axes.plot([], [], color="0.4", lw=1, ls="--", label="2 points")
+    axes.plot([], [], color="0.4", lw=1, ls="--", label=f"{STABLE} points")
     axes.set_ylim(top=max(1.2 * STABLE, axes.get_ylim()[1]))
     grid[0, 0].set_ylabel("error above its ends (points)")
     _legend(figure, grid)
@@ -59,7 +61,7 @@ def barriers(copies: pd.DataFrame, onsets: dict[str, float] | None = None) -> Fi
             part = here[(here["copied"] == what) & here["level"].isin([0, level])]
             if len(part):
                 _line(axes, part, "rewind", "barrier_test", label, colour)
-        axes.axhline(STABLE, color="0.4", lw=1, ls="--", label="2 points")
+        axes.axhline(STABLE, color="0.4", lw=1, ls="--", label=f"{STABLE} points")
         if network in (onsets or {}):
             axes.axvline(onsets[network], color=PAPER, lw=1.4, ls="-.", label="dense is stable from here, as reported")
         _steps(axes, here["rewind"])

@@ -28,7 +28,8 @@ LABELS = {
     "pulled_reinit": "pulled, reinitialized",
 }
 _PALETTE = sns.color_palette("colorblind")
-COLOURS = dict(zip(LABELS, (_PALETTE[i] for i in (0, 2, 4, 5, 7, 6, 8, 9, 3, 1, 4, 6)), strict=True))
+COLOURS = dict(zip(LABELS, (_PALETTE[i] for i in (0, 2, 4, 5, 7, 6, 8, 9, 3, 1)), strict=False))
+"""Of the arms that figures draw; pulled ones stand in a table."""
 NAMES = {
     "early_stop_step": "early-stop step",
     "test_accuracy": "test accuracy at early stop (%)",

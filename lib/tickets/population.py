@@ -6,12 +6,16 @@ It is also the plain twin of `mlp` in the tests.
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from . import checkpoint, data
 from .cells import Cell
 from .recorder import Outcome, Recorder
 from .schedule import learning_rates, order, stops, test_steps
 from .seeds import stream
+
+Tensors = dict[str, torch.Tensor]
 
 
 def train_population(cells, model, weights, masks, device, start, stop, keep, goals=None):
@@ -22,7 +26,7 @@ def train_population(cells, model, weights, masks, device, start, stop, keep, go
     params = {name: stack(name).requires_grad_() for name in model.shapes}
     gone = {name: torch.tensor(~np.stack([m[name] for m in masks])).to(device) for name in model.prunable}
     buffers = model.buffers(len(cells), device, dtype)
-    optimizer, rates, dropout = _optimizer(first, params), learning_rates(first), _dropout(cells, device)
+    optimizer, rates, dropout = _Optimizer(first, params), learning_rates(first), _dropout(cells, device)
     pull = _pull(cells, model, masks, goals, device, dtype) if goals else None
 
     def advance(begin: int, end: int):
@@ -31,13 +35,12 @@ def train_population(cells, model, weights, masks, device, start, stop, keep, go
             logits = model.forward(params, buffers, x, training=True, dropout=dropout)
             # mean over the batch, sum over the networks: each gets the gradient it would get alone
             loss = cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / first.batch
-            optimizer.zero_grad(set_to_none=True)
-            (loss - pull(params) if pull else loss).backward()
+            found = torch.autograd.grad(loss - pull(params) if pull else loss, params.values())
+            gradients = dict(zip(params, found, strict=True))
             # a pruned weight is zero, its gradient and hence its moments are zero: it stays exactly zero
             for name, pruned in gone.items():
-                params[name].grad.masked_fill_(pruned, 0)
-            optimizer.param_groups[0]["lr"] = float(rates[step])
-            optimizer.step()
+                gradients[name].masked_fill_(pruned, 0)
+            optimizer.step(gradients, float(rates[step]))
 
     def final():
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in {**params, **buffers}.items()}
@@ -49,7 +52,7 @@ def train_population(cells, model, weights, masks, device, start, stop, keep, go
     recorder, reading, begin = Recorder(cells, model.classes), test_steps(first.steps), start
     state = {**params, **buffers}
     best = {name: tensor.detach().clone() for name, tensor in state.items()}
-    whole = state, best, optimizer, dropout.generators if dropout else []
+    whole = state, best, optimizer.moments, dropout.generators if dropout else []
     if earlier := keep and keep.resume(recorder):
         begin = earlier[0]
         checkpoint.restore(earlier[1], *whole)
@@ -93,12 +96,37 @@ def _percent(correct: np.ndarray) -> np.ndarray:
     return 100 * correct.mean(1)
 
 
-def _optimizer(cell: Cell, params) -> torch.optim.Optimizer:
-    if cell.optimizer == "adam":
-        return torch.optim.Adam(params.values(), cell.learning_rate, weight_decay=cell.weight_decay, fused=True)
-    return torch.optim.SGD(
-        params.values(), cell.learning_rate, momentum=cell.momentum, weight_decay=cell.weight_decay, fused=True
-    )
+class _Optimizer:
+    """Torch's fused Adam and gradient descent as functions: its optimizer classes load its compiler, for seconds.
+
+    moments: name -> tensor, what a checkpoint keeps; momentum uses the first one of a parameter only.
+    """
+
+    def __init__(self, cell: Cell, params: Tensors):
+        self.cell, self.params = cell, params
+        kinds = ("slow", "fast") if cell.optimizer == "adam" else ("slow",)
+        self.moments = {f"{kind}/{name}": torch.zeros_like(p) for kind in kinds for name, p in params.items()}
+        if cell.optimizer == "adam":
+            self.moments |= {f"steps/{name}": torch.zeros((), device=p.device) for name, p in params.items()}
+
+    @torch.no_grad()
+    def step(self, gradients: Tensors, rate: float) -> None:
+        """Change the parameters in place, along their gradients and by weight decay."""
+        decay = self.cell.weight_decay
+        params, gradients = list(self.params.values()), [gradients[name] for name in self.params]
+        if self.cell.optimizer == "sgd":
+            sgd(
+                params, gradients, self._of("slow"), fused=True, lr=rate, momentum=self.cell.momentum,
+                weight_decay=decay, dampening=0, nesterov=False, maximize=False,
+            )  # fmt: skip
+        else:
+            adam(
+                params, gradients, self._of("slow"), self._of("fast"), [], self._of("steps"), fused=True, lr=rate,
+                beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=decay, amsgrad=False, maximize=False,
+            )  # fmt: skip
+
+    def _of(self, kind: str) -> list[torch.Tensor]:
+        return [self.moments[f"{kind}/{name}"] for name in self.params]
 
 
 def _dropout(cells: list[Cell], device):

@@ -4,23 +4,21 @@
 together, and hands the groups to an engine; durability lives in the store, so any run may be killed, repeated or split.
 """
 
-import hashlib
-import platform
 import re
 import sys
 import time
 import traceback
 from contextlib import closing
-from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from math import inf
-from pathlib import Path
 
-from . import __version__, engines, faults, imp
+from . import engines, faults, imp
 from .cells import MEASUREMENTS, PULLED, Cell, unseeded
 from .engines import Population
 from .errors import BadInput
-from .store import Store, record_of
+from .provenance import fingerprint, provenance
+from .records import record_of
+from .store import Store
 
 
 def run(
@@ -263,41 +261,3 @@ def _anatomy(cell: Cell, model, dataset, store: Store):
     second, mask = store.tensors(imp.parents(cell)[0]), imp.ticket_mask(cell, model, store)
     lit = (dataset.train_images.flatten(1) > 0).any(0).numpy()
     return measure.anatomy(cell, mask, imp.initial(cell, model), imp.final(second), lit)
-
-
-def provenance(device: str, path: str, population: int, seconds: float) -> dict:
-    """Where a number comes from: versions, device, path, population, cost and date; nothing that names a host."""
-    import torch
-
-    cuda = device.startswith("cuda")
-    return {
-        "version": __version__,
-        "source": fingerprint(),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(device) if cuda else processor(),
-        "device_kind": "cuda" if cuda else "cpu",
-        "threads": torch.get_num_threads(),
-        "path": path,
-        "population": population,
-        "seconds": round(seconds, 2),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-
-@cache
-def fingerprint() -> str:
-    """Hash of the library's source, 12 digits: recorded, never part of a key."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.relative_to(Path(__file__).parent).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-@cache
-def processor() -> str:
-    """The processor's own name where the system tells it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -6,7 +6,6 @@ is the commit record of its cell; whoever is killed before that has written noth
 """
 
 import json
-import math
 import os
 import uuid
 from functools import cached_property
@@ -18,27 +17,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from .cells import FIELDS, Cell
-from .errors import BadInput
+from .records import RESULT, check_record, parse, place, thin
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 CLAIMS = BOOK / "claims.yml"
 LOCAL = ROOT / "build" / "results"
-SCHEMA = 1
-POINTS = 60
-"""Most points of a recorded curve."""
-PARTS = ("schema", "key", "cell", "result", "curves", "wrong", "provenance", "registration")
 LEVELS = "pruned_at/"
 """Prefix of the tensors that hold a chain's masks."""
 MASKED = ("lenet-300-100",)
 """Networks whose masks are small enough to be recorded (0.13 MB a chain)."""
-RESULT = (
-    "early_stop_step", "early_stop_loss", "validation_accuracy", "test_accuracy", "test_accuracy_mid",
-    "test_accuracy_end", "train_accuracy_end", "validation_loss_end", "validation_accuracy_end",
-    "kept", "density", "min_fan_in", "dead_units", "diverged",
-)  # fmt: skip
-"""Scalars of a trained network."""
-CURVES = ("step", "validation_loss", "validation_accuracy", "test_step", "test_accuracy")
 
 
 class Store:
@@ -146,8 +134,8 @@ class Store:
         for cell in cells:
             path = self._path(cell.key(), "json")
             if cell.key() not in lines and path.exists():
-                lines[cell.key()] = {**_thin(check_record(path, cell.key())), "study": study}
-        _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=_place))
+                lines[cell.key()] = {**thin(check_record(path, cell.key())), "study": study}
+        _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=place))
         self._record_masks([cell for cell in cells if cell.arm == "ticket" and not cell.order], set(lines))
         self._record_registrations({record["registration"] for record in lines.values()})
         del self._recorded
@@ -220,34 +208,6 @@ def chain(cell: Cell) -> Cell:
     return cell.but(level=1, order=0)
 
 
-def record_of(cell: Cell, result: dict, curves: dict, wrong: list[int], provenance: dict, registration: str) -> dict:
-    """A record: the full cell, its numbers and where they come from. wrong: test images missed at early stop."""
-    return dict(
-        zip(PARTS, (SCHEMA, cell.key(), cell.to_dict(), result, curves, wrong, provenance, registration), strict=True)
-    )
-
-
-def parse(text: str, where: str) -> dict:
-    """The record in a text, if it is whole and its key is that of its cell; BadInput naming `where` otherwise."""
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where}: not a readable record ({error})") from error
-    if not isinstance(record, dict):
-        raise BadInput(f"{where}: not a record")
-    if missing := [part for part in PARTS if part not in record]:
-        raise BadInput(f"{where}: no {missing[0]} in the record")
-    if record["schema"] != SCHEMA:
-        raise BadInput(f"{where}: schema {record['schema']}, this version reads {SCHEMA}")
-    try:
-        key = Cell.from_dict(record["cell"]).key()
-    except (BadInput, TypeError) as error:
-        raise BadInput(f"{where}: no cell of this version ({error})") from error
-    if key != record["key"]:
-        raise BadInput(f"{where}: the key {record['key']} is not that of its cell")
-    return record
-
-
 def _holds_weights(path: Path) -> bool:
     """Whether a file of tensors has more than masks in it; of merged results only the masks may have come."""
     try:
@@ -255,17 +215,6 @@ def _holds_weights(path: Path) -> bool:
             return any(not name.startswith(LEVELS) for name in file.keys())  # noqa: SIM118
     except (OSError, SafetensorError):
         return False
-
-
-def check_record(path: Path, key: str) -> dict:
-    """The record in a local file, which must be that of the cell it is named after; BadInput naming the file if not."""
-    try:
-        record = parse(path.read_text(), path.name)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path.name}: not a readable record ({error})") from error
-    if record["key"] != key:
-        raise BadInput(f"{path.name}: holds the record of another cell than {key}")
-    return record
 
 
 def _row(cell: Cell, record: dict) -> dict:
@@ -298,34 +247,3 @@ def _save_compressed(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def _write_lines(path: Path, records: list[dict]) -> None:
     text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
     write_atomically(path, lambda temporary: temporary.write_text(text))
-
-
-def _place(record: dict) -> tuple:
-    """Order of lines in a recorded file: like cells together, so that a re-run reads as a small difference."""
-    spec = record["cell"]
-    named = (str(spec[name]) for name in ("dataset", "model", "inputs", "steps", "learning_rate", "arm"))
-    numbered = (spec[name] for name in ("replicate", "level", "sigma", "draw", "order"))
-    return *named, *numbered, record["key"]
-
-
-def _thin(record: dict) -> dict:
-    """The record as it is committed: fewer points and digits, missed images only at levels compared image by image."""
-    curves = record["curves"]
-    index = _geometric(len(curves.get("step", [])))
-    thin = {name: [_digits(curves[name][i]) for i in index] for name in CURVES[:3] if name in curves}
-    rest = {name: [_digits(v) for v in values[-POINTS:]] for name, values in curves.items() if name not in thin}
-    wrong = record["wrong"] if record["cell"]["level"] in (0, 7, 9, 15) else []
-    result = {name: _digits(value, 7) for name, value in record["result"].items()}
-    return {**{part: record[part] for part in PARTS}, "curves": {**thin, **rest}, "result": result, "wrong": wrong}
-
-
-def _geometric(n: int, most: int = 40) -> list[int]:
-    """At most `most` indices into n points, the first and last among them, dense where a curve moves: at its start."""
-    return sorted({round(i) - 1 for i in np.geomspace(1, n, min(n, most))}) if n else []
-
-
-def _digits(value, digits: int = 5):
-    """A float at some significant digits; lists element by element; anything else as it is."""
-    if isinstance(value, list):
-        return [_digits(v, digits) for v in value]
-    return float(f"{value:.{digits}g}") if isinstance(value, float) and math.isfinite(value) else value

@@ -24,8 +24,9 @@ from .cells import Cell
 from .errors import BadInput
 from .faults import label
 from .masks import KEPT
+from .records import parse
 from .registration import digest_of
-from .store import LEVELS, MASKED, Store, chain, parse, write_atomically
+from .store import LEVELS, MASKED, Store, chain, write_atomically
 
 MOST = 15 * 2**20
 """Bytes of a file."""
