@@ -82,8 +82,10 @@ def alive(pid: int) -> bool:
 
 
 PARENT = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background of a shell ignores Ctrl-C
 sys.path.insert(0, sys.argv[1])
 if __name__ == "__main__":
     from test_engines import work

@@ -75,6 +75,15 @@ def test_settings_say_what_the_rules_say():
     assert (setting["stable"], setting["matching"]) == ("undecided", "undecided")
 
 
+def test_where_stability_and_accuracy_part_company():
+    words = [("yes", "yes"), ("yes", "no"), ("no", "yes"), ("no", "no"), ("yes", "undecided"), ("yes", "no")]
+    said = pd.DataFrame(words, columns=["stable", "matching"]).assign(network="LeNet", subnetwork=list("abcdef"))
+    said["from"] = [0, 0, 0, 0, 0, 100]
+    assert pairs.parting(said, "LeNet") == "- Stable and less accurate: b.\n- As accurate and not stable: c."
+    assert pairs.parting(said, "VGG-16").count("none") == 2
+    assert pairs.parting(said.iloc[:0], "LeNet").count("none") == 2
+
+
 def test_a_pulled_network_is_compared_with_itself_left_alone():
     """By replicate, at the same rewind step; its chord is its own, and it stays out of the other tables."""
     ticket = NET.but(level=3, rewind=100)

@@ -73,7 +73,7 @@ class Cell:
     order: int = 0  # of the data from the rewind step on; the dense network in a second order is the A/A arm
     # numbers
     precision: str = "float32"
-    algorithm: int = 1  # version of the training and pruning code; raised by hand when results change (2: see `mlp`)
+    algorithm: int = 1  # version of the training and pruning code; raised by hand when results change (see `mlp`)
     schedule: str = "resumed"  # at the rewind step; "restarted": all steps again from there, a branch of the ladder
     # measurements between networks
     subject: str = "ticket"  # arm "chord" only: the arm of both ends, at level 0 the dense network
@@ -87,7 +87,7 @@ class Cell:
         choose("optimizer", self.optimizer, ("adam", "sgd"))
         choose("scope", self.scope, ("layerwise", "global"))
         choose("precision", self.precision, ("float32", "float64"))
-        choose("algorithm", self.algorithm, (1, 2))
+        choose("algorithm", self.algorithm, (1, 2, 3))
         choose("schedule", self.schedule, ("resumed", "restarted"))
         choose("subject", self.subject, SUBJECTS)
         # 0 and 0.0 are one number but two JSON texts: one form each, or equal cells would have two keys

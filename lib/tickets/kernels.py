@@ -1,7 +1,8 @@
 """Compiled steps of perceptrons on one CPU core: forward, backward, optimizer and evaluation, no interpreter inside.
 
 Layout and letters are those of `mlp`, which packs networks for them. Recorded results were made with these very
-roundings: whoever changes the order of a sum raises the version of the algorithm.
+roundings: whoever changes the order of a sum raises the version of the algorithm. Functions that end in `_before_3` sum
+as versions 1 and 2 did. All is one file because numba keeps compiled code until the file of its entry changes.
 """
 
 import numba
@@ -21,16 +22,20 @@ _inner, _entry = numba.njit(**_OPTIONS), numba.njit(cache=True, **_OPTIONS)
 
 
 @_inner
-def _forward(widths, first, sparse, rows, columns, row_at, column_at, value, pixels, act):
+def _forward(index, value, pixels, act):
     """Fill act [U, B] below the inputs, which are read from pixels: rectified hidden layers, then logits."""
+    widths, first, sparse, rows, columns, row_at, column_at, version = index
     top, x = 0, pixels
     for l in range(len(widths) - 1):
         n_in, n_out = widths[l], widths[l + 1]
         z = act[top + n_in : top + n_in + n_out]
         flat = value[first[l] : first[l + 1]]
         bias = flat[len(flat) - n_out :]
-        if sparse[l]:
-            _rows_times(rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]], flat, x, z)
+        row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
+        if sparse[l] and version < 3:
+            _rows_times_before_3(row, column, flat, x, z)
+        elif sparse[l]:
+            _rows_times(row, column, flat, x, z)
         else:
             np.dot(flat[: n_out * n_in].reshape(n_out, n_in), x, z)
         last = l == len(widths) - 2
@@ -43,7 +48,29 @@ def _forward(widths, first, sparse, rows, columns, row_at, column_at, value, pix
 
 @_inner
 def _rows_times(rows, columns, value, x, z):
-    """z[out, B] = compressed rows times x[in, B], four kept weights at a time."""
+    """z[out, B] = compressed rows times x[in, B], eight kept weights at a time."""
+    for i in range(len(rows) - 1):
+        k, end, o = rows[i], rows[i + 1], z[i]
+        o[:] = 0
+        while k + 8 <= end:
+            a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
+            e, f, g, h = x[columns[k + 4]], x[columns[k + 5]], x[columns[k + 6]], x[columns[k + 7]]
+            p, q, r, s = value[k], value[k + 1], value[k + 2], value[k + 3]
+            u, v, w, y = value[k + 4], value[k + 5], value[k + 6], value[k + 7]
+            for t in range(len(o)):
+                first = (p * a[t] + q * b[t]) + (r * c[t] + s * d[t])
+                o[t] += first + ((u * e[t] + v * f[t]) + (w * g[t] + y * h[t]))
+            k += 8
+        while k < end:
+            a, p = x[columns[k]], value[k]
+            for t in range(len(o)):
+                o[t] += p * a[t]
+            k += 1
+
+
+@_inner
+def _rows_times_before_3(rows, columns, value, x, z):
+    """The same, four kept weights at a time."""
     for i in range(len(rows) - 1):
         k, end = rows[i], rows[i + 1]
         z[i] = 0
@@ -63,6 +90,30 @@ def _rows_times(rows, columns, value, x, z):
 @_inner
 def _rows_gradient(rows, columns, delta, x, gradient):
     """gradient[k] = delta[row of k] . x[column of k], at kept positions only."""
+    zero = delta.dtype.type(0)
+    for i in range(len(rows) - 1):
+        k, end, g = rows[i], rows[i + 1], delta[i]
+        while k + 4 <= end:
+            a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
+            p = q = r = s = zero
+            for t in range(len(g)):
+                p += g[t] * a[t]
+                q += g[t] * b[t]
+                r += g[t] * c[t]
+                s += g[t] * d[t]
+            gradient[k], gradient[k + 1], gradient[k + 2], gradient[k + 3] = p, q, r, s
+            k += 4
+        while k < end:
+            a, p = x[columns[k]], zero
+            for t in range(len(g)):
+                p += g[t] * a[t]
+            gradient[k] = p
+            k += 1
+
+
+@_inner
+def _rows_gradient_before_3(rows, columns, delta, x, gradient):
+    """The same, from the first product on: the remaining 63 are no multiple of a register."""
     for i in range(len(rows) - 1):
         k, end, g = rows[i], rows[i + 1], delta[i]
         while k + 4 <= end:
@@ -97,15 +148,18 @@ def _rows_back(rows, columns, value, delta, out):
 
 
 @_inner
-def _backward(widths, first, sparse, rows, columns, row_at, column_at, value, act, delta, gradient):
+def _backward(index, value, act, delta, gradient):
     """Gradient of every parameter from delta, whose last rows hold the gradient of the logits [classes, B]."""
+    widths, first, sparse, rows, columns, row_at, column_at, version = index
     top = act.shape[0]
     for l in range(len(widths) - 2, -1, -1):
         n_in, n_out = widths[l], widths[l + 1]
         d, x = delta[top - n_out : top], act[top - n_out - n_in : top - n_out]
         flat, g = value[first[l] : first[l + 1]], gradient[first[l] : first[l + 1]]
         row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
-        if sparse[l]:
+        if sparse[l] and version < 3:
+            _rows_gradient_before_3(row, column, d, x, g)
+        elif sparse[l]:
             _rows_gradient(row, column, d, x, g)
         else:
             np.dot(d, x.T, g[: n_out * n_in].reshape(n_out, n_in))
@@ -128,6 +182,21 @@ def _backward(widths, first, sparse, rows, columns, row_at, column_at, value, ac
 @_inner
 def _softmax_gradient(logits, labels, delta):
     """delta = (softmax - one hot) / batch for the columns that carry an image; the padding stays zero."""
+    share = logits.dtype.type(1 / len(labels))
+    for b in range(len(labels)):
+        top = logits[:, b].max()
+        total = logits.dtype.type(0)
+        for i in range(len(logits)):
+            delta[i, b] = np.exp(logits[i, b] - top)
+            total += delta[i, b]
+        for i in range(len(logits)):
+            delta[i, b] *= share / total
+        delta[labels[b], b] -= share
+
+
+@_inner
+def _softmax_gradient_before_3(logits, labels, delta):
+    """The same, with divisions in the place of one factor."""
     for b in range(len(labels)):
         column = logits[:, b]
         top = column.max()
@@ -182,7 +251,7 @@ def advance(index, value, keep, slow, fast, images, labels, order, done, rates, 
 
     images: [N, features]; labels: [N]; done: steps this network took before (Adam's bias correction counts on).
     """
-    widths, first, sparse, rows, columns, row_at, column_at = index
+    widths, version = index[0], index[-1]
     batch = order.shape[1]
     wide = -(-batch // LANES) * LANES
     act = np.zeros((widths.sum(), wide), value.dtype)
@@ -192,9 +261,13 @@ def advance(index, value, keep, slow, fast, images, labels, order, done, rates, 
     for s in range(len(rates)):
         picked = order[s]
         _gather(images, picked, act[: widths[0]])
-        _forward(widths, first, sparse, rows, columns, row_at, column_at, value, act[: widths[0]], act)
-        _softmax_gradient(act[len(act) - classes :], labels[picked], delta[len(delta) - classes :])
-        _backward(widths, first, sparse, rows, columns, row_at, column_at, value, act, delta, gradient)
+        _forward(index, value, act[: widths[0]], act)
+        logits, slopes = act[len(act) - classes :], delta[len(delta) - classes :]
+        if version < 3:
+            _softmax_gradient_before_3(logits, labels[picked], slopes)
+        else:
+            _softmax_gradient(logits, labels[picked], slopes)
+        _backward(index, value, act, delta, gradient)
         if adam:
             _adam(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay)
         else:
@@ -207,11 +280,11 @@ def evaluate(index, value, x, y, correct):
 
     x: [n, features, CHUNK]; y, correct: [n, CHUNK].
     """
-    widths, first, sparse, rows, columns, row_at, column_at = index
+    widths = index[0]
     act = np.zeros((widths.sum(), x.shape[2]), value.dtype)
     loss, right, count = 0.0, 0, 0
     for n in range(len(x)):
-        _forward(widths, first, sparse, rows, columns, row_at, column_at, value, x[n], act)
+        _forward(index, value, x[n], act)
         logits = act[len(act) - widths[-1] :]
         for b in range(x.shape[2]):
             if y[n, b] >= 0:

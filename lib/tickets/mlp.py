@@ -19,10 +19,11 @@ import numpy as np
 
 from .kernels import advance, evaluate
 
-SPARSE_BELOW = {1: 0.2, 2: 0.28}
+SPARSE_BELOW = {1: 0.2, 2: 0.28, 3: 0.3}
 """Density below which a layer is stored by its kept weights, for each version of the algorithm (`Cell.algorithm`).
 
-`make bench` shows where the two kinds of storage cross. Version 1 stays as it is for the records that it made.
+`make bench` shows where the two kinds of storage cross. Versions 1 and 2 stay as they are for the records that they
+made; version 3 also sums in another order, a fifth faster (`kernels`).
 """
 CHUNK = 500
 """Images per evaluation block."""
@@ -46,7 +47,7 @@ def settle(precision: str) -> None:
 def compile_now(precision: str) -> None:
     """Compile both entries for a precision, on a network of one layer."""
     weights = {"fc1.weight": np.zeros((2, 3), precision), "fc1.bias": np.zeros(2, precision)}
-    network = pack(weights, {"fc1.weight": np.ones((2, 3), bool)}, ["fc1.weight"], below=0)
+    network = pack(weights, {"fc1.weight": np.ones((2, 3), bool)}, ["fc1.weight"], algorithm=1)
     images, labels = np.zeros((4, 3), precision), np.zeros(4, np.int64)
     advance(network.index, *network.state, images, labels, np.zeros((1, 2), np.int64), 0, np.zeros(1), True, 0.0, 0.0)
     x, y = blocks(images, labels)
@@ -59,7 +60,8 @@ class Network:
 
     widths: [L+1]; first: [L+1] offset of each layer in the flat vector; rows, columns: compressed-row index of sparse
     layers, concatenated, with offsets row_at, column_at [L+1]; sparse: [L] bool; value, keep, slow, fast: [P]
-    parameters, which of them may change (bool), and the two optimizer moments (momentum uses the first only).
+    parameters, which of them may change (bool), and the two optimizer moments (momentum uses the first only);
+    algorithm: as in `Cell`.
     """
 
     widths: np.ndarray
@@ -73,11 +75,13 @@ class Network:
     keep: np.ndarray
     slow: np.ndarray
     fast: np.ndarray
+    algorithm: int
 
     @property
     def index(self):
-        """The arrays that describe the connections: what every kernel below takes first."""
-        return self.widths, self.first, self.sparse, self.rows, self.columns, self.row_at, self.column_at
+        """The connections and the version of the algorithm: what every kernel takes first."""
+        layers = self.widths, self.first, self.sparse, self.rows, self.columns, self.row_at, self.column_at
+        return *layers, self.algorithm
 
     @property
     def state(self):
@@ -85,12 +89,13 @@ class Network:
         return self.value, self.keep, self.slow, self.fast
 
 
-def pack(weights, masks, names, below: float) -> Network:
+def pack(weights, masks, names, algorithm: int, below: float | None = None) -> Network:
     """The flat network of `names` (layer weights in order; `x.weight` has its bias in `x.bias`) under masks.
 
     weights: name -> [out, in] or [out]; masks: weight name -> bool [out, in]; below: layers of less density are stored
-    by their kept weights (0: none is).
+    by their kept weights (0: none is), as `SPARSE_BELOW` has it where this is None.
     """
+    below = SPARSE_BELOW[algorithm] if below is None else below
     dtype = weights[names[0]].dtype
     values, keeps, rows, columns, sparse = [], [], [], [], []
     for name in names:
@@ -121,6 +126,7 @@ def pack(weights, masks, names, below: float) -> Network:
         keep=join(keeps, bool),
         slow=np.zeros(sum(sizes), dtype),
         fast=np.zeros(sum(sizes), dtype),
+        algorithm=algorithm,
     )
 
 

@@ -91,6 +91,17 @@ def settings(copies: pd.DataFrame, margins: dict[str, float], least_n: dict[str,
     return pd.DataFrame(found)
 
 
+def parting(said: pd.DataFrame, network: str) -> str:
+    """Where stability and accuracy part company: subnetworks of `network`, copied at step 0, that have one of the two.
+
+    said: as `settings` gives it. Undecided ones are left out.
+    """
+    lines = {("yes", "no"): "Stable and less accurate", ("no", "yes"): "As accurate and not stable"}
+    rows = [row for row in said.to_dict("records") if (row["network"], row["from"]) == (network, 0)]
+    each = {words: [row["subnetwork"] for row in rows if (row["stable"], row["matching"]) == words] for words in lines}
+    return "\n".join(f"- {line}: {'; '.join(each[words]) or 'none'}." for words, line in lines.items())
+
+
 def pulled(rows: pd.DataFrame) -> pd.DataFrame:
     """Pulled and pushed networks setting by setting: accuracy minus that of the same network left alone, and barrier.
 

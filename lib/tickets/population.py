@@ -35,12 +35,11 @@ def train_population(cells, model, weights, masks, device, start, stop, keep, go
             logits = model.forward(params, buffers, x, training=True, dropout=dropout)
             # mean over the batch, sum over the networks: each gets the gradient it would get alone
             loss = cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / first.batch
-            found = torch.autograd.grad(loss - pull(params) if pull else loss, params.values())
-            gradients = dict(zip(params, found, strict=True))
+            (loss - pull(params) if pull else loss).backward()
             # a pruned weight is zero, its gradient and hence its moments are zero: it stays exactly zero
             for name, pruned in gone.items():
-                gradients[name].masked_fill_(pruned, 0)
-            optimizer.step(gradients, float(rates[step]))
+                params[name].grad.masked_fill_(pruned, 0)
+            optimizer.step(float(rates[step]))
 
     def final():
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in {**params, **buffers}.items()}
@@ -110,10 +109,10 @@ class _Optimizer:
             self.moments |= {f"steps/{name}": torch.zeros((), device=p.device) for name, p in params.items()}
 
     @torch.no_grad()
-    def step(self, gradients: Tensors, rate: float) -> None:
-        """Change the parameters in place, along their gradients and by weight decay."""
-        decay = self.cell.weight_decay
-        params, gradients = list(self.params.values()), [gradients[name] for name in self.params]
+    def step(self, rate: float) -> None:
+        """Change the parameters in place, along their gradients, which are used up, and by weight decay."""
+        params, decay = list(self.params.values()), self.cell.weight_decay
+        gradients = [p.grad for p in params]  # laid out as the parameters are, which the fused kernels rely on
         if self.cell.optimizer == "sgd":
             sgd(
                 params, gradients, self._of("slow"), fused=True, lr=rate, momentum=self.cell.momentum,
@@ -124,6 +123,8 @@ class _Optimizer:
                 params, gradients, self._of("slow"), self._of("fast"), [], self._of("steps"), fused=True, lr=rate,
                 beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=decay, amsgrad=False, maximize=False,
             )  # fmt: skip
+        for p in params:
+            p.grad = None
 
     def _of(self, kind: str) -> list[torch.Tensor]:
         return [self.moments[f"{kind}/{name}"] for name in self.params]

@@ -60,7 +60,7 @@ def _train_mlp(cells, model, weights, masks, device, start, stop, keep, below=No
     """below: density under which layers are stored by their kept weights, by default that of the cell's algorithm."""
     keep = keep if len(cells) == 1 else None  # one file holds one network; on a CPU a population is one
     return [
-        _train_one(cell, model, w, m, start, stop, keep, mlp.SPARSE_BELOW[cell.algorithm] if below is None else below)
+        _train_one(cell, model, w, m, start, stop, keep, below)
         for cell, w, m in zip(cells, weights, masks, strict=True)
     ]
 
@@ -71,7 +71,7 @@ def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop
     images, test_images = _pixels(cell.dataset, cell.inputs, cell.precision)
     labels, batches, rates = dataset.train_labels.numpy(), order(cell, picked), learning_rates(cell)
     mlp.settle(cell.precision)
-    network = mlp.pack(weights, mask, model.prunable, below)
+    network = mlp.pack(weights, mask, model.prunable, cell.algorithm, below)
 
     def advance(begin: int, end: int):
         steps = batches[begin:end], begin - start, rates[begin:end]

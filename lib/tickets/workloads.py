@@ -23,7 +23,7 @@ from .cells import Cell
 from .masks import Mask
 from .seeds import stream
 
-CELL = Cell(algorithm=2)
+CELL = Cell(algorithm=3)
 VALIDATED = 50
 """Images for each step of a unit of training: 5,000 every 100 steps."""
 STORAGE = {"ours": mlp.SPARSE_BELOW[CELL.algorithm], "dense": 0, "sparse": 2}
@@ -58,7 +58,7 @@ def training(level: int, storage: str, steps: int, width: float = 1) -> Unit:
     """Our path: `steps` steps of one LeNet on one core, and a validation. storage: one of STORAGE."""
     _, images, labels, order, held_out = _task(steps)
     model, kept, done, rates = lenet(width), mask(level, width), count(0, steps), np.full(steps, CELL.learning_rate)
-    network = mlp.pack(kept.apply(model.init(stream("init"))), kept, model.prunable, STORAGE[storage])
+    network = mlp.pack(kept.apply(model.init(stream("init"))), kept, model.prunable, CELL.algorithm, STORAGE[storage])
     blocks = mlp.blocks(images[held_out], labels[held_out])
 
     def unit():
