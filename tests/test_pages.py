@@ -2,7 +2,9 @@
 
 import pandas as pd
 import pytest
-from tickets import pages, scorecard
+from tickets import models, pages, scorecard
+from tickets.cells import Cell
+from tickets.data import NAMES
 
 EMPTY = dict.fromkeys(scorecard.COLUMNS, "")
 VERDICTS = {"L1": "reproduced", "L2a": "inconclusive: n = 5 of 10", "L12": "contradicted", "L4a": "not run"}
@@ -39,3 +41,19 @@ def test_the_overview_has_every_claim_of_the_chapter_to_link_to(judged):
     text = judged.overview().data
     assert all(f'id="claim-{claim}"' in text for claim in VERDICTS)
     assert 'id="claim-L1.part"' not in text
+
+
+def test_settings_are_written_out():
+    lenet = pages.setting(Cell())
+    assert list(lenet) == ["data", "steps", "batch", "optimizer, rate", "pruned per round"]
+    assert lenet["steps"] == "50,000"
+    assert lenet["optimizer, rate"] == "Adam, 0.0012"
+    assert lenet["pruned per round"] == "dense layers 20%, output layer 10%"
+    net = Cell(dataset="cifar10", model="vgg-19", optimizer="sgd", learning_rate=0.1, drops=(56, 84_000), warmup=10_000)
+    assert pages.setting(net)["optimizer, rate"] == "SGD, 0.1, /10 at 56 and 84,000, 10,000 steps of warmup"
+    assert "convolutions 20%" in pages.setting(net)["pruned per round"]
+    assert pages.setting(net.but(scope="global"))["pruned per round"] == "20% over all layers"
+
+
+def test_every_dataset_and_network_has_a_name_to_print():
+    assert {*NAMES, *models.NAMES} <= set(pages.WORDS)

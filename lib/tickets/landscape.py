@@ -11,15 +11,13 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from .pages import WORDS
 from .pairs import STABLE
 from .plots import COLOURS, LABELS, PAPER, by_replicate, density_axis, finish, interval, percent
 
 LINES = {"dense": ("dense", "0.3")} | {
     name: (LABELS[name], COLOURS[name]) for name in ("ticket", "random", "reinit")
 }  # what is copied -> (label, colour)
-MODELS = {
-    "lenet-300-100": "LeNet-300-100", "resnet-20": "ResNet-20", "resnet-50": "ResNet-50", "vgg-16": "VGG-16",
-}  # fmt: skip
 
 
 def chords(panels: dict[str, pd.DataFrame], lines: dict) -> Figure:
@@ -97,7 +95,7 @@ def against_accuracy(copies: pd.DataFrame, margins: dict[str, float]) -> Figure:
                 if len(part):
                     axes.plot([], [], "s", color=colour, label=name, **face)
         _corners(axes, here, margins.get(model))
-        axes.set(title=MODELS[model], xlabel="barrier (points)", ylabel="test accuracy minus dense (points)")
+        axes.set(title=WORDS[model], xlabel="barrier (points)", ylabel="test accuracy minus dense (points)")
     _legend(figure, grid, columns=2)
     return finish(figure)
 

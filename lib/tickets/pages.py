@@ -8,8 +8,17 @@ import pandas as pd
 from IPython.display import HTML
 
 from . import scorecard
+from .cells import Cell
 from .claims import judged, load
 
+WORDS = {
+    "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
+    "imagenet": "ImageNet", "digits": "8x8 digits", "digits16": "16x16 digits",
+    "lenet-300-100": "LeNet-300-100", "conv-2": "Conv-2", "conv-4": "Conv-4", "conv-6": "Conv-6",
+    "resnet-20": "ResNet-20", "resnet-50": "ResNet-50", "vgg-16": "VGG-16", "vgg-19": "VGG-19",
+    "adam": "Adam", "sgd": "SGD",
+}  # fmt: skip
+"""How pages write the values of a cell."""
 NOT_RUN = HTML('<p class="not-run">Not run: nothing of this is recorded at this profile yet.</p>')
 
 
@@ -90,6 +99,23 @@ class Judged:
         rest = [row for row in self.main if not row["verdict"].startswith(held) and row["claim"] not in waiting]
         listed = table(pd.DataFrame(rest, columns=["claim", "statement", "verdict", "needs"]))
         return HTML(f"<p>Waiting for more replicates: {', '.join(waiting) or 'none'}.</p>\n{listed.data}")
+
+
+def setting(cell: Cell) -> dict[str, str]:
+    """How a network is trained and pruned: a row of a table of settings, by its column heads."""
+    rate = f"{WORDS[cell.optimizer]}, {cell.learning_rate:g}"
+    rate += f", /10 at {' and '.join(f'{step:,}' for step in cell.drops)}" if cell.drops else ""
+    rate += f", {cell.warmup:,} steps of warmup" if cell.warmup else ""
+    parts = {"dense layers": cell.rate, "convolutions": cell.conv_rate, "output layer": cell.output_rate}
+    if cell.model.startswith("lenet"):
+        del parts["convolutions"]
+    each = f"{cell.rate:.0%} over all layers"
+    if cell.scope == "layerwise":
+        each = ", ".join(f"{name} {share:.0%}" for name, share in parts.items())
+    return {
+        "data": WORDS[cell.dataset], "steps": f"{cell.steps:,}", "batch": f"{cell.batch:,}", "optimizer, rate": rate,
+        "pruned per round": each,
+    }  # fmt: skip
 
 
 def table(frame: pd.DataFrame, caption: str = "") -> HTML:
