@@ -52,7 +52,7 @@ def positive(values):
 
 def test_the_file_says_where_the_figures_come_from(quick):
     found, _ = quick
-    assert {"device", "cores", "torch", "numba", "date", "quick", "notes"} <= set(found)
+    assert {"device", "cores", "torch", "numba", "algorithm", "date", "quick", "notes"} <= set(found)
     assert found["torch"] == torch.__version__
     assert found["quick"] is True
     assert "denormal" in found["notes"]

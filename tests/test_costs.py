@@ -13,7 +13,8 @@ DENSITIES = [
     for level, density, ms in ((0, 1.0, 0.75), (7, 0.211, 0.5), (15, 0.036, 0.15))
 ]  # fmt: skip
 FOUND = {
-    "device": "a <machine>", "cores": 2, "torch": "2", "numba": "0", "date": "2026-01-01", "densities": DENSITIES,
+    "device": "a <machine>", "cores": 2, "torch": "2", "numba": "0", "algorithm": 3, "date": "2026-01-01",
+    "densities": DENSITIES,
     "replicates": [{"networks": n, "processes_ms": 1.0 / n, "stacked_ms": 4.0} for n in (1, 2, 4)],
     "widths": [{"width": w, "weights": int(1e5 * w), "ms": w, "sparse_ms": w / 5, "plain_ms": 4 * w} for w in (1, 2)],
     "convolutions": [

@@ -51,7 +51,8 @@ def bench(device: str, out: Path, quick: bool = False) -> dict:
     gpu = device.startswith("cuda")
     name = torch.cuda.get_device_name(device) if gpu else processor()
     facts = {"device": name, "cores": os.cpu_count(), "torch": torch.__version__, "numba": numba.__version__}
-    facts |= {"date": datetime.now(UTC).date().isoformat(), "quick": quick, "notes": " ".join(__doc__.split())}
+    facts |= {"algorithm": workloads.CELL.algorithm, "date": datetime.now(UTC).date().isoformat()}
+    facts |= {"quick": quick, "notes": " ".join(__doc__.split())}
     steps, rounds = (10, 1) if quick else (100, 9)
     found = facts | (on_gpu(steps, rounds, device) if gpu else on_cpu(steps, rounds))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,8 @@ def _facts(found: dict) -> str:
     shares = {name: f"{whole[f'share_of_{name}']:.0%}" for name in ("layer_shapes", "1024_cubed")}
     return (
         f"<p>Measured on {escape(found['device'])}, {found['cores']} cores, torch {found['torch']}, "
-        f"numba {found['numba']}, on {found['date']}. Dense training runs at {whole['gflops_training']:.0f} billion "
+        f"numba {found['numba']}, version {found['algorithm']} of the "
+        f"algorithm, on {found['date']}. Dense training runs at {whole['gflops_training']:.0f} billion "
         f"operations a second: {shares['layer_shapes']} of what the machine's matrix products reach in the shapes of "
         f"these layers, {shares['1024_cubed']} of what they reach at 1024 x 1024 x 1024. A dense network-step takes "
         f"{dense['ms']:.2f} ms of the whole machine, the plain loop's {dense['plain_ms']:.2f} ms with "

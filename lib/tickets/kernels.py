@@ -206,19 +206,19 @@ def _softmax_gradient_before_3(logits, labels, delta):
 
 
 @_inner
-def _adam(value, keep, gradient, slow, fast, rate, step, decay):
+def _adam(value, keep, gradient, slow, fast, rate, step, decay, version):
     """One bias-corrected step of Adam (Kingma & Ba 2015; 0.9, 0.999, 1e-8), weight decay added to the gradient."""
-    # 1 - 0.999 is taken in the network's precision: in floats steps come out 7e-6 larger than with the rounded
-    # constant. Recorded results were made so; whoever changes it raises the version of the algorithm.
-    one = value.dtype.type(1)
     a, b = value.dtype.type(0.9), value.dtype.type(0.999)
+    c, d = value.dtype.type(0.1), value.dtype.type(0.001)
+    if version < 3:  # these differences of floats make steps 7e-6 larger than the rounded constants do
+        c, d = value.dtype.type(1) - a, value.dtype.type(1) - b
     size = value.dtype.type(rate / (1 - 0.9**step))
     root = value.dtype.type(1 / np.sqrt(1 - 0.999**step))
     eps, lam, zero = value.dtype.type(1e-8), value.dtype.type(decay), value.dtype.type(0)
     for i in range(len(value)):
         g = gradient[i] + lam * value[i] if keep[i] else zero
-        slow[i] = a * slow[i] + (one - a) * g
-        fast[i] = b * fast[i] + (one - b) * g * g
+        slow[i] = a * slow[i] + c * g
+        fast[i] = b * fast[i] + d * g * g
         value[i] -= size * slow[i] / (np.sqrt(fast[i]) * root + eps)
 
 
@@ -269,7 +269,7 @@ def advance(index, value, keep, slow, fast, images, labels, order, done, rates, 
             _softmax_gradient(logits, labels[picked], slopes)
         _backward(index, value, act, delta, gradient)
         if adam:
-            _adam(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay)
+            _adam(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay, version)
         else:
             _sgd(value, keep, gradient, slow, rates[s], momentum, decay)
 
