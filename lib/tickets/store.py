@@ -144,13 +144,13 @@ class Store:
 
     def _record_masks(self, tickets: list[Cell], recorded: set[str]) -> None:
         """When each chain's weights were pruned, from its deepest network; final weights too while it is unfinished."""
-        last = {chain(cell): max(c.level for c in tickets if chain(c) == chain(cell)) for cell in tickets}
+        last = {chain(cell): cell.level for cell in sorted(tickets, key=lambda cell: cell.level)}
         kept = lambda cell: self.beside(cell, "safetensors").exists() or self._recorded_masks(cell).exists()  # noqa: E731
         there = [c for c in tickets if c.key() in recorded and c.model in MASKED and c.level and kept(c)]
         deepest = {chain(cell): cell for cell in sorted(there, key=lambda cell: cell.level)}
         for cell in there:
             source, target = self._path(cell.key(), "safetensors"), self._recorded_masks(cell)
-            if cell not in deepest.values():
+            if cell != deepest[chain(cell)]:
                 target.unlink(missing_ok=True)  # the chain has grown since
             elif source.exists() and not target.exists():
                 done = cell.level == last[chain(cell)]
