@@ -28,7 +28,7 @@ def test_words_are_those_of_the_verdict_rules():
 
 def test_row_shows_both_numbers_the_interval_and_the_verdict():
     shown = scorecard.table([ROW])
-    for part in ("◐", "smaller", "0.3 pp", "0.12 pp", "0.05 to 0.19", "q\u00a0=\u00a00.0123", "Frankle 2019"):
+    for part in ("◐", "smaller", "0.3 pp", "0.12 pp", "0.05 to 0.19", "q\u00a0=\u00a00.012", "Frankle 2019"):
         assert part in shown
     assert "&lt;better&gt;" in shown
 
@@ -89,3 +89,10 @@ def test_unknown_verdict_and_missing_column_are_named(tmp_path):
     (tmp_path / "claims.csv").write_text("claim,paper\nL1,frankle2019lottery\n")
     with pytest.raises(BadInput, match="no column statement"):
         scorecard.read(tmp_path / "claims.csv")
+
+
+@pytest.mark.parametrize(("q", "shown"), [(0, "< 0.001"), (3e-8, "< 0.001"), (0.00066, "= 0.001"), (0.2, "= 0.200")])
+def test_a_small_rate_is_said_to_be_small(q, shown):
+    """From a file of rounded numbers and from the records alike: a reader sees one text."""
+    assert scorecard.rate(q).replace("\u00a0", " ") == f"q {shown}"
+    assert scorecard.rate(round(q, 3)).replace("\u00a0", " ") == f"q {shown}"

@@ -140,9 +140,15 @@ def ours_cell(row) -> str:
     ours, low, high = (float(row[name]) if filled(row[name]) else math.nan for name in ("ours", "low", "high"))
     places = decimals(high - low)
     facts = [f"{number(low, places)} to {number(high, places)}"] if low <= high else []
-    facts += [f"{name}\u00a0=\u00a0{number(row[name])}" for name in ("n", "q") if filled(row[name])]
+    facts += [f"n\u00a0=\u00a0{number(row['n'])}"] if filled(row["n"]) else []
+    facts += [rate(float(row["q"]))] if filled(row["q"]) else []
     shown = escape(quantity(number(ours, places), row["unit"])) + " " + small(", ".join(facts))
     return shown + (sketch(ours, low, high, row) if low <= high else "")
+
+
+def rate(q: float) -> str:
+    """A false discovery rate to three decimals; below half of the last one it is only said to be small."""
+    return "q\u00a0<\u00a00.001" if q < 0.0005 else f"q\u00a0=\u00a0{q:.3f}"
 
 
 def sketch(ours, low, high, row) -> str:
