@@ -282,7 +282,7 @@ def test_the_plane_passes_through_its_three_networks():
 
 def test_a_plane_survives_being_recorded(measured, tmp_path):
     both = Store(measured.local, tmp_path / "recorded")
-    both.record("02_study", [PLANE])
+    both.record("02_study", [PLANE], NET)
     fresh, curves = Store(tmp_path / "none", tmp_path / "recorded").get(PLANE), measured.get(PLANE)["curves"]
     rows = [name for name in curves if name.startswith("error_")]
     assert len(rows) == len(curves["x"]) == len(curves["y"]) == 21
@@ -298,7 +298,7 @@ def test_a_plane_survives_being_recorded(measured, tmp_path):
 
 def test_curves_of_a_line_survive_being_recorded(measured, tmp_path):
     both = Store(measured.local, tmp_path / "recorded")
-    both.record("02_study", CHORDS)
+    both.record("02_study", CHORDS, NET)
     fresh = Store(tmp_path / "none", tmp_path / "recorded")
     for cell in CHORDS:
         assert set(fresh.get(cell)["curves"]) == set(measured.get(cell)["curves"])

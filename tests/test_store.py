@@ -11,7 +11,9 @@ import pytest
 from tickets import records
 from tickets import store as stores
 from tickets.cells import Cell
+from tickets.contrasts import SLACK
 from tickets.errors import BadInput
+from tickets.imp import dense_of
 from tickets.masks import mask_at
 from tickets.records import record_of
 from tickets.store import ROOT, Store
@@ -141,7 +143,7 @@ def test_tables_have_a_column_for_an_added_field(store, monkeypatch):
 
 def test_local_goes_over_recorded(both):
     put(both, NET, test_accuracy=90.0)
-    both.record("01_study", [NET])
+    both.record("01_study", [NET], NET)
     json_of(both).unlink()
     assert both.table([NET])["test_accuracy"].tolist() == [90.0]
     put(both, NET, test_accuracy=91.0)
@@ -152,22 +154,22 @@ def test_local_goes_over_recorded(both):
 
 def test_recording_keeps_what_was_recorded(both):
     put(both, NET, test_accuracy=90.0)
-    assert both.record("01_study", [NET, NET.but(replicate=1)]) == 1
+    assert both.record("01_study", [NET, NET.but(replicate=1)], NET) == 1
     before = (both.recorded / "01_study.jsonl").read_text()
     put(both, NET, test_accuracy=99.0)
     put(both, NET.but(replicate=1), test_accuracy=80.0)
-    assert both.record("01_study", [NET, NET.but(replicate=1)]) == 2
+    assert both.record("01_study", [NET, NET.but(replicate=1)], NET) == 2
     after = (both.recorded / "01_study.jsonl").read_text()
     assert before in after
     fresh = Store(both.local / "none", both.recorded)
     assert fresh.table([NET, NET.but(replicate=1)])["test_accuracy"].tolist() == [90.0, 80.0]
-    assert both.record("01_study", []) == 2  # nothing to add, nothing lost
+    assert both.record("01_study", [], NET) == 2  # nothing to add, nothing lost
     assert (both.recorded / "01_study.jsonl").read_text() == after
 
 
 def test_recorded_curves_are_thin_and_keep_their_ends(both):
     put(both, NET, points=500)
-    both.record("01_study", [NET])
+    both.record("01_study", [NET], NET)
     curves = Store(both.local / "none", both.recorded).get(NET)["curves"]
     assert {name for name, values in curves.items() if len(values) > records.POINTS} == set()
     assert all(len(values) > 20 for values in curves.values())
@@ -176,7 +178,8 @@ def test_recorded_curves_are_thin_and_keep_their_ends(both):
     full = dict(zip(a_record(NET)["curves"]["step"], a_record(NET)["curves"]["validation_loss"], strict=True))
     for step, loss in zip(curves["step"], curves["validation_loss"], strict=True):
         assert loss == pytest.approx(full[step], rel=1e-4)
-    assert curves["best_step"] == a_record(NET)["curves"]["best_step"][-60:]  # the end of the staircase, unthinned
+    stairs = a_record(NET)["curves"]["best_step"]
+    assert curves["best_step"] == stairs[-records.STAIRS :]  # the end of the staircase, unthinned
     json.dumps(curves, allow_nan=False)
 
 
@@ -185,7 +188,7 @@ def test_both_layers_give_one_table(both):
     for i, cell in enumerate(cells):
         put(both, cell, test_accuracy=90 + i / 7)
     local = both.table(cells)
-    both.record("01_study", cells)
+    both.record("01_study", cells, NET)
     recorded = Store(both.local / "none", both.recorded).table(cells)
     exact = [*Cell().to_dict(), "key", "registration", "device", "early_stop_step", "kept", "diverged"]
     assert local[exact].astype(str).equals(recorded[exact].astype(str))
@@ -197,7 +200,7 @@ def test_wrong_images_are_kept_where_rungs_are_compared(both):
     cells = [NET, NET.but(level=3), NET.but(level=7)]
     for cell in cells:
         put(both, cell)
-    both.record("01_study", cells)
+    both.record("01_study", cells, NET)
     found = Store(both.local / "none", both.recorded).table(cells)["wrong"].tolist()
     assert found == [[3, 14, 15], [], [3, 14, 15]]
 
@@ -205,7 +208,7 @@ def test_wrong_images_are_kept_where_rungs_are_compared(both):
 def test_the_deepest_masks_of_a_chain_are_recorded(both):
     for cell in CHAIN:
         put(both, cell)
-    both.record("01_study", CHAIN)
+    both.record("01_study", CHAIN, NET)
     assert [path.name for path in (both.recorded / "masks").iterdir()] == [f"{CHAIN[3].key()}.npz"]
     fresh = Store(both.local / "none", both.recorded)
     for cell in CHAIN:
@@ -223,7 +226,7 @@ def test_copies_are_no_links_of_a_chain(both):
     copy = CHAIN[3].but(order=1)
     for cell in (*CHAIN, copy, NET.but(level=1, rewind=5)):
         put(both, cell)
-    both.record("01_study", [*CHAIN, copy, NET.but(level=1, rewind=5)])
+    both.record("01_study", [*CHAIN, copy, NET.but(level=1, rewind=5), NET.but(level=2, rewind=5)], NET)
     kept = {path.stem for path in (both.recorded / "masks").iterdir()}
     assert kept == {CHAIN[3].key(), NET.but(level=1, rewind=5).key()}
     fresh = Store(both.local / "none", both.recorded)
@@ -231,17 +234,34 @@ def test_copies_are_no_links_of_a_chain(both):
     assert fresh.levels(NET.but(level=1, rewind=5)) is not None
 
 
+def test_masks_of_other_chains_go_when_nothing_is_left_to_start_from_them(both):
+    """A chapter's main network keeps its masks; a chain that is only read beside it keeps them for its branches."""
+    other = [cell.but(optimizer="sgd", learning_rate=0.8) for cell in CHAIN]
+    branch = other[2].but(arm="reinit", draw=1)
+    for cell in (*CHAIN, *other):
+        put(both, cell)
+    masks = lambda: {path.stem for path in (both.recorded / "masks").iterdir()}  # noqa: E731
+    both.record("01_study", [*CHAIN, *other, branch], NET)
+    assert masks() == {CHAIN[3].key(), other[3].key()}
+    assert Store(both.local / "none", both.recorded).levels(other[2]) is not None
+    put(both, branch)
+    both.record("01_study", [*CHAIN, *other, branch], NET)
+    assert masks() == {CHAIN[3].key()}
+    both.record("01_study", [*CHAIN, *other, branch], NET)
+    assert masks() == {CHAIN[3].key()}
+
+
 def test_an_unfinished_chain_is_recorded_with_what_the_next_network_needs(both):
     for cell in CHAIN[:3]:
         put(both, cell)
-    both.record("01_study", CHAIN)
+    both.record("01_study", CHAIN, NET)
     fresh = Store(both.local / "none", both.recorded)
     assert [fresh.has_tensors(cell) for cell in CHAIN] == [False, False, True, False]
     for name, array in tensors_of(CHAIN[2]).items():
         np.testing.assert_array_equal(fresh.tensors(CHAIN[2])[name], array)
     assert fresh.levels(CHAIN[3]) is None
     put(both, CHAIN[3])
-    both.record("01_study", CHAIN)
+    both.record("01_study", CHAIN, NET)
     assert len(list((both.recorded / "masks").iterdir())) == 1
     grown = Store(both.local / "none", both.recorded)
     assert not any(grown.has_tensors(cell) for cell in CHAIN)
@@ -251,9 +271,9 @@ def test_an_unfinished_chain_is_recorded_with_what_the_next_network_needs(both):
 def test_masks_are_not_dropped_for_masks_that_are_not_there(both):
     for cell in CHAIN[:3]:
         put(both, cell)
-    both.record("01_study", CHAIN)
+    both.record("01_study", CHAIN, NET)
     both.put(a_record(CHAIN[3]))  # a record that came without its tensors
-    both.record("01_study", CHAIN)
+    both.record("01_study", CHAIN, NET)
     assert Store(both.local / "none", both.recorded).levels(CHAIN[2]) is not None
 
 
@@ -261,7 +281,7 @@ def test_registrations_travel_with_records(both):
     both.register({"L1": "abc"}, "then")
     both.register({"L1": "other"}, "unused")
     put(both, NET)
-    both.record("01_study", [NET])
+    both.record("01_study", [NET], NET)
     fresh = Store(both.local / "none", both.recorded)
     assert fresh.registrations() == {"then": {"L1": "abc"}}
     assert both.registrations() == {"then": {"L1": "abc"}, "unused": {"L1": "other"}}
@@ -270,9 +290,9 @@ def test_registrations_travel_with_records(both):
 def test_studies_do_not_disturb_each_other(both):
     put(both, NET)
     put(both, NET.but(replicate=1))
-    both.record("01_study", [NET])
+    both.record("01_study", [NET], NET)
     first = (both.recorded / "01_study.jsonl").read_bytes()
-    both.record("02_study", [NET.but(replicate=1)])
+    both.record("02_study", [NET.but(replicate=1)], NET)
     assert (both.recorded / "01_study.jsonl").read_bytes() == first
     assert len((both.recorded / "02_study.jsonl").read_text().splitlines()) == 1
 
@@ -319,7 +339,7 @@ def test_a_bad_local_file_is_named(store, what):
 def test_a_bad_recorded_line_is_named(both, what):
     text, message = BAD[what]
     put(both, NET.but(replicate=1))
-    both.record("01_study", [NET.but(replicate=1)])
+    both.record("01_study", [NET.but(replicate=1)], NET)
     with (both.recorded / "01_study.jsonl").open("a") as file:
         file.write(text + "\n")
     with pytest.raises(BadInput, match=message) as caught:
@@ -346,7 +366,7 @@ def test_a_record_under_another_cells_name_is_found_out(store):
 
 def test_other_files_are_left_alone(both):
     put(both, NET)
-    both.record("01_study", [NET])
+    both.record("01_study", [NET], NET)
     (both.recorded / "claims.csv").write_text("claim\n")
     (json_of(both).parent / ".half-written.json.123").write_text('{"schema"')
     assert len(both.table([NET])) == 1
@@ -421,7 +441,7 @@ def test_reading_imports_no_torch_and_loads_no_pickle(both):
     cells = studies.cells("01_winning_tickets", "paper")[:2]
     for cell in cells:
         put(both, cell)
-    both.record("01_winning_tickets", cells)
+    both.record("01_winning_tickets", cells, cells[0])
     env = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
     command = [sys.executable, "-c", READ, both.local / "none", both.recorded, "2"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
@@ -431,7 +451,7 @@ def test_reading_imports_no_torch_and_loads_no_pickle(both):
 
 def test_masks_with_objects_in_them_are_not_unpickled(both):
     put(both, CHAIN[2])
-    both.record("01_study", [CHAIN[2]])
+    both.record("01_study", [CHAIN[2]], NET)
     path = both._recorded_masks(CHAIN[2])
     with path.open("wb") as file:
         np.savez(file, **{"pruned_at/fc1.weight": np.array([{"a": 1}], dtype=object)})
@@ -448,3 +468,14 @@ def test_the_committed_records_are_whole():
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 8 * 2**20
     digests = {record["registration"] for record in store._recorded.values()}
     assert digests <= set(store.registrations())
+
+
+def test_no_claim_asks_for_a_loss_above_the_recorded_stairs():
+    """A staircase cut at its start must still have a step above what the dense network's bottom makes the goal."""
+    store, asked = Store.committed(), 0
+    for record in store._recorded.values():
+        losses, dense = record["curves"].get("best_loss", []), store.get(dense_of(Cell.from_dict(record["cell"])))
+        if len(losses) == records.STAIRS and dense:
+            asked += 1
+            assert losses[0] > SLACK * min(dense["curves"]["best_loss"]), record["cell"]
+    assert asked > 100

@@ -104,7 +104,7 @@ def record_command(study: Study, profile: Profile = "paper"):
     """Take finished local results of a study into book/results, to be committed, and judge the claims again."""
     from . import claims
 
-    total = Store().record(study, studies.cells(study, profile))
+    total = Store().record(study, studies.cells(study, profile), studies.main(study, profile))
     judged = claims.publish(Store.committed())
     decided = judged["verdict"].str.startswith(("inconclusive", "not run")).eq(False).sum()
     typer.echo(

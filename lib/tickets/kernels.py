@@ -1,8 +1,8 @@
 """Compiled steps of perceptrons on one CPU core: forward, backward, optimizer and evaluation, no interpreter inside.
 
 Layout and letters are those of `mlp`, which packs networks for them. Recorded results were made with these very
-roundings: whoever changes the order of a sum raises the version of the algorithm. Functions that end in `_before_3` sum
-as versions 1 and 2 did. All is one file because numba keeps compiled code until the file of its entry changes.
+roundings: whoever changes the order of a sum raises the version of the algorithm. Versions 1 and 2 go on
+summing as they did. All is one file because numba keeps compiled code until the file of its entry changes.
 """
 
 import numba
@@ -32,10 +32,8 @@ def _forward(index, value, pixels, act):
         flat = value[first[l] : first[l + 1]]
         bias = flat[len(flat) - n_out :]
         row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
-        if sparse[l] and version < 3:
-            _rows_times_before_3(row, column, flat, x, z)
-        elif sparse[l]:
-            _rows_times(row, column, flat, x, z)
+        if sparse[l]:
+            _rows_times(row, column, flat, x, z, version)
         else:
             np.dot(flat[: n_out * n_in].reshape(n_out, n_in), x, z)
         last = l == len(widths) - 2
@@ -47,12 +45,12 @@ def _forward(index, value, pixels, act):
 
 
 @_inner
-def _rows_times(rows, columns, value, x, z):
-    """z[out, B] = compressed rows times x[in, B], eight kept weights at a time."""
+def _rows_times(rows, columns, value, x, z, version):
+    """z[out, B] = compressed rows times x[in, B], eight kept weights at a time (before version 3: four)."""
     for i in range(len(rows) - 1):
         k, end, o = rows[i], rows[i + 1], z[i]
         o[:] = 0
-        while k + 8 <= end:
+        while version >= 3 and k + 8 <= end:
             a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
             e, f, g, h = x[columns[k + 4]], x[columns[k + 5]], x[columns[k + 6]], x[columns[k + 7]]
             p, q, r, s = value[k], value[k + 1], value[k + 2], value[k + 3]
@@ -61,6 +59,12 @@ def _rows_times(rows, columns, value, x, z):
                 first = (p * a[t] + q * b[t]) + (r * c[t] + s * d[t])
                 o[t] += first + ((u * e[t] + v * f[t]) + (w * g[t] + y * h[t]))
             k += 8
+        while k + 4 <= end:
+            a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
+            p, q, r, s = value[k], value[k + 1], value[k + 2], value[k + 3]
+            for t in range(len(o)):
+                o[t] += (p * a[t] + q * b[t]) + (r * c[t] + s * d[t])
+            k += 4
         while k < end:
             a, p = x[columns[k]], value[k]
             for t in range(len(o)):
@@ -69,57 +73,20 @@ def _rows_times(rows, columns, value, x, z):
 
 
 @_inner
-def _rows_times_before_3(rows, columns, value, x, z):
-    """The same, four kept weights at a time."""
-    for i in range(len(rows) - 1):
-        k, end = rows[i], rows[i + 1]
-        z[i] = 0
-        while k + 4 <= end:
-            a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
-            p, q, r, s = value[k], value[k + 1], value[k + 2], value[k + 3]
-            for t in range(z.shape[1]):
-                z[i, t] += (p * a[t] + q * b[t]) + (r * c[t] + s * d[t])
-            k += 4
-        while k < end:
-            a, p = x[columns[k]], value[k]
-            for t in range(z.shape[1]):
-                z[i, t] += p * a[t]
-            k += 1
+def _rows_gradient(rows, columns, delta, x, gradient, version):
+    """gradient[k] = delta[row of k] . x[column of k], at kept positions only.
 
-
-@_inner
-def _rows_gradient(rows, columns, delta, x, gradient):
-    """gradient[k] = delta[row of k] . x[column of k], at kept positions only."""
-    zero = delta.dtype.type(0)
+    Sums start at zero; before version 3 at the first product, which leaves 63 others, no multiple of a register.
+    """
+    begin = 0 if version >= 3 else 1
+    lead = delta.dtype.type(begin)
     for i in range(len(rows) - 1):
         k, end, g = rows[i], rows[i + 1], delta[i]
+        y = lead * g[0]
         while k + 4 <= end:
             a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
-            p = q = r = s = zero
-            for t in range(len(g)):
-                p += g[t] * a[t]
-                q += g[t] * b[t]
-                r += g[t] * c[t]
-                s += g[t] * d[t]
-            gradient[k], gradient[k + 1], gradient[k + 2], gradient[k + 3] = p, q, r, s
-            k += 4
-        while k < end:
-            a, p = x[columns[k]], zero
-            for t in range(len(g)):
-                p += g[t] * a[t]
-            gradient[k] = p
-            k += 1
-
-
-@_inner
-def _rows_gradient_before_3(rows, columns, delta, x, gradient):
-    """The same, from the first product on: the remaining 63 are no multiple of a register."""
-    for i in range(len(rows) - 1):
-        k, end, g = rows[i], rows[i + 1], delta[i]
-        while k + 4 <= end:
-            a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
-            p, q, r, s = g[0] * a[0], g[0] * b[0], g[0] * c[0], g[0] * d[0]
-            for t in range(1, len(g)):
+            p, q, r, s = y * a[0], y * b[0], y * c[0], y * d[0]
+            for t in range(begin, len(g)):
                 p += g[t] * a[t]
                 q += g[t] * b[t]
                 r += g[t] * c[t]
@@ -128,8 +95,8 @@ def _rows_gradient_before_3(rows, columns, delta, x, gradient):
             k += 4
         while k < end:
             a = x[columns[k]]
-            p = g[0] * a[0]
-            for t in range(1, len(g)):
+            p = y * a[0]
+            for t in range(begin, len(g)):
                 p += g[t] * a[t]
             gradient[k] = p
             k += 1
@@ -157,10 +124,8 @@ def _backward(index, value, act, delta, gradient):
         d, x = delta[top - n_out : top], act[top - n_out - n_in : top - n_out]
         flat, g = value[first[l] : first[l + 1]], gradient[first[l] : first[l + 1]]
         row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
-        if sparse[l] and version < 3:
-            _rows_gradient_before_3(row, column, d, x, g)
-        elif sparse[l]:
-            _rows_gradient(row, column, d, x, g)
+        if sparse[l]:
+            _rows_gradient(row, column, d, x, g, version)
         else:
             np.dot(d, x.T, g[: n_out * n_in].reshape(n_out, n_in))
         for i in range(n_out):

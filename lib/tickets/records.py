@@ -12,6 +12,8 @@ from .errors import BadInput
 SCHEMA = 1
 POINTS = 60
 """Most points of a recorded curve."""
+STAIRS = 24
+"""Points kept of the staircase of validation minima, from its end: claims ask when it came within 5 % of the bottom."""
 PARTS = ("schema", "key", "cell", "result", "curves", "wrong", "provenance", "registration")
 RESULT = (
     "early_stop_step", "early_stop_loss", "validation_accuracy", "test_accuracy", "test_accuracy_mid",
@@ -74,7 +76,8 @@ def thin(record: dict) -> dict:
     curves = record["curves"]
     index = _geometric(len(curves.get("step", [])))
     thin = {name: [_digits(curves[name][i]) for i in index] for name in CURVES[:3] if name in curves}
-    rest = {name: [_digits(v) for v in values[-POINTS:]] for name, values in curves.items() if name not in thin}
+    last = lambda name: STAIRS if name.startswith("best_") else POINTS  # noqa: E731
+    rest = {name: [_digits(v) for v in values[-last(name) :]] for name, values in curves.items() if name not in thin}
     wrong = record["wrong"] if record["cell"]["level"] in (0, 7, 9, 15) else []
     result = {name: _digits(value, 7) for name, value in record["result"].items()}
     return {**{part: record[part] for part in PARTS}, "curves": {**thin, **rest}, "result": result, "wrong": wrong}

@@ -1,7 +1,7 @@
 """Results on disk, in two layers, and the only module that knows file names.
 
 The recorded layer is committed under book/results: one line of JSON per cell, sorted, curves thinned, and the masks of
-each chain. The local layer lives in build/results: one JSON per cell, written last and by one atomic rename, so that it
+chains. The local layer lives in build/results: one JSON per cell, written last and by one atomic rename, so that it
 is the commit record of its cell; whoever is killed before that has written nothing. No file holds a pickle.
 """
 
@@ -125,10 +125,11 @@ class Store:
 
     # the recorded layer
 
-    def record(self, study: str, cells: list[Cell]) -> int:
+    def record(self, study: str, cells: list[Cell], main: Cell) -> int:
         """Take the local records of a study's cells into the recorded layer; the number of records it then holds.
 
         What is recorded already stays as it is. Of a chain of tickets the deepest masks are kept: they hold all others.
+        Chains of `main` keep them for figures and other chapters, all others while one of the cells still needs them.
         """
         lines = {key: record for key, record in self._recorded.items() if record["study"] == study}
         for cell in cells:
@@ -136,14 +137,16 @@ class Store:
             if cell.key() not in lines and path.exists():
                 lines[cell.key()] = {**thin(check_record(path, cell.key())), "study": study}
         _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=place))
-        self._record_masks([cell for cell in cells if cell.arm == "ticket" and not cell.order], set(lines))
+        self._record_masks(cells, set(lines))
+        self._drop_masks(cells, set(lines), main)
         self._record_registrations({record["registration"] for record in lines.values()})
         del self._recorded
         self.__dict__.pop("_chains", None)
         return len(lines)
 
-    def _record_masks(self, tickets: list[Cell], recorded: set[str]) -> None:
+    def _record_masks(self, cells: list[Cell], recorded: set[str]) -> None:
         """When each chain's weights were pruned, from its deepest network; final weights too while it is unfinished."""
+        tickets = [cell for cell in cells if cell.arm == "ticket" and not cell.order]
         last = {chain(cell): cell.level for cell in sorted(tickets, key=lambda cell: cell.level)}
         kept = lambda cell: self.beside(cell, "safetensors").exists() or self._recorded_masks(cell).exists()  # noqa: E731
         there = [c for c in tickets if c.key() in recorded and c.model in MASKED and c.level and kept(c)]
@@ -156,6 +159,15 @@ class Store:
                 done = cell.level == last[chain(cell)]
                 found = {name: a for name, a in load_file(source).items() if name.startswith(LEVELS) or not done}
                 write_atomically(target, lambda path, arrays=found: _save_compressed(path, arrays))
+
+    def _drop_masks(self, cells: list[Cell], recorded: set[str], main: Cell) -> None:
+        """Remove the masks of chains other than `main`'s from which no cell has yet to start."""
+        from .imp import parents  # which builds on this module
+
+        needed = {chain(parent) for cell in cells if cell.key() not in recorded for parent in parents(cell)}
+        for cell in cells:
+            if cell.arm == "ticket" and chain(cell) not in needed and chain(cell.but(replicate=0)) != chain(main):
+                self._recorded_masks(cell).unlink(missing_ok=True)
 
     def _record_registrations(self, digests: set[str]) -> None:
         for digest, hashes in self.registrations().items():

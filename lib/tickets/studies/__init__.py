@@ -1,6 +1,7 @@
 """One module per chapter: which cells it needs at each profile.
 
-A study module has `cells(profile)`, cells in the order of their value to the claims: whoever stops early has the most.
+A study module has `cells(profile)`, cells in the order of their value to the claims: whoever stops early has the most;
+and `MAIN`, the network that most of the chapter is about, by profile.
 """
 
 from ..cells import Cell
@@ -16,3 +17,8 @@ def cells(study: str, profile: str) -> list[Cell]:
     choose("study", study, STUDIES)
     choose("profile", profile, PROFILES)
     return list(dict.fromkeys(STUDIES[study].cells(profile)))
+
+
+def main(study: str, profile: str) -> Cell:
+    """The network that most of a study is about, its first replicate undisturbed and dense."""
+    return STUDIES[study].MAIN[profile]
