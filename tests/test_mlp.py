@@ -112,6 +112,29 @@ def test_the_paths_agree_on_the_papers_network():
     assert_same(compiled, plain_path)
 
 
+@pytest.mark.parametrize("algorithm", [1, 3])
+@pytest.mark.parametrize("batch", [20, 64, 150])
+def test_storage_changes_nothing_in_wide_layers_and_large_batches(batch, algorithm):
+    """Layers of several tiles, batches of more images than the registers of version 3 hold at a time."""
+    wide = models.MLP("wide", (1, 20, 20), 10, hidden=(330, 25))
+    generator = np.random.default_rng(batch)
+    images, labels = generator.random((600, 400)), generator.integers(10, size=600)
+    order, rates = generator.integers(600, size=(40, batch)), np.full(40, 1e-3)
+    weights, mask = wide.init(stream("init")), random_mask(wide, 0.2)
+    weights = {name: array.astype(float) for name, array in mask.apply(weights).items()}
+    found = []
+    for below in (0, 2):
+        network = mlp.pack(weights, mask, wide.prunable, algorithm, below)
+        mlp.advance(network.index, *network.state, images, labels, order, 0, rates, True, 0.0, 1e-4)
+        x, y = mlp.blocks(images, labels, algorithm)
+        correct = np.zeros(y.shape, bool)
+        loss, _ = mlp.evaluate(network.index, network.value, x, y, correct)
+        found.append({**mlp.unpack(network, mask, wide.prunable), "loss": loss, "correct": correct})
+    for name in found[0]:
+        np.testing.assert_allclose(found[0][name], found[1][name], rtol=0, atol=1e-10, err_msg=name)
+    assert np.abs(found[0]["fc1.weight"] - weights["fc1.weight"]).max() > 0.01
+
+
 @pytest.mark.parametrize("path", ["mlp", "autograd"])
 def test_a_part_of_the_training_is_a_part_of_it(path):
     cell, mask = NET.but(optimizer="sgd", learning_rate=0.1), MASKS[1]
@@ -257,7 +280,7 @@ def test_evaluation_is_that_of_torch(n, kind, algorithm):
     mask = MASKS[3]
     weights = {name: 8 * array.astype(kind) for name, array in mask.apply(imp.initial(NET, SMALL)).items()}
     network = mlp.pack(weights, mask, SMALL.prunable, algorithm)
-    x, y = mlp.blocks(images, labels)
+    x, y = mlp.blocks(images, labels, algorithm)
     correct = np.zeros(y.shape, bool)
     loss, right = mlp.evaluate(network.index, network.value, x, y, correct)
     params = {name: torch.from_numpy(array)[None] for name, array in weights.items()}
@@ -274,17 +297,19 @@ def test_evaluation_is_that_of_torch(n, kind, algorithm):
 def test_large_logits_do_not_overflow():
     weights = {name: 1e4 * array for name, array in imp.initial(NET, SMALL).items()}
     network = mlp.pack(weights, MASKS[0], SMALL.prunable, 1)
-    x, y = mlp.blocks(np.ones((5, 64), np.float32), np.arange(5))
+    x, y = mlp.blocks(np.ones((5, 64), np.float32), np.arange(5), algorithm=1)
     loss, _ = mlp.evaluate(network.index, network.value, x, y, np.zeros(y.shape, bool))
     assert np.isfinite(loss)
     assert loss > 100
 
 
-def test_a_value_that_is_not_a_number_is_seen():
+@pytest.mark.parametrize("below", [0, 2])
+@pytest.mark.parametrize("algorithm", [1, 3])
+def test_a_value_that_is_not_a_number_is_seen(algorithm, below):
     weights = imp.initial(NET, SMALL)
     weights["fc2.weight"][3, 3] = np.nan
-    network = mlp.pack(weights, MASKS[0], SMALL.prunable, 1)
-    x, y = mlp.blocks(np.ones((5, 64), np.float32), np.arange(5))
+    network = mlp.pack(weights, MASKS[0], SMALL.prunable, algorithm, below)
+    x, y = mlp.blocks(np.ones((5, 64), np.float32), np.arange(5), algorithm)
     assert not np.isfinite(mlp.evaluate(network.index, network.value, x, y, np.zeros(y.shape, bool))[0])
 
 
@@ -314,16 +339,18 @@ def test_the_path_is_a_function_of_the_cell():
     assert choose_path(models.build("conv-2", (1, 8, 8), 10), "cpu", NET) == "autograd"
 
 
+@pytest.mark.parametrize("algorithm", [1, 3])
 @pytest.mark.parametrize("density", [1.0, 0.03])
-def test_a_network_costs_what_it_weighs_in_memory_too(density):
+def test_a_network_costs_what_it_weighs_in_memory_too(density, algorithm):
     """Value, two moments and one byte of mask for each weight stored; a position of 4 bytes where stored sparsely."""
     model = models.build("lenet-300-100", (1, 28, 28), 10)
     mask, cell = random_mask(model, density), NET.but(precision="float32")
     weights = {name: array.astype("float32") for name, array in imp.initial(cell, model).items()}
-    network = mlp.pack(weights, mask, model.prunable, 1)
+    network = mlp.pack(weights, mask, model.prunable, algorithm)
     stored = mask.kept if density < 0.2 else 266_200
     each = 13 + 4 * (density < 0.2)
-    small = 13 * 410 + 8 * 420 + 200  # biases, row offsets, widths
+    offsets = 420 if algorithm < 3 else 6 * 300 + 3 * 100 + 2 * 10  # of rows; of rows in each tile of columns
+    small = 13 * 410 + 8 * offsets + 200  # biases, offsets, widths
     held = sum(array.nbytes for array in vars(network).values() if isinstance(array, np.ndarray))
     assert each * stored <= held <= each * stored + small
 

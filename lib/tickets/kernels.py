@@ -1,15 +1,23 @@
 """Compiled steps of perceptrons on one CPU core: forward, backward, optimizer and evaluation, no interpreter inside.
 
 Layout and letters are those of `mlp`, which packs networks for them. Recorded results were made with these very
-roundings: whoever changes the order of a sum raises the version of the algorithm. Versions 1 and 2 go on
-summing as they did. All is one file because numba keeps compiled code until the file of its entry changes.
+roundings: whoever changes the order of a sum raises the version of the algorithm. Functions named after rows sum as
+versions 1 and 2 did, those named after tiles as version 3 does: with WIDE activations of each unit in registers, a tile
+of inputs at a time, so that what is read again and again stays in the first cache. LLVM does not find this by itself.
+All is one file because numba keeps compiled code until the file of its entry changes.
 """
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
 
 LANES = 16
-"""Columns are padded to a multiple of this many floats: one AVX-512 register, two AVX2 registers."""
+"""Numbers that are handled as one: a register of AVX-512, two of AVX2, four of NEON."""
+WIDE = 4 * LANES
+"""Images at a time in version 3. Columns are padded to a multiple of LANES (versions 1 and 2) or WIDE (3)."""
 
 # never fastmath=True: it would delete the checks for NaN
 _OPTIONS = {
@@ -19,6 +27,113 @@ _OPTIONS = {
     "nogil": True,
 }
 _inner, _entry = numba.njit(**_OPTIONS), numba.njit(cache=True, **_OPTIONS)
+
+
+class Lanes(types.Type):
+    """LANES numbers side by side, as a type of compiled code."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        super().__init__(f"Lanes({dtype})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, ir.VectorType(manager[kind.dtype].get_value_type(), LANES))
+
+
+def _place(context, builder, kind, array, i, t):
+    """Pointer to the lanes that begin at array[i, t], and their alignment in bytes."""
+    view = context.make_array(kind)(context, builder, array)
+    at = cgutils.get_item_pointer(context, builder, kind, view, [i, t])
+    lanes = context.get_value_type(Lanes(kind.dtype))
+    return builder.bitcast(at, lanes.as_pointer()), kind.dtype.bitwidth // 8
+
+
+@intrinsic
+def _load(typing, array, i, t):
+    """array[i, t : t + LANES]."""
+
+    def generate(context, builder, signature, args):
+        array, i, t = args
+        at, alignment = _place(context, builder, signature.args[0], array, i, t)
+        return builder.load(at, align=alignment)
+
+    return Lanes(array.dtype)(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def _store(typing, array, i, t, lanes):
+    """array[i, t : t + LANES] = lanes."""
+
+    def generate(context, builder, signature, args):
+        array, i, t, lanes = args
+        at, alignment = _place(context, builder, signature.args[0], array, i, t)
+        builder.store(lanes, at, align=alignment)
+
+    return types.void(array, types.intp, types.intp, lanes), generate
+
+
+@intrinsic
+def _fused(typing, factor, lanes, summand):
+    """factor * lanes + summand, rounded once where the processor can; factor: lanes or one number for all."""
+
+    def generate(context, builder, signature, args):
+        factor, lanes, summand = args
+        if factor.type != lanes.type:
+            nothing = ir.Constant(lanes.type, ir.Undefined)
+            first = builder.insert_element(nothing, factor, ir.Constant(ir.IntType(32), 0))
+            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+            factor = builder.shuffle_vector(first, nothing, everywhere)
+        product = builder.fmul(factor, lanes, flags=("contract",))
+        return builder.fadd(product, summand, flags=("contract",))
+
+    return summand(factor, lanes, summand), generate
+
+
+@intrinsic
+def _zero(typing, array):
+    """Lanes of zeros, of an array's kind."""
+
+    def generate(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(signature.return_type), None)
+
+    return Lanes(array.dtype)(array), generate
+
+
+@intrinsic
+def _total(typing, lanes):
+    """The sum over lanes."""
+
+    def generate(context, builder, signature, args):
+        vector = args[0].type
+        form = ir.FunctionType(vector.element, [vector.element, vector])
+        name = f"llvm.vector.reduce.fadd.v{LANES}f{signature.return_type.bitwidth}"
+        reduce = cgutils.get_or_insert_function(builder.module, form, name)
+        return builder.call(reduce, [ir.Constant(vector.element, 0.0), args[0]], fastmath=("reassoc",))
+
+    return lanes.dtype(lanes), generate
+
+
+@_inner
+def _four(array, i, t):
+    """array[i, t : t + WIDE]."""
+    return (
+        _load(array, i, t),
+        _load(array, i, t + LANES),
+        _load(array, i, t + 2 * LANES),
+        _load(array, i, t + 3 * LANES),
+    )
+
+
+@_inner
+def _put_four(array, i, t, four):
+    """array[i, t : t + WIDE] = four."""
+    _store(array, i, t, four[0])
+    _store(array, i, t + LANES, four[1])
+    _store(array, i, t + 2 * LANES, four[2])
+    _store(array, i, t + 3 * LANES, four[3])
 
 
 @_inner
@@ -32,8 +147,10 @@ def _forward(index, value, pixels, act):
         flat = value[first[l] : first[l + 1]]
         bias = flat[len(flat) - n_out :]
         row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
-        if sparse[l]:
-            _rows_times(row, column, flat, x, z, version)
+        if sparse[l] and version < 3:
+            _rows_times(row, column, flat, x, z)
+        elif sparse[l]:
+            _tiles_times(row.reshape(-1, n_out), column, flat, x, z)
         else:
             np.dot(flat[: n_out * n_in].reshape(n_out, n_in), x, z)
         last = l == len(widths) - 2
@@ -45,48 +162,48 @@ def _forward(index, value, pixels, act):
 
 
 @_inner
-def _rows_times(rows, columns, value, x, z, version):
-    """z[out, B] = compressed rows times x[in, B], eight kept weights at a time (before version 3: four)."""
+def _rows_times(rows, columns, value, x, z):
+    """z[out, B] = compressed rows times x[in, B], four kept weights at a time."""
     for i in range(len(rows) - 1):
-        k, end, o = rows[i], rows[i + 1], z[i]
-        o[:] = 0
-        while version >= 3 and k + 8 <= end:
-            a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
-            e, f, g, h = x[columns[k + 4]], x[columns[k + 5]], x[columns[k + 6]], x[columns[k + 7]]
-            p, q, r, s = value[k], value[k + 1], value[k + 2], value[k + 3]
-            u, v, w, y = value[k + 4], value[k + 5], value[k + 6], value[k + 7]
-            for t in range(len(o)):
-                first = (p * a[t] + q * b[t]) + (r * c[t] + s * d[t])
-                o[t] += first + ((u * e[t] + v * f[t]) + (w * g[t] + y * h[t]))
-            k += 8
+        k, end = rows[i], rows[i + 1]
+        z[i] = 0
         while k + 4 <= end:
             a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
             p, q, r, s = value[k], value[k + 1], value[k + 2], value[k + 3]
-            for t in range(len(o)):
-                o[t] += (p * a[t] + q * b[t]) + (r * c[t] + s * d[t])
+            for t in range(z.shape[1]):
+                z[i, t] += (p * a[t] + q * b[t]) + (r * c[t] + s * d[t])
             k += 4
         while k < end:
             a, p = x[columns[k]], value[k]
-            for t in range(len(o)):
-                o[t] += p * a[t]
+            for t in range(z.shape[1]):
+                z[i, t] += p * a[t]
             k += 1
 
 
 @_inner
-def _rows_gradient(rows, columns, delta, x, gradient, version):
-    """gradient[k] = delta[row of k] . x[column of k], at kept positions only.
+def _tiles_times(starts, columns, value, x, z):
+    """z[out, B] = rows compressed tile by tile times x[in, B]."""
+    z[:] = 0
+    for t in range(0, x.shape[1], WIDE):
+        for j in range(len(starts) - 1):
+            for i in range(starts.shape[1]):
+                p, q, r, s = _four(z, i, t)
+                for k in range(starts[j, i], starts[j + 1, i]):
+                    a, b, c, d = _four(x, columns[k], t)
+                    w = value[k]
+                    p, q, r, s = _fused(w, a, p), _fused(w, b, q), _fused(w, c, r), _fused(w, d, s)
+                _put_four(z, i, t, (p, q, r, s))
 
-    Sums start at zero; before version 3 at the first product, which leaves 63 others, no multiple of a register.
-    """
-    begin = 0 if version >= 3 else 1
-    lead = delta.dtype.type(begin)
+
+@_inner
+def _rows_gradient(rows, columns, delta, x, gradient):
+    """gradient[k] = delta[row of k] . x[column of k], at kept positions only."""
     for i in range(len(rows) - 1):
         k, end, g = rows[i], rows[i + 1], delta[i]
-        y = lead * g[0]
         while k + 4 <= end:
             a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
-            p, q, r, s = y * a[0], y * b[0], y * c[0], y * d[0]
-            for t in range(begin, len(g)):
+            p, q, r, s = g[0] * a[0], g[0] * b[0], g[0] * c[0], g[0] * d[0]
+            for t in range(1, len(g)):
                 p += g[t] * a[t]
                 q += g[t] * b[t]
                 r += g[t] * c[t]
@@ -95,11 +212,24 @@ def _rows_gradient(rows, columns, delta, x, gradient, version):
             k += 4
         while k < end:
             a = x[columns[k]]
-            p = y * a[0]
-            for t in range(begin, len(g)):
+            p = g[0] * a[0]
+            for t in range(1, len(g)):
                 p += g[t] * a[t]
             gradient[k] = p
             k += 1
+
+
+@_inner
+def _tiles_gradient(starts, columns, delta, x, gradient):
+    """The same, tile by tile."""
+    gradient[: len(columns)] = 0
+    for t in range(0, x.shape[1], WIDE):
+        for j in range(len(starts) - 1):
+            for i in range(starts.shape[1]):
+                p, q, r, s = _four(delta, i, t)
+                for k in range(starts[j, i], starts[j + 1, i]):
+                    a, b, c, d = _four(x, columns[k], t)
+                    gradient[k] += _total(_fused(p, a, _fused(q, b, _fused(r, c, _fused(s, d, _zero(x))))))
 
 
 @_inner
@@ -115,6 +245,19 @@ def _rows_back(rows, columns, value, delta, out):
 
 
 @_inner
+def _tiles_back(starts, columns, value, delta, out):
+    """The same, all tiles of a row at once."""
+    out[:] = 0
+    for t in range(0, out.shape[1], WIDE):
+        for i in range(starts.shape[1]):
+            p, q, r, s = _four(delta, i, t)
+            for k in range(starts[0, i], starts[-1, i]):
+                a, b, c, d = _four(out, columns[k], t)
+                w = value[k]
+                _put_four(out, columns[k], t, (_fused(w, p, a), _fused(w, q, b), _fused(w, r, c), _fused(w, s, d)))
+
+
+@_inner
 def _backward(index, value, act, delta, gradient):
     """Gradient of every parameter from delta, whose last rows hold the gradient of the logits [classes, B]."""
     widths, first, sparse, rows, columns, row_at, column_at, version = index
@@ -124,8 +267,10 @@ def _backward(index, value, act, delta, gradient):
         d, x = delta[top - n_out : top], act[top - n_out - n_in : top - n_out]
         flat, g = value[first[l] : first[l + 1]], gradient[first[l] : first[l + 1]]
         row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
-        if sparse[l]:
-            _rows_gradient(row, column, d, x, g, version)
+        if sparse[l] and version < 3:
+            _rows_gradient(row, column, d, x, g)
+        elif sparse[l]:
+            _tiles_gradient(row.reshape(-1, n_out), column, d, x, g)
         else:
             np.dot(d, x.T, g[: n_out * n_in].reshape(n_out, n_in))
         for i in range(n_out):
@@ -134,8 +279,10 @@ def _backward(index, value, act, delta, gradient):
         if l == 0:
             break  # nobody needs the gradient of the pixels
         below = delta[top - n_in : top]
-        if sparse[l]:
+        if sparse[l] and version < 3:
             _rows_back(row, column, flat, d, below)
+        elif sparse[l]:
+            _tiles_back(row.reshape(-1, n_out), column, flat, d, below)
         else:
             np.dot(flat[: n_out * n_in].reshape(n_out, n_in).T, d, below)
         for i in range(n_in):
@@ -198,6 +345,14 @@ def _sgd(value, keep, gradient, slow, rate, momentum, decay):
 
 
 @_inner
+def lines(rows, columns, like):
+    """Zeros [rows, columns] from the start of a cache line of 64 bytes: a load across two lines takes twice as long."""
+    flat = np.zeros(rows * columns + LANES, like.dtype)
+    skip = -(flat.ctypes.data // flat.itemsize) % LANES
+    return flat[skip : skip + rows * columns].reshape(rows, columns)
+
+
+@_inner
 def _gather(images, picked, x):
     """x[features, B] = the picked rows of images [N, features], LANES at a time; padding repeats the last row."""
     n, flat, at = images.shape[1], images.ravel(), np.empty(LANES, np.int64)
@@ -218,9 +373,9 @@ def advance(index, value, keep, slow, fast, images, labels, order, done, rates, 
     """
     widths, version = index[0], index[-1]
     batch = order.shape[1]
-    wide = -(-batch // LANES) * LANES
-    act = np.zeros((widths.sum(), wide), value.dtype)
-    delta = np.zeros((widths.sum(), wide), value.dtype)
+    unit = LANES if version < 3 else WIDE
+    wide = -(-batch // unit) * unit
+    act, delta = lines(widths.sum(), wide, value), lines(widths.sum(), wide, value)
     gradient = np.zeros(len(value), value.dtype)
     classes = widths[-1]
     for s in range(len(rates)):
@@ -246,7 +401,7 @@ def evaluate(index, value, x, y, correct):
     x: [n, features, CHUNK]; y, correct: [n, CHUNK].
     """
     widths = index[0]
-    act = np.zeros((widths.sum(), x.shape[2]), value.dtype)
+    act = lines(widths.sum(), x.shape[2], value)
     loss, right, count = 0.0, 0, 0
     for n in range(len(x)):
         _forward(index, value, x[n], act)

@@ -86,8 +86,8 @@ def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop
     if stop is not None:
         advance(start, stop)
         return Outcome({}, {}, [], mlp.unpack(network, mask, model.prunable))
-    validation = mlp.blocks(images[held_out], labels[held_out])
-    test = mlp.blocks(test_images, dataset.test_labels.numpy())
+    validation = mlp.blocks(images[held_out], labels[held_out], cell.algorithm)
+    test = mlp.blocks(test_images, dataset.test_labels.numpy(), cell.algorithm)
     recorder, reading, best, begin = (
         Recorder([cell], dataset.classes),
         test_steps(cell.steps),
@@ -110,7 +110,7 @@ def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop
         if keep and end < cell.steps:
             keep.pause(end, recorder, lambda: state)
     _, accuracy, correct = score(test, best)
-    fitted = score(mlp.blocks(images[picked], labels[picked]), network.value)[1]
+    fitted = score(mlp.blocks(images[picked], labels[picked], cell.algorithm), network.value)[1]
     final = mlp.unpack(network, mask, model.prunable)
     return recorder.outcome(0, mask, accuracy, correct.ravel()[: len(dataset.test_labels)], fitted, final)
 

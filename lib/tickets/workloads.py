@@ -59,7 +59,7 @@ def training(level: int, storage: str, steps: int, width: float = 1) -> Unit:
     _, images, labels, order, held_out = _task(steps)
     model, kept, done, rates = lenet(width), mask(level, width), count(0, steps), np.full(steps, CELL.learning_rate)
     network = mlp.pack(kept.apply(model.init(stream("init"))), kept, model.prunable, CELL.algorithm, STORAGE[storage])
-    blocks = mlp.blocks(images[held_out], labels[held_out])
+    blocks = mlp.blocks(images[held_out], labels[held_out], CELL.algorithm)
 
     def unit():
         mlp.advance(network.index, *network.state, images, labels, order, next(done), rates, True, 0.0, 0.0)
