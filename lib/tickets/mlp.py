@@ -19,7 +19,7 @@ import numpy as np
 
 from .kernels import WIDE, advance, evaluate, lines
 
-SPARSE_BELOW = {1: 0.2, 2: 0.28, 3: 0.5}
+SPARSE_BELOW = {1: 0.2, 2: 0.28, 3: 0.55}
 """Density below which a layer is stored by its kept weights, for each version of the algorithm (`Cell.algorithm`).
 
 `make bench` shows where the two kinds of storage cross. Versions 1 and 2 stay as they are for the records that they
