@@ -104,6 +104,29 @@ def test_compiled_training_is_that_of_autograd(rule, path, algorithm):
         assert moved.max() > 0.01  # something was learned: the agreement is not that of two idle loops
 
 
+@pytest.mark.parametrize("algorithm", [1, 3])
+@pytest.mark.parametrize("path", STORAGE)
+def test_a_pull_is_that_of_autograd(path, algorithm):
+    """A term of the loss that the compiled path knows the gradient of; strong enough to change where training ends."""
+    pulls = (-1, 2, 0.5, -3, 1)
+    cells = [
+        NET.but(replicate=r, level=r + 1, arm="pulled", pull=pull, algorithm=algorithm, weight_decay=1e-4)
+        for r, pull in enumerate(pulls)
+    ]
+    weights, goals = [imp.initial(cell, SMALL) for cell in cells], [SMALL.init(stream("init", 9))] * len(cells)
+    mine, theirs, without = (
+        train(some, SMALL, weights, MASKS, path=one, goals=aims)[0]
+        for some, one, aims in (
+            (cells, path, goals),
+            (cells, "autograd", goals),
+            ([cell.but(arm="ticket", pull=0) for cell in cells], path, None),
+        )
+    )
+    for one, other, free in zip(mine, theirs, without, strict=True):
+        assert_same(one, other)
+        assert np.abs(one.weights["fc1.weight"] - free.weights["fc1.weight"]).max() > 0.01
+
+
 def test_the_paths_agree_on_the_papers_network():
     model = models.build("lenet-300-100", (1, 8, 8), 10)
     mask, cell = random_mask(model, 0.15), NET.but(steps=100)

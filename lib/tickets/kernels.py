@@ -292,6 +292,22 @@ def _backward(index, value, act, delta, gradient):
 
 
 @_inner
+def _pull(index, value, goal, strength, gradient):
+    """Subtract the gradient of strength x cosine of the weights, biases left out, to goal, a vector of length 1."""
+    widths, first = index[0], index[1]
+    along = square = value.dtype.type(0)
+    for l in range(len(widths) - 1):
+        for i in range(first[l], first[l + 1] - widths[l + 1]):
+            along += value[i] * goal[i]
+            square += value[i] * value[i]
+    towards = value.dtype.type(strength) / np.sqrt(square)
+    inwards = towards * along / square
+    for l in range(len(widths) - 1):
+        for i in range(first[l], first[l + 1] - widths[l + 1]):
+            gradient[i] -= towards * goal[i] - inwards * value[i]
+
+
+@_inner
 def _softmax_gradient(logits, labels, delta):
     """delta = (softmax - one hot) / batch for the columns that carry an image; the padding stays zero."""
     share = logits.dtype.type(1 / len(labels))
@@ -366,7 +382,7 @@ def _gather(images, picked, x):
 
 
 @_entry
-def advance(index, value, keep, slow, fast, images, labels, order, done, rates, adam, momentum, decay):
+def advance(index, value, keep, slow, fast, goal, pull, images, labels, order, done, rates, adam, momentum, decay):
     """Train in place on the minibatches `order` [n, batch] at the learning rates `rates` [n].
 
     images: [N, features]; labels: [N]; done: steps this network took before (Adam's bias correction counts on).
@@ -388,6 +404,8 @@ def advance(index, value, keep, slow, fast, images, labels, order, done, rates, 
         else:
             _softmax_gradient(logits, labels[picked], slopes)
         _backward(index, value, act, delta, gradient)
+        if pull != 0:
+            _pull(index, value, goal, pull, gradient)
         if adam:
             _adam(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay, version)
         else:

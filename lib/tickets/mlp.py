@@ -63,7 +63,7 @@ class Network:
     widths: [L+1]; first: [L+1] offset of each layer in the flat vector; rows, columns: compressed-row index of sparse
     layers, concatenated, with offsets row_at, column_at [L+1]; sparse: [L] bool; value, keep, slow, fast: [P]
     parameters, which of them may change (bool), and the two optimizer moments (momentum uses the first only);
-    algorithm: as in `Cell`.
+    goal, pull: see `aim`; algorithm: as in `Cell`.
     """
 
     widths: np.ndarray
@@ -78,6 +78,8 @@ class Network:
     slow: np.ndarray
     fast: np.ndarray
     algorithm: int
+    goal: np.ndarray
+    pull: float = 0.0
 
     @property
     def index(self):
@@ -87,8 +89,8 @@ class Network:
 
     @property
     def state(self):
-        """The arrays that training changes, and which of their entries may change."""
-        return self.value, self.keep, self.slow, self.fast
+        """The arrays that training changes, which of their entries may change, and where they are pulled to."""
+        return self.value, self.keep, self.slow, self.fast, self.goal, self.pull
 
 
 def pack(weights, masks, names, algorithm: int, below: float | None = None) -> Network:
@@ -98,38 +100,50 @@ def pack(weights, masks, names, algorithm: int, below: float | None = None) -> N
     by their kept weights (0: none is), as `SPARSE_BELOW` has it where this is None.
     """
     below = SPARSE_BELOW[algorithm] if below is None else below
-    dtype = weights[names[0]].dtype
-    values, keeps, rows, columns, sparse = [], [], [], [], []
-    for name in names:
-        mask, weight = masks[name], weights[name]
-        sparse.append(mask.mean() < below)
-        if sparse[-1]:
-            rows.append(_starts(mask, algorithm))
-            columns.append(np.nonzero(mask)[1])
-            values.append(weight[mask])
-        else:
-            values.append(np.where(mask, weight, 0).ravel())
-        keeps.append(np.ones(values[-1].size, bool) if sparse[-1] else mask.ravel())
-        values.append(weights[name.replace("weight", "bias")])
-        keeps.append(np.ones(values[-1].size, bool))
+    sparse = [masks[name].mean() < below for name in names]
+    stored = [masks[name] for name, s in zip(names, sparse, strict=True) if s]
+    rows, columns = [_starts(mask, algorithm) for mask in stored], [np.nonzero(mask)[1] for mask in stored]
+    value, first = _flat(weights, masks, names, sparse)
+    everywhere = {name: np.ones(array.shape, bool) for name, array in weights.items()}
     join = lambda parts, kind: np.concatenate([np.zeros(0, kind), *parts]).astype(kind)  # noqa: E731
-    sizes = [values[2 * i].size + values[2 * i + 1].size for i in range(len(names))]
-    offsets = lambda sizes: np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)  # noqa: E731
     counted = iter(rows), iter(columns)
     return Network(
         widths=np.array([weights[names[0]].shape[1], *(weights[name].shape[0] for name in names)]),
-        first=offsets(sizes),
+        first=first,
         sparse=np.array(sparse),
         rows=join(rows, np.int64),
         columns=join(columns, np.int32),
-        row_at=offsets([next(counted[0]).size if s else 0 for s in sparse]),
-        column_at=offsets([next(counted[1]).size if s else 0 for s in sparse]),
-        value=join(values, dtype),
-        keep=join(keeps, bool),
-        slow=np.zeros(sum(sizes), dtype),
-        fast=np.zeros(sum(sizes), dtype),
+        row_at=_offsets([next(counted[0]).size if s else 0 for s in sparse]),
+        column_at=_offsets([next(counted[1]).size if s else 0 for s in sparse]),
+        value=value,
+        keep=_flat(everywhere, masks, names, sparse)[0],
+        slow=np.zeros_like(value),
+        fast=np.zeros_like(value),
         algorithm=algorithm,
+        goal=np.zeros(0, value.dtype),
     )
+
+
+def aim(network: Network, weights, masks, names, pull: float) -> None:
+    """Train `network` on its loss minus `pull` times the cosine between its kept weights and these, biases aside."""
+    dtype = network.value.dtype
+    alone = {name: weights[name].astype(dtype) for name in names}
+    alone |= {name.replace("weight", "bias"): np.zeros(len(weights[name]), dtype) for name in names}
+    goal = _flat(alone, masks, names, network.sparse)[0]
+    network.goal, network.pull = goal / np.linalg.norm(goal), pull
+
+
+def _flat(weights, masks, names, sparse) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters in the flat layout, zero where a dense layer is pruned, and the offset of each layer."""
+    parts, zero = [], weights[names[0]].dtype.type(0)
+    for name, s in zip(names, sparse, strict=True):
+        kept = weights[name][masks[name]] if s else np.where(masks[name], weights[name], zero).ravel()
+        parts.append(np.concatenate([kept, weights[name.replace("weight", "bias")]]))
+    return np.concatenate(parts), _offsets([part.size for part in parts])
+
+
+def _offsets(sizes) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 def _starts(mask: np.ndarray, algorithm: int) -> np.ndarray:

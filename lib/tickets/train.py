@@ -41,7 +41,7 @@ def train(
 
 def choose_path(model, device, cell: Cell) -> str:
     """The numeric path: never a matter of timing, so that a re-run gives the same bits on the same machine."""
-    plain = model.widths is not None and not cell.dropout and cell.augment == "none" and not cell.pull
+    plain = model.widths is not None and not cell.dropout and cell.augment == "none"
     plain = plain and cell.dataset != "imagenet"  # the kernels want all pixels in memory
     if not plain or torch.device(device).type != "cpu":
         return "autograd"
@@ -56,22 +56,24 @@ def _pixels(name: str, inputs: str, precision: str) -> tuple[np.ndarray, np.ndar
     return tuple(data.scale(images, dataset, inputs, dtype).flatten(1).numpy() for images in parts)
 
 
-def _train_mlp(cells, model, weights, masks, device, start, stop, keep, below=None):
+def _train_mlp(cells, model, weights, masks, device, start, stop, keep, below=None, goals=None):
     """below: density under which layers are stored by their kept weights, by default that of the cell's algorithm."""
     keep = keep if len(cells) == 1 else None  # one file holds one network; on a CPU a population is one
     return [
-        _train_one(cell, model, w, m, start, stop, keep, below)
-        for cell, w, m in zip(cells, weights, masks, strict=True)
+        _train_one(*own, model, start, stop, keep, below)
+        for own in zip(cells, weights, masks, goals or [None] * len(cells), strict=True)
     ]
 
 
-def _train_one(cell: Cell, model, weights: Weights, mask: Mask, start: int, stop: int | None, keep, below) -> Outcome:
+def _train_one(cell: Cell, weights: Weights, mask: Mask, goal, model, start, stop, keep, below) -> Outcome:
     dataset = data.load(cell.dataset)
     picked, held_out = data.split(dataset, cell.replicate)
     images, test_images = _pixels(cell.dataset, cell.inputs, cell.precision)
     labels, batches, rates = dataset.train_labels.numpy(), order(cell, picked), learning_rates(cell)
     mlp.settle(cell.precision)
     network = mlp.pack(weights, mask, model.prunable, cell.algorithm, below)
+    if goal:
+        mlp.aim(network, goal, mask, model.prunable, cell.pull)
 
     def advance(begin: int, end: int):
         steps = batches[begin:end], begin - start, rates[begin:end]
