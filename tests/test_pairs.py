@@ -96,8 +96,17 @@ def test_a_pulled_network_is_compared_with_itself_left_alone():
                 row(moved.but(order=1), density=0.5, test_accuracy_end=50.0),
                 row(moved.but(arm="chord", subject="pulled"), barrier_test=1.0 + pull),
             ]
+        other = ticket.but(arm="reinit", draw=1, replicate=r)
+        restored = other.but(arm="pulled_reinit", pull=2)
+        extra += [row(other, density=0.5, test_accuracy_end=97.0 + r)]
+        extra += [row(restored, density=0.5, test_accuracy_end=97.6 + r)]
     rows = pairs.named(pd.concat([table(), pd.DataFrame(extra)], ignore_index=True), NETWORKS)
-    found = pairs.pulled(rows).set_index("pull")
+    every = pairs.pulled(rows)
+    reinit = every[every["subnetwork"].str.contains("reinit")].iloc[0]
+    assert reinit[["accuracy gained", "minus the ticket", "n"]].tolist() == ["0.60", "-0.30", 3]
+    assert reinit["barrier"] == "–"  # its chords are still to come
+    found = every[~every["subnetwork"].str.contains("reinit")].set_index("pull")
+    assert found["minus the ticket"].tolist() == found["accuracy gained"].tolist()
     assert found["accuracy gained"].tolist() == ["-1.00", "2.00"]
     assert found["barrier"].tolist() == ["0.00", "3.00"]
     assert found["n"].tolist() == [3, 3]

@@ -105,19 +105,23 @@ def parting(said: pd.DataFrame, network: str) -> str:
 def pulled(rows: pd.DataFrame) -> pd.DataFrame:
     """Pulled and pushed networks setting by setting: accuracy minus that of the same network left alone, and barrier.
 
-    rows: as `named` gives them. One row per network, arm, level, rewind step and pull; means over replicates.
+    rows: as `named` gives them. One row per network, arm, level, rewind step and pull; means over replicates. The
+    column "minus the ticket" compares with the ticket left alone, whatever the network started from.
     """
     first, alone = rows[rows["order"] == 0], {"ticket": "pulled", "reinit": "pulled_reinit"}
     by = ["network", "arm", "level", "rewind", "replicate"]
     plain = first[(first["schedule"] == "resumed") & (first["level"] > 0) & first["arm"].isin(list(alone))]
     plain = plain[plain["draw"] <= 1].assign(arm=lambda frame: frame["arm"].map(alone))[[*by, "test_accuracy_end"]]
+    tickets = plain[plain["arm"] == "pulled"].drop(columns="arm")
     chords = rows[(rows["arm"] == "chord") & rows["subject"].isin(PULLED)].assign(arm=lambda frame: frame["subject"])
     nets = first[first["arm"].isin(PULLED)].drop(columns="barrier_test")
     nets = nets.merge(plain, on=by, how="left", suffixes=("", "_alone"))
+    nets = nets.merge(tickets, on=[name for name in by if name != "arm"], how="left", suffixes=("", "_ticket"))
     nets = nets.merge(chords[[*by, "pull", "barrier_test"]], on=[*by, "pull"], how="left")
-    gap = (nets["test_accuracy_end"] - nets["test_accuracy_end_alone"]).rename("gap")
+    for name in ("alone", "ticket"):
+        nets[f"minus_{name}"] = nets["test_accuracy_end"] - nets[f"test_accuracy_end_{name}"]
     found = []
-    for (network, arm, _, k, pull), part in nets.join(gap).groupby(["network", "arm", "level", "rewind", "pull"]):
+    for (network, arm, _, k, pull), part in nets.groupby(["network", "arm", "level", "rewind", "pull"]):
         found.append(
             {
                 "network": network,
@@ -125,7 +129,8 @@ def pulled(rows: pd.DataFrame) -> pd.DataFrame:
                 "from": int(k),
                 "pull": pull,
                 "n": len(part),
-                "accuracy gained": _said(part["gap"]),
+                "accuracy gained": _said(part["minus_alone"]),
+                "minus the ticket": _said(part["minus_ticket"]),
                 "barrier": _said(part["barrier_test"]),
             }
         )
@@ -137,6 +142,8 @@ def _word(verdict: verdicts.Verdict) -> str:
 
 
 def _said(values: pd.Series) -> str:
-    """Mean and half-width of its interval, with two decimals."""
-    mean, low, high = interval(values)
+    """Mean and half-width of its interval, with two decimals; of what has been recorded, a dash where nothing has."""
+    if values.isna().all():
+        return "–"
+    mean, low, high = interval(values.dropna())
     return f"{mean:.2f}" + (f" ± {(high - low) / 2:.2f}" if low < high else "")
