@@ -148,6 +148,7 @@ def test_a_field_added_without_its_old_value_is_found_out():
         ({"subject": "noise"}, "subject 'noise'.*ticket, random, reinit"),
         ({"schedule": "cosine"}, "schedule 'cosine'.*resumed, restarted"),
         ({"points": 1}, "points 1"),
+        ({"points": 61}, "points 61: at most 60"),
         ({"order": -1}, "order -1"),
         ({"rewind": 5}, "rewind 5: the dense network is one for all rewind steps"),
     ],

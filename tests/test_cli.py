@@ -37,8 +37,9 @@ def here(tmp_path, monkeypatch):
 def tiny(monkeypatch):
     """A study of five perceptrons and a convolutional network, at profile smoke only; the other studies are empty."""
     for name in studies.STUDIES:
-        monkeypatch.setitem(studies.STUDIES, name, SimpleNamespace(cells=lambda profile: []))
-    study = SimpleNamespace(cells=lambda profile: [*LENET, CONV] if profile == "smoke" else [])
+        monkeypatch.setitem(studies.STUDIES, name, SimpleNamespace(cells=lambda profile: [], MAIN={}))
+    wanted = {"smoke": [*LENET, CONV]}
+    study = SimpleNamespace(cells=lambda profile: wanted.get(profile, []), MAIN={"smoke": LENET[0]})
     monkeypatch.setitem(studies.STUDIES, STUDY, study)
 
 

@@ -109,6 +109,31 @@ def test_trunks_of_a_population_are_trained_once_and_as_if_alone(monkeypatch):
         assert_same(weights, imp.rewound([cell], MODEL)[0])
 
 
+def test_a_trunk_is_trained_once_for_all_branches_to_come(monkeypatch, tmp_path):
+    """The store keeps it, for the same code, torch and device only; one that is cut off is trained again."""
+    store, calls, original = Store(tmp_path, recorded=None), [], train.train
+
+    def watched(cells, *rest, **named):
+        calls.append(cells)
+        return original(cells, *rest, **named)
+
+    monkeypatch.setattr(train, "train", watched)
+    first = imp.rewound([TICKET], MODEL, store=store)[0]
+    for branch in (TICKET.but(order=1), TICKET.but(level=1, arm="random"), NET.but(order=1, rewind=K)):
+        assert_same(imp.rewound([branch], MODEL, store=store)[0], first)
+    assert len(calls) == 1
+    for other in (TICKET.but(rewind=K - 1), TICKET.but(replicate=1), TICKET.but(arm="reinit", draw=1)):
+        assert differ(imp.rewound([other], MODEL, store=store)[0], first)
+    assert len(calls) == 4
+    monkeypatch.setattr(imp, "fingerprint", lambda: "of other code")
+    assert_same(imp.rewound([TICKET], MODEL, store=store)[0], first)
+    assert len(calls) == 5
+    (path,) = tmp_path.rglob(f"{NET.key()}.trunk-0-{K}.safetensors")
+    path.write_bytes(path.read_bytes()[:100])
+    assert_same(imp.rewound([TICKET], MODEL, store=store)[0], first)
+    assert len(calls) == 6
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_trunk_on_a_gpu_has_the_bits_of_the_network_it_belongs_to(monkeypatch):
     """Whoever its neighbours are: otherwise copies would differ in more than their order."""

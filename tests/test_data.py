@@ -5,6 +5,8 @@ import hashlib
 import os
 import pickle
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +142,19 @@ def test_wrong_bytes_are_named(small_mnist, small_cifar100):
         with pytest.raises(BadInput, match=f"wrong bytes in .*{file.name}: .*TICKETS_DATA") as caught:
             data.load(name)
         assert len(str(caught.value).splitlines()) == 1
+
+
+def test_workers_that_start_together_download_once(monkeypatch, tmp_path):
+    opened = []
+
+    def slow(source, root, download):
+        opened.append(root)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(data, "_open", slow)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: data._download("mnist", None, tmp_path, lambda: not opened), range(3)))
+    assert opened == [tmp_path]
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])

@@ -11,6 +11,8 @@ import pytest
 from test_run import CHAIN, NET, TINY, assert_equal_tables, files, serial
 from tickets import cli, faults, run, studies
 from tickets import status as states
+from tickets.checkpoint import Checkpoint, Paused
+from tickets.recorder import Recorder
 from tickets.store import Store
 
 STUDY = "01_winning_tickets"
@@ -201,15 +203,21 @@ def test_files_of_another_cell_are_set_aside(tiny, store):
 
 
 def test_what_killed_writers_left_is_swept(store):
+    """A day later, and never a checkpoint that some network of its population still needs."""
     serial([NET], store)
-    folder = store.beside(NET, "json").parent
+    folder, other = store.beside(NET, "json").parent, NET.but(order=1)
     old, young = (folder / f".{NET.key()}.json.{age}" for age in ("old", "young"))
-    for path in (old, young, store.beside(NET, "part.safetensors"), store.beside(NET.but(order=1), "part.safetensors")):
-        path.parent.mkdir(exist_ok=True)
+    parts = {}
+    for name, cells in {"finished": [NET], "begun": [NET, other], "just left": [NET]}.items():
+        parts[name] = folder / f"{name}.part.safetensors"
+        keep = Checkpoint(parts[name], {"cells": " ".join(cell.key() for cell in cells)}, deadline=0)
+        with pytest.raises(Paused):
+            keep.pause(1, Recorder(cells, 10), dict)
+    for path in (old, young):
         path.touch()
-    os.utime(old, (0, 0))
+    for path in (old, parts["finished"], parts["begun"]):
+        os.utime(path, (0, 0))
     faults.sweep(store)
     assert not old.exists()
     assert young.exists()  # its writer may be at it
-    assert not store.beside(NET, "part.safetensors").exists()
-    assert store.beside(NET.but(order=1), "part.safetensors").exists()
+    assert [name for name, path in parts.items() if path.exists()] == ["begun", "just left"]

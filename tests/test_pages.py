@@ -37,6 +37,14 @@ def test_claims_are_shown_by_name_with_their_parts(judged):
     assert "L12" not in text
 
 
+def test_analogs_are_shown_with_their_parts_too(judged):
+    for row in judged.rows:
+        row["claim"] += "-quick"
+    text = judged("L1").data
+    assert "L1.part-quick" in text
+    assert "L12" not in text
+
+
 def test_the_overview_has_every_claim_of_the_chapter_to_link_to(judged):
     text = judged.overview().data
     assert all(f'id="claim-{claim}"' in text for claim in VERDICTS)

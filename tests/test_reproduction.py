@@ -35,7 +35,7 @@ def drawn(seed, shift=0.0):
 def recorded(tmp_path):
     store = Store(tmp_path / "before", tmp_path / "recorded")
     put(store, drawn(0))
-    store.record(STUDY, CELLS)
+    store.record(STUDY, CELLS, CELLS[0])
     return Store(tmp_path / "none", tmp_path / "recorded")
 
 
@@ -80,7 +80,7 @@ def test_other_replicates_are_compared_as_groups(recorded, store, tmp_path):
     """Nothing is shared but the claim: a Welch test where each side has its own replicates."""
     half = Store(tmp_path / "half", tmp_path / "half-recorded")
     put(half, drawn(0), range(6))
-    half.record(STUDY, CELLS)
+    half.record(STUDY, CELLS, CELLS[0])
     put(store, drawn(1), range(5, 10))
     text, frame = reproduction.report(Store(tmp_path / "none", half.recorded), store)
     assert len(frame) == 3

@@ -234,6 +234,17 @@ def test_copies_are_no_links_of_a_chain(both):
     assert fresh.levels(NET.but(level=1, rewind=5)) is not None
 
 
+def test_a_cell_of_two_studies_is_recorded_once(both, tmp_path):
+    """Whichever study records it first keeps it, whatever another machine makes of it later."""
+    put(both, NET, test_accuracy=90.0)
+    both.record("01_study", [NET], NET)
+    there = Store(tmp_path / "there", both.recorded)
+    put(there, NET, test_accuracy=80.0)
+    assert there.record("02_study", [NET], NET) == 0
+    assert there.record("01_study", [NET], NET) == 1
+    assert Store(tmp_path / "none", both.recorded).get(NET)["result"]["test_accuracy"] == 90.0
+
+
 def test_masks_of_other_chains_go_when_nothing_is_left_to_start_from_them(both):
     """A chapter's main network keeps its masks; a chain that is only read beside it keeps them for its branches."""
     other = [cell.but(optimizer="sgd", learning_rate=0.8) for cell in CHAIN]

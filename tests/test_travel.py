@@ -109,8 +109,8 @@ def test_a_copy_does_not_stand_in_for_its_ticket(store, tmp_path):
 def test_merged_masks_can_be_recorded(home, tmp_path):
     there = Store(tmp_path / "local", tmp_path / "recorded")
     travel.merge([home.file], there)
-    there.record("01_study", TINY)
-    home.store.record("01_study", TINY)
+    there.record("01_study", TINY, NET)
+    home.store.record("01_study", TINY, NET)
     for name in ("01_study.jsonl", f"masks/{CHAIN[2].key()}.npz"):
         assert (there.recorded / name).read_bytes() == (home.store.recorded / name).read_bytes()
 
@@ -125,6 +125,11 @@ def test_large_results_are_cut_into_files(home, store, tmp_path):
     assert max(path.stat().st_size for path in paths) <= limit
     travel.merge(paths, store)
     assert_equal_tables(store.table(TINY), home.table)
+    (tmp_path / "cut.zip").unlink()
+    before = {path: path.read_bytes() for path in tmp_path.glob("cut*.zip")}
+    with pytest.raises(BadInput, match="is there already"):
+        travel.export(tmp_path / "cut.zip", home.store, TINY, limit=limit)
+    assert {path: path.read_bytes() for path in tmp_path.glob("cut*.zip")} == before
 
 
 def test_tensors_larger_than_a_file_stay_behind(home, store, tmp_path):

@@ -28,6 +28,7 @@ from . import workloads
 from .errors import BadInput
 from .provenance import processor
 from .run import check_device
+from .store import write_atomically
 from .workloads import STORAGE, WAYS, convolutions, plain, population, products, sums, training
 
 LEVELS, WIDTHS, NETWORKS = (0, 3, 7, 10, 15, 21), (0.25, 0.5, 1, 2, 4), (1, 2, 4, 8, 16)
@@ -56,9 +57,7 @@ def bench(device: str, out: Path, quick: bool = False) -> dict:
     steps, rounds = (10, 1) if quick else (100, 9)
     found = facts | (on_gpu(steps, rounds, device) if gpu else on_cpu(steps, rounds))
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(found, indent=1) + "\n")
-    temporary.replace(out)
+    write_atomically(out, lambda temporary: temporary.write_text(json.dumps(found, indent=1) + "\n"))
     return found
 
 

@@ -106,6 +106,8 @@ class Cell:
         for name, least in LEAST.items():
             if not getattr(self, name) >= least:
                 raise BadInput(f"{name} {getattr(self, name)}: must be {least} or more")
+        if self.points > POINTS:
+            raise BadInput(f"points {self.points}: at most {POINTS}, what a recorded curve has")
         if self.augment == "resized_crop" and self.dataset != "imagenet":
             raise BadInput("augmentation resized_crop: needs images on disk, dataset imagenet")
         if self.rewind >= self.steps:
@@ -151,6 +153,8 @@ def _number(name: str, value, kind: type):
     return kind(value)
 
 
+POINTS = 60
+"""Most points of a line, and of any curve that is recorded."""
 LEAST = {"steps": 1, "batch": 1, "level": 0, "rewind": 0, "warmup": 0, "replicate": 0, "order": 0, "points": 2}
 """The smallest value of a field."""
 ADDED: dict = {"schedule": "resumed", "subject": "ticket", "points": 30, "pull": 0.0}

@@ -14,16 +14,13 @@ from . import registration, verdicts
 from .cells import ARMS, FIELDS
 from .errors import BadInput, choose
 from .judge import PRINTS, Finding, Judge, parts
+from .scorecard import COLUMNS
 from .store import BOOK, CLAIMS, Store
 from .studies import PROFILES, STUDIES, cells
 
 TABLE = BOOK / "results" / "claims.csv"
 MORE = "more replicates"
 """How a row says that it wants more replicates for its precision, in `needs`."""
-COLUMNS = (
-    "claim", "paper", "statement", "theirs", "source", "ours", "low", "high", "n", "unit", "scope", "profile",
-    "device", "verdict", "q", "needs",
-)  # fmt: skip
 REQUIRED = (
     "id", "study", "paper", "statement", "where", "theirs", "unit", "source", "estimand", "setting", "prints", "n",
     "scope", "headline", "needs",

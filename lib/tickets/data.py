@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -140,8 +141,9 @@ def _real(name: str, root: Path) -> Dataset:
     from torchvision import datasets
 
     source = getattr(datasets, REAL[name])
-    if not all(file.exists() for file, _ in _files(name, source, root)):
-        _download(name, source, root)
+    missing = lambda: not all(file.exists() for file, _ in _files(name, source, root))  # noqa: E731
+    if missing():
+        _download(name, source, root, missing)
     _verify(name, source, root)
     train, test = _read(source, root, train=True), _read(source, root, train=False)
     return Dataset(name, *train, *test, classes=100 if name == "cifar100" else 10)
@@ -156,9 +158,13 @@ def _files(name: str, source, root: Path) -> Iterator[tuple[Path, str]]:
         yield from ((root / source.base_folder / file, md5) for file, md5 in lists)
 
 
-def _download(name: str, source, root: Path) -> None:
+def _download(name: str, source, root: Path, missing) -> None:
+    """By one process, while the other workers of a run, which start together, wait for it."""
     try:
-        _open(source, root, download=True)
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{name}.lock"):
+            if missing():
+                _open(source, root, download=True)
     except (OSError, RuntimeError, HTTPException) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BadInput(f"{name} is not in {root} (set by TICKETS_DATA) and its download failed: {reason}") from error

@@ -124,7 +124,7 @@ def _open(engine: str, workers: int | None, gpu: bool):
     if engine == "serial":
         return _Here()
     if engine == "processes":
-        return _Processes(workers or os.cpu_count())
+        return _Processes(workers or (1 if gpu else os.cpu_count()))  # a GPU is one worker's
     return _Dask(engine.partition(":")[2], workers, gpu)
 
 
@@ -157,7 +157,11 @@ class _Processes:
         self.pool = ProcessPoolExecutor(self.slots, self.context, _watch, (self.far_end,))
 
     def submit(self, *call) -> Future:
-        return self.pool.submit(*call)
+        try:
+            return self.pool.submit(*call)
+        except BrokenProcessPool:  # an idle worker died since the last outcome
+            self.renew()
+            return self.pool.submit(*call)
 
     def __exit__(self, *_):
         # at once: after a mistake, a full disk or Ctrl-C what is in flight has its checkpoint, and an idle worker would

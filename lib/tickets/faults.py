@@ -78,7 +78,7 @@ def report(store: Store, cells: list[Cell]) -> list[str]:
     lines = []
     for cell, why in failures.items():
         lines += [f"failed {why['attempts']}x: {label(cell)}", *why["traceback"].rstrip().splitlines()]
-    if waiting := cut_off(store, cells, failures):
+    if failures and (waiting := cut_off(store, cells, failures)):
         lines += [f"not started, as they need a failed one: {len(waiting)} cells", *map(label, waiting)]
     return [*lines, "--retry-failed tries them again"] if failures else []
 
@@ -138,11 +138,17 @@ def check_tensors(path: Path, key: str) -> None:
 
 
 def sweep(store: Store) -> None:
-    """Remove what killed writers left: temporary files older than a day, checkpoints of cells that are finished."""
-    for path in store.local.glob("??/.*"):
+    """Remove what killed writers left a day ago or longer: temporary files, checkpoints of finished populations."""
+    for path in [*store.local.glob("??/.*"), *store.local.glob("??/*.part.safetensors")]:
         with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > DAY:
+            if time.time() - path.stat().st_mtime > DAY and all(map(store.has_record, _owners(path))):
                 path.unlink()
-    for path in store.local.glob("??/*.part.safetensors"):
-        if path.with_name(path.name.replace(".part.safetensors", ".json")).exists():
-            path.unlink(missing_ok=True)
+
+
+def _owners(path: Path) -> list[str]:
+    """The keys of the cells whose training a checkpoint is of; none for any other file."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return json.loads(file.metadata()["state"])["owner"]["cells"].split()
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return []

@@ -5,13 +5,14 @@ to the values they had at the rewind step (0: their initialization; section 4.1 
 steps), train again. A network starts from what earlier networks left in the store; `parents` names them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from . import prune, scores
 from .cells import PULLED, REDRAWN, Cell
 from .masks import KEPT, Mask, mask_at
+from .provenance import fingerprint
 from .seeds import stream
 from .store import LEVELS
 
@@ -36,9 +37,17 @@ def parents(cell: Cell) -> list[Cell]:
 
 def lacking(cell: Cell, store) -> list[Cell]:
     """The parents to train, again if need be, before `cell` can start. A recorded mask is as good as its ticket."""
-    by_mask = cell.arm in ("reinit", "random", "random_open", "redraw", "magnitude_at_init", "noise", "dense_path")
-    there = (lambda parent: store.levels(parent) is not None) if by_mask else store.has_tensors
-    return [parent for parent in parents(cell) if not there(parent)]
+    *others, last = parents(cell) or [None]
+    by_mask = last and cell.arm in (*BY_MASK, *PULLED)
+    lost = [parent for parent in others if not store.has_tensors(parent)]
+    there = not last or (store.levels(last) is not None if by_mask else store.has_tensors(last))
+    return lost if there else [*lost, last]
+
+
+BY_MASK = (
+    "reinit", "random", "random_open", "redraw", "magnitude_at_init", "noise", "dense_path", "finetune", "anatomy",
+)  # fmt: skip
+"""Arms that need no more of their ticket than its mask; so do pulled ones."""
 
 
 def ends(cell: Cell) -> list[Cell]:
@@ -81,24 +90,38 @@ def first_step(cell: Cell) -> int:
     return 0 if cell.schedule == "restarted" else cell.rewind
 
 
-def rewound(cells: Sequence[Cell], model, device="cpu") -> list[Weights]:
+def rewound(cells: Sequence[Cell], model, device="cpu", store=None) -> list[Weights]:
     """The weights W_k that each cell returns to: the dense network's at the rewind step, the trunk of all copies.
 
     cells: of one rewind step. Trunks are trained that far again, all in one population; on one machine that gives the
-    bits that the dense network itself passed through. A reinitialization has a trunk of its own: its draw of the
-    initial weights, trained densely on the same data. Only weights are carried over: the optimizer of a copy or of a
-    ticket begins anew at W_k, while the dense network's went on.
+    bits that the dense network itself passed through. A store keeps them for the next branch of the same trunk. A
+    reinitialization has a trunk of its own: its draw of the initial weights, trained densely on the same data. Only
+    weights are carried over: the optimizer of a copy or of a ticket begins anew at W_k, while the dense network's
+    went on.
     """
-    trunks = list(dict.fromkeys(_trunk(cell) for cell in cells))
-    weights = [initial(dense, model, draw) for dense, draw in trunks]
-    if cells[0].rewind:
-        from .train import train  # brings torch, which whoever only reads records does without
+    trunks, k = list(dict.fromkeys(_trunk(cell) for cell in cells)), cells[0].rewind
+    if not k:
+        found = {(dense, draw): initial(dense, model, draw) for dense, draw in trunks}
+    else:
+        import torch  # which whoever only reads records does without
 
-        dense, masks = [dense for dense, _ in trunks], [dense_mask(model)] * len(trunks)
-        outcomes, _ = train(dense, model, weights, masks, device, stop=cells[0].rewind)
-        weights = [outcome.weights for outcome in outcomes]
-    found = dict(zip(trunks, weights, strict=True))
+        owner = f"{fingerprint()} {torch.__version__} {device}"
+        found = {trunk: w for trunk in trunks if store and (w := store.trunk(*trunk, k, owner))}
+        for trunk, weights in _grown([trunk for trunk in trunks if trunk not in found], k, model, device):
+            found[trunk] = weights
+            if store:
+                store.put_trunk(*trunk, k, owner, weights)
     return [dict(found[_trunk(cell)]) for cell in cells]
+
+
+def _grown(trunks, k: int, model, device) -> Iterator[tuple[tuple[Cell, int], Weights]]:
+    """Each trunk with its weights after k steps, trained as one population."""
+    from .train import train
+
+    dense, weights = [cell for cell, _ in trunks], [initial(cell, model, draw) for cell, draw in trunks]
+    if dense:
+        outcomes, _ = train(dense, model, weights, [dense_mask(model)] * len(dense), device, stop=k)
+        yield from zip(trunks, (outcome.weights for outcome in outcomes), strict=True)
 
 
 def _trunk(cell: Cell) -> tuple[Cell, int]:
@@ -139,7 +162,7 @@ def start(cell: Cell, model, store, device="cpu") -> tuple[Weights, Mask]:
 
 def starts(cells: Sequence[Cell], model, store, device="cpu") -> list[tuple[Weights, Mask]]:
     """`start` of every cell of a population, which has one rewind step."""
-    found = zip(cells, rewound(cells, model, device), strict=True)
+    found = zip(cells, rewound(cells, model, device, store), strict=True)
     return [STARTS[cell.arm](cell, model, store, weights) for cell, weights in found]
 
 

@@ -386,6 +386,7 @@ def advance(index, value, keep, slow, fast, goal, pull, images, labels, order, d
     """Train in place on the minibatches `order` [n, batch] at the learning rates `rates` [n].
 
     images: [N, features]; labels: [N]; done: steps this network took before (Adam's bias correction counts on).
+    goal, pull: a vector like value, of length 1, and how much the loss falls with the cosine to it (0: no goal needed).
     """
     widths, version = index[0], index[-1]
     batch = order.shape[1]

@@ -180,9 +180,10 @@ def blocks(images: np.ndarray, labels: np.ndarray, algorithm: int) -> tuple[np.n
     """
     chunk = CHUNK[algorithm]
     n = -(-len(labels) // chunk)
-    flat = np.zeros((n * chunk, images.shape[1]), images.dtype)
-    y = np.full(n * chunk, -1, np.int64)
-    flat[: len(labels)], y[: len(labels)] = images, labels
     x = lines.py_func(n * images.shape[1], chunk, images).reshape(n, -1, chunk)  # as it is written, not compiled
-    x[:] = flat.reshape(n, chunk, -1).transpose(0, 2, 1)
+    y = np.full(n * chunk, -1, np.int64)
+    y[: len(labels)] = labels
+    for i in range(n):
+        part = images[i * chunk : (i + 1) * chunk]
+        x[i, :, : len(part)] = part.T
     return x, y.reshape(n, chunk)

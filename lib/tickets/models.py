@@ -34,8 +34,8 @@ class Model:
 
     name, input_shape (C, H, W), classes
     shapes    {parameter: shape of one replicate}, input to output
-    kind      {prunable weight: "dense" | "conv" | "output"}, input to output; an "output" layer is pruned at half
-              the rate of the rest. Biases and batch normalization are never prunable.
+    kind      {prunable weight: "dense" | "conv" | "output"}, input to output; an "output" layer has a
+              pruning rate of its own (`Cell.output_rate`). Biases and batch normalization are never prunable.
     channels  {batch normalization: channels}
     widths    units per layer, inputs first, of a plain MLP; None for all others
     """

@@ -58,9 +58,10 @@ def _interactive(drawn, name: str) -> str:
 def claims(rows: list[dict], *names: str, anchors: bool = False) -> HTML:
     """The named claims with their parts (all where none is named), as the scorecard shows them; unrun ones folded.
 
-    anchors: rows get ids to link to, once on a page.
+    names: ids as in claims.yml, whatever the profile; anchors: rows get ids to link to, once on a page.
     """
-    chosen = [row for row in rows if not names or row["claim"].split(".")[0] in names]
+    whole = lambda claim: claim.removesuffix("-quick").split(".")[0]  # noqa: E731
+    chosen = [row for row in rows if not names or whole(row["claim"]) in names]
     ran = [row for row in chosen if not row["verdict"].startswith("not run")]
     rest = [row for row in chosen if row not in ran]
     shown = scorecard.table(ran, anchors=anchors) if ran else ""
@@ -84,7 +85,7 @@ class Judged:
 
     def __call__(self, *names: str) -> HTML:
         """The verdicts on some claims, with their parts, where this page has them."""
-        return claims(self.rows, *(name + self.suffix for name in names))
+        return claims(self.rows, *names)
 
     def overview(self) -> HTML:
         """The count of each verdict, and every claim with an anchor."""

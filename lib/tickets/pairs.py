@@ -145,5 +145,5 @@ def _said(values: pd.Series) -> str:
     """Mean and half-width of its interval, with two decimals; of what has been recorded, a dash where nothing has."""
     if values.isna().all():
         return "–"
-    mean, low, high = interval(values.dropna())
+    mean, low, high = interval(values)
     return f"{mean:.2f}" + (f" ± {(high - low) / 2:.2f}" if low < high else "")

@@ -47,8 +47,12 @@ def percent(density: float) -> str:
 
 
 def interval(values) -> tuple[float, float, float]:
-    """Mean and 95 % t-interval over replicates; the mean alone where there are fewer than three."""
-    sample = Sample.of(values)
+    """Mean and 95 % t-interval over replicates; the mean alone where there are fewer than three.
+
+    What is not finite is left out: the checks of a chapter count the trainings that diverged.
+    """
+    values = np.asarray(values, dtype=float)
+    sample = Sample.of(values[np.isfinite(values)])
     return sample.mean, *(sample.interval() if sample.n > 2 else (sample.mean, sample.mean))
 
 

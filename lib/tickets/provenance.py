@@ -4,12 +4,13 @@ import hashlib
 import platform
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from . import __version__
 
 
-def provenance(device: str, path: str, population: int, seconds: float) -> dict:
+def provenance(device: str, path: str, population: int, seconds: float, precision: str) -> dict:
     """Where a number comes from: versions, device, path, population, cost and date; nothing that names a host."""
     import torch
 
@@ -18,9 +19,11 @@ def provenance(device: str, path: str, population: int, seconds: float) -> dict:
         "version": __version__,
         "source": fingerprint(),
         "torch": torch.__version__,
+        "numba": version("numba"),  # which decides the roundings of the kernels
         "device": torch.cuda.get_device_name(device) if cuda else processor(),
         "device_kind": "cuda" if cuda else "cpu",
         "threads": torch.get_num_threads(),
+        "precision": precision,
         "path": path,
         "population": population,
         "seconds": round(seconds, 2),

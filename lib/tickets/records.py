@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .cells import Cell
+from .cells import POINTS, Cell
 from .errors import BadInput
 
 SCHEMA = 1
-POINTS = 60
-"""Most points of a recorded curve."""
 STAIRS = 24
 """Points kept of the staircase of validation minima, from its end: claims ask when it came within 5 % of the bottom."""
 PARTS = ("schema", "key", "cell", "result", "curves", "wrong", "provenance", "registration")
@@ -21,6 +19,8 @@ RESULT = (
     "kept", "density", "min_fan_in", "dead_units", "diverged",
 )  # fmt: skip
 """Scalars of a trained network."""
+TOLERANCE = 1e-6
+"""Relative difference up to which two numbers agree; recorded results keep seven digits."""
 CURVES = ("step", "validation_loss", "validation_accuracy", "test_step", "test_accuracy")
 
 
@@ -93,3 +93,17 @@ def _digits(value, digits: int = 5):
     if isinstance(value, list):
         return [_digits(v, digits) for v in value]
     return float(f"{value:.{digits}g}") if isinstance(value, float) and math.isfinite(value) else value
+
+
+def differences(mine: dict, theirs: dict, where: str = "in the file") -> list[str]:
+    """Lines on what keeps two records of one cell from agreeing, each with both values; none where they agree."""
+    places = [(name, *(r["provenance"].get(name) for r in (mine, theirs))) for name in ("device_kind", "torch")]
+    numbers = [(name, *(r["result"].get(name) for r in (mine, theirs))) for name in mine["result"] | theirs["result"]]
+    found = [line for line in places if line[1] != line[2]] + [line for line in numbers if not _same(*line[1:])]
+    return [f"{name}: {here} here, {there} {where}" for name, here, there in found]
+
+
+def _same(one, other) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE) or (one != one and other != other)

@@ -17,7 +17,7 @@ from .cells import MEASUREMENTS, PULLED, Cell, unseeded
 from .engines import Population
 from .errors import BadInput
 from .provenance import fingerprint, provenance
-from .records import record_of
+from .records import differences, record_of
 from .store import Store
 
 
@@ -67,8 +67,8 @@ def run(
 def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
     """The populations that must be trained, parents before children, otherwise in the order of `cells`.
 
-    Populations are cut from all cells, then those with nothing missing are dropped: what is trained together never
-    depends on what happens to be there already.
+    Populations are cut from all cells of the shard, then those with nothing missing are dropped: what is trained
+    together never depends on what happens to be there already.
     """
     cells, needed = in_shard(cells, shard), {}
     for cell in cells:
@@ -231,11 +231,22 @@ def compute(cells: Population, store: Store, device: str = "cpu", wanted=frozens
             outcomes, path = train.train(cells, model, weights, masks, device, start=first, keep=keep, goals=goals)
     seconds = (keep.seconds + time.perf_counter() - began) / len(cells)
     for i, (cell, outcome) in enumerate(zip(cells, outcomes, strict=True)):
-        facts = provenance(device, path, len(cells), seconds)
+        facts = provenance(device, path, len(cells), seconds, cell.precision)
         record = record_of(cell, outcome.result, outcome.curves, outcome.wrong, facts, digest)
         leaves = starts and _leaves(cell, wanted)
-        store.put(record, _tensors(cell, starts[i][1], outcome, store) if leaves else None)
+        _keep(cell, record, _tensors(cell, starts[i][1], outcome, store) if leaves else None, store)
     keep.discard()
+
+
+def _keep(cell: Cell, record: dict, tensors: dict | None, store: Store) -> None:
+    """Into the store. The first record of a network that was trained again for its weights stays; differences show."""
+    if first := store.get(cell):
+        if tensors:
+            store.put_tensors(record["key"], tensors)
+        for line in differences(first, record, "now"):
+            print(f"trained again: {faults.label(cell)}: {line}; the first record stays", file=sys.stderr)
+    else:
+        store.put(record, tensors)
 
 
 def _tensors(cell: Cell, mask, outcome, store: Store) -> dict:
@@ -250,7 +261,7 @@ def _measure(cells: Population, model, dataset, store: Store, device: str):
     if cells[0].arm == "anatomy":
         found, path = [_anatomy(cell, model, dataset, store) for cell in cells], "numpy"
     else:
-        trunks, path = imp.rewound(cells, model, device), "mixtures"
+        trunks, path = imp.rewound(cells, model, device, store), "mixtures"
         found = [connect.measure(cell, model, store, w, device) for cell, w in zip(cells, trunks, strict=True)]
     return [recorder.Outcome(scalars, curves, [], {}) for scalars, curves in found], path
 

@@ -54,6 +54,10 @@ class Store:
         path = self._path(cell.key(), "json")
         return check_record(path, cell.key()) if path.exists() else self._recorded.get(cell.key())
 
+    def has_record(self, key: str) -> bool:
+        """Whether this machine has the record of a key; the file is not looked into."""
+        return self._path(key, "json").exists()
+
     def put(self, record: dict, tensors: dict[str, np.ndarray] | None = None) -> None:
         """Write a record (see `record_of`) and what later cells need of it; two writers of one cell write the same."""
         if tensors:
@@ -78,6 +82,22 @@ class Store:
     def has_tensors(self, cell: Cell) -> bool:
         """Whether `tensors` would find them."""
         return _holds_weights(self._path(cell.key(), "safetensors")) or self._unfinished(cell)
+
+    def trunk(self, dense: Cell, draw: int, step: int, owner: str) -> dict[str, np.ndarray] | None:
+        """The weights of a dense network after some steps, as `put_trunk` left them; None where another made them."""
+        path = self._path(dense.key(), f"trunk-{draw}-{step}.safetensors")
+        try:
+            with safe_open(path, framework="np") as file:
+                if file.metadata().get("owner") == owner:
+                    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, AttributeError):
+            pass  # not there, or no trunk
+        return None
+
+    def put_trunk(self, dense: Cell, draw: int, step: int, owner: str, weights: dict[str, np.ndarray]) -> None:
+        """Keep a trunk for the branches to come. owner: what its bits depend on beside the cell."""
+        content = save({name: np.ascontiguousarray(a) for name, a in weights.items()}, {"owner": owner})
+        self._write(dense.key(), f"trunk-{draw}-{step}.safetensors", lambda path: path.write_bytes(content))
 
     # many cells
 
@@ -128,17 +148,19 @@ class Store:
     def record(self, study: str, cells: list[Cell], main: Cell) -> int:
         """Take the local records of a study's cells into the recorded layer; the number of records it then holds.
 
-        What is recorded already stays as it is. Of a chain of tickets the deepest masks are kept: they hold all others.
-        Chains of `main` keep them for figures and other chapters, all others while one of the cells still needs them.
+        What is recorded already, by this study or another, stays as it is. Of a chain of tickets the deepest masks are
+        kept: they hold all others. Chains of `main` keep them for figures and other chapters, all others while one of
+        the cells still needs them.
         """
         lines = {key: record for key, record in self._recorded.items() if record["study"] == study}
         for cell in cells:
             path = self._path(cell.key(), "json")
-            if cell.key() not in lines and path.exists():
+            if cell.key() not in self._recorded and path.exists():
                 lines[cell.key()] = {**thin(check_record(path, cell.key())), "study": study}
         _write_lines(self.recorded / f"{study}.jsonl", sorted(lines.values(), key=place))
-        self._record_masks(cells, set(lines))
-        self._drop_masks(cells, set(lines), main)
+        recorded = {*self._recorded, *lines}
+        self._record_masks(cells, recorded)
+        self._drop_masks(cells, recorded, main)
         self._record_registrations({record["registration"] for record in lines.values()})
         del self._recorded
         self.__dict__.pop("_chains", None)
@@ -155,8 +177,9 @@ class Store:
             source, target = self._path(cell.key(), "safetensors"), self._recorded_masks(cell)
             if cell != deepest[chain(cell)]:
                 target.unlink(missing_ok=True)  # the chain has grown since
-            elif source.exists() and not target.exists():
-                done = cell.level == last[chain(cell)]
+                continue
+            done = cell.level == last[chain(cell)]
+            if source.exists() and (not target.exists() or not (done or self._unfinished(cell))):
                 found = {name: a for name, a in load_file(source).items() if name.startswith(LEVELS) or not done}
                 write_atomically(target, lambda path, arrays=found: _save_compressed(path, arrays))
 

@@ -35,8 +35,7 @@ def train(
         {name: array.astype(cell.precision) for name, array in mask.apply(w).items()}
         for cell, mask, w in zip(cells, masks, weights, strict=True)
     ]
-    more = {"goals": goals} if goals else {}
-    return loop(list(cells), model, weights, masks, device, start, stop, keep, **more), path
+    return loop(list(cells), model, weights, masks, device, start, stop, keep, goals=goals), path
 
 
 def choose_path(model, device, cell: Cell) -> str:

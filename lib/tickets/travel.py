@@ -6,12 +6,12 @@ checked, and no name in it becomes a path: keys are recomputed from the cells.
 """
 
 import json
-import math
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import count
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
@@ -24,7 +24,7 @@ from .cells import Cell
 from .errors import BadInput
 from .faults import label
 from .masks import KEPT
-from .records import parse
+from .records import differences, parse
 from .registration import digest_of
 from .store import LEVELS, MASKED, Store, chain, write_atomically
 
@@ -34,8 +34,6 @@ OVERHEAD = 500
 """Bytes that a member takes beside its content, generously."""
 MOST_UNPACKED = 512 * 2**20
 """Bytes that a file may unpack to: what is larger was not written by `export`."""
-TOLERANCE = 1e-6
-"""Relative difference up to which two numbers agree; recorded results keep seven digits."""
 MEMBER = re.compile(r"records\.jsonl|registrations\.json|tensors/([0-9a-f]{24})\.safetensors")
 Arrays = dict[str, np.ndarray]
 NAME, DIGEST = re.compile(r"\w{1,60}", re.ASCII), re.compile(r"[0-9a-f]{12}")
@@ -47,11 +45,9 @@ NAME, DIGEST = re.compile(r"\w{1,60}", re.ASCII), re.compile(r"[0-9a-f]{12}")
 def export(path: Path, store: Store, cells: list[Cell], weights: bool = False, limit: int = MOST) -> list[str]:
     """Write the local results of `cells` to `path`, and what does not fit to PATH-2, PATH-3, ...; lines on what it did.
 
-    Of chains of small networks the masks travel too; with `weights` also all tensors that missing cells start from.
-    Tensors larger than a file by themselves stay behind, and a line says so.
+    Of chains of small networks the masks travel too; with `weights` also all tensors of the tickets that missing cells
+    start from. Tensors larger than a file by themselves stay behind, and a line says so.
     """
-    if path.exists():
-        raise BadInput(f"{path}: is there already; name a new file")
     if not path.parent.is_dir():
         raise BadInput(f"{path}: there is no folder {path.parent}")
     here = Store(store.local, recorded=None)
@@ -67,11 +63,19 @@ def export(path: Path, store: Store, cells: list[Cell], weights: bool = False, l
             lines.append(f"{label(cell)}: its tensors are too large for a file and stay behind")
             parcel = replace(parcel, tensors=b"")
         parcels.append(parcel)
-    for number, batch in enumerate(_batches(parcels, limit - len(head)), 1):
-        target = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+    files = {name: batch for batch, name in zip(_batches(parcels, limit - len(head)), _names(path), strict=False)}
+    for target in files:
+        if target.exists():
+            raise BadInput(f"{target}: is there already; name a new file")
+    for target, batch in files.items():
         write_atomically(target, lambda temporary, batch=batch: _pack(temporary, head, batch))
         lines.append(f"{target}: {len(batch)} results")
     return lines
+
+
+def _names(path: Path) -> Iterator[Path]:
+    yield path
+    yield from (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
 
 
 def _tensors(store: Store, cells: list[Cell], records, weights: bool) -> dict[Cell, Callable[[], bytes]]:
@@ -179,20 +183,6 @@ def _spread(store: Store, cell: Cell, arrays: Arrays | None) -> None:
         if store.beside(other, "json").exists() and not store.beside(other, "safetensors").exists():
             cut = {name: np.where(array > level, np.uint8(KEPT), array) for name, array in levels.items()}
             store.put_tensors(other.key(), cut)
-
-
-def differences(mine: dict, theirs: dict) -> list[str]:
-    """Lines on what keeps two records of one cell from agreeing, each with both values; none where they agree."""
-    places = [(name, *(r["provenance"].get(name) for r in (mine, theirs))) for name in ("device_kind", "torch")]
-    numbers = [(name, *(r["result"].get(name) for r in (mine, theirs))) for name in mine["result"] | theirs["result"]]
-    found = [line for line in places if line[1] != line[2]] + [line for line in numbers if not _same(*line[1:])]
-    return [f"{name}: {here} here, {there} in the file" for name, here, there in found]
-
-
-def _same(one, other) -> bool:
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE) or (one != one and other != other)
 
 
 def contents(path: Path) -> tuple[dict, list[tuple[Cell, dict, Arrays | None]]]:
