@@ -135,8 +135,8 @@ def roofline(found: dict) -> tuple[Figure, pd.DataFrame]:
         axes.plot(reach, roof, color=PLAIN, ls="-" if name == "1024_cubed" else ":", label=label)
     axes.plot(frame["operations_per_byte"], frame["gflops"], "o", color=OURS, label="training, by weights kept")
     for row in frame.itertuples():
-        aside = {"xytext": (-6, -4), "ha": "right"} if row.Index % 2 else {"xytext": (6, -4)}  # neighbours lie close
-        place = {"textcoords": "offset points", "fontsize": 8} | aside
+        above = row.Index % 2 == 0  # neighbours lie close
+        place = {"textcoords": "offset points", "xytext": (0, 6 if above else -13), "ha": "center", "fontsize": 8}
         axes.annotate(f"{100 * row.density:.3g} %", (row.operations_per_byte, row.gflops), **place)
     axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="billion operations a second")
     axes.legend(frameon=False, loc="lower right")
