@@ -209,7 +209,7 @@ def test_incomplete_blocks_are_dropped():
     assert set(reading.rows["replicate"]) == {0, 1, 2, 5}
     found = judged(entry(), frame)
     assert (found["n"], found["verdict"]) == (4, "inconclusive: n = 4 of 5")
-    assert found["needs"] == "1 more replicates: a laptop"
+    assert found["needs"] == "1 more replicate: a laptop"
 
 
 def test_only_the_named_setting_counts():

@@ -151,7 +151,8 @@ def _needs(entry: dict, verdict: verdicts.Verdict, quick: bool) -> str:
     if not verdict.n:
         return entry["needs"]
     if verdict.n < entry["n"]:
-        return f"{entry['n'] - verdict.n} more replicates" + ("" if quick else f": {entry['needs']}")
+        missing = entry["n"] - verdict.n
+        return f"{missing} more replicate{'s' * (missing > 1)}" + ("" if quick else f": {entry['needs']}")
     if "n_max" in entry and verdicts.wants_more(verdict, entry["half_width"], entry["n_max"]):
         return f"{MORE}, to a half-width of {entry['half_width']:g} {entry['unit']} or n = {entry['n_max']}"
     return ""
