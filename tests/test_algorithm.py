@@ -10,6 +10,7 @@ from tickets.cells import PULLED, Cell
 from tickets.errors import BadInput
 from tickets.masks import KEPT, Mask, mask_at
 from tickets.recorder import Recorder
+from tickets.store import pruned_at
 
 NET = Cell(dataset="digits", steps=40, precision="float64")
 MODEL = models.build("lenet-300-100", (1, 8, 8), 10)
@@ -58,7 +59,7 @@ def begun(monkeypatch):
 
 
 def mask_of(store, cell):
-    return mask_at(imp.levels(store.tensors(cell)), cell.level)
+    return mask_at(pruned_at(store.tensors(cell)), cell.level)
 
 
 def final_of(store, cell):
@@ -96,7 +97,7 @@ def test_each_round_prunes_the_smallest_final_weights_of_each_layer(trained):
 
 
 def test_one_file_holds_the_masks_of_all_levels(trained):
-    deepest = imp.levels(trained.tensors(NET.but(level=4)))
+    deepest = pruned_at(trained.tensors(NET.but(level=4)))
     for level in range(5):
         own = mask_of(trained, NET.but(level=level))
         for name, kept in mask_at(deepest, level).items():

@@ -20,6 +20,7 @@ from .cells import Cell
 from .layers import EPSILON, Tensors, dense
 from .masks import Mask, mask_at
 from .models import dense_head
+from .store import pruned_at
 
 Weights = dict[str, np.ndarray]
 
@@ -48,7 +49,7 @@ def measure(cell: Cell, model, store, trunk: Weights, device="cpu") -> tuple[dic
 
 def _stored(cell: Cell, store) -> tuple[Weights, Mask]:
     found = store.tensors(cell)
-    return imp.final(found), mask_at(imp.levels(found), cell.level)
+    return imp.final(found), mask_at(pruned_at(found), cell.level)
 
 
 def check_apart(networks, cell: Cell) -> None:

@@ -141,12 +141,13 @@ def sweep(store: Store) -> None:
     """Remove what killed writers left a day ago or longer: temporary files, checkpoints of finished populations."""
     for path in [*store.local.glob("??/.*"), *store.local.glob("??/*.part.safetensors")]:
         with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > DAY and all(map(store.has_record, _owners(path))):
+            finished = path.name.startswith(".") or all(map(store.has_record, _owners(path)))
+            if finished and time.time() - path.stat().st_mtime > DAY:
                 path.unlink()
 
 
 def _owners(path: Path) -> list[str]:
-    """The keys of the cells whose training a checkpoint is of; none for any other file."""
+    """The keys of the cells whose training a checkpoint is of; none where it is unreadable."""
     try:
         with safe_open(path, framework="np") as file:
             return json.loads(file.metadata()["state"])["owner"]["cells"].split()

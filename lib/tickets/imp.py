@@ -14,7 +14,7 @@ from .cells import PULLED, REDRAWN, Cell
 from .masks import KEPT, Mask, mask_at
 from .provenance import fingerprint
 from .seeds import stream
-from .store import LEVELS
+from .store import LEVELS, pruned_at
 
 Weights = dict[str, np.ndarray]
 
@@ -170,7 +170,7 @@ def _ticket(cell, model, store, weights):
     if cell.level == 0:
         return weights, dense_mask(model)
     before = store.tensors(parents(cell)[0])
-    mask = next_mask(cell, model, final(before), _mask(levels(before), cell.level - 1, model))
+    mask = next_mask(cell, model, final(before), _mask(pruned_at(before), cell.level - 1, model))
     return weights, mask
 
 
@@ -266,7 +266,7 @@ def tensors(cell: Cell, mask: Mask, before: dict | None, weights: Weights) -> di
 
     before: tensors of the level before; None where the mask was not read from one, and all is pruned at the cell's.
     """
-    at = levels(before) if before else {name: np.full(array.shape, KEPT, np.uint8) for name, array in mask.items()}
+    at = pruned_at(before) if before else {name: np.full(array.shape, KEPT, np.uint8) for name, array in mask.items()}
     for name, array in mask.items():
         at[name] = np.where(~array & (at[name] == KEPT), np.uint8(cell.level), at[name])
     named = {LEVELS + name: array for name, array in at.items()}
@@ -276,8 +276,3 @@ def tensors(cell: Cell, mask: Mask, before: dict | None, weights: Weights) -> di
 def final(stored: dict) -> Weights:
     """The final weights among a network's tensors, running statistics of normalization layers with them."""
     return {name.removeprefix(FINAL): array for name, array in stored.items() if name.startswith(FINAL)}
-
-
-def levels(stored: dict) -> dict[str, np.ndarray]:
-    """The level at which each weight was pruned, among a network's tensors."""
-    return {name.removeprefix(LEVELS): array for name, array in stored.items() if name.startswith(LEVELS)}

@@ -1,10 +1,10 @@
 """Compiled steps of perceptrons on one CPU core: forward, backward, optimizer and evaluation, no interpreter inside.
 
 Layout and letters are those of `mlp`, which packs networks for them. Recorded results were made with these very
-roundings: whoever changes the order of a sum raises the version of the algorithm. Functions named after rows sum as
-versions 1 and 2 did, those named after tiles as version 3 does: with WIDE activations of each unit in registers, a tile
-of inputs at a time, so that what is read again and again stays in the first cache. LLVM does not find this by itself.
-All is one file because numba keeps compiled code until the file of its entry changes.
+roundings: whoever changes the order of a sum raises the version of the algorithm. Versions 1 and 2 sum as `frozen`
+does; version 3 has WIDE activations of each unit in registers, a tile of inputs at a time, so that what is read again
+and again stays in the first cache. LLVM does not find this by itself. All that may change is in this file, because
+numba keeps compiled code until the file of its entry changes.
 """
 
 import numba
@@ -14,19 +14,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from . import frozen
+from .frozen import OPTIONS
+
 LANES = 16
 """Numbers that are handled as one: a register of AVX-512, two of AVX2, four of NEON."""
 WIDE = 4 * LANES
 """Images at a time in version 3. Columns are padded to a multiple of LANES (versions 1 and 2) or WIDE (3)."""
 
-# never fastmath=True: it would delete the checks for NaN
-_OPTIONS = {
-    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
-    "error_model": "numpy",
-    "boundscheck": False,
-    "nogil": True,
-}
-_inner, _entry = numba.njit(**_OPTIONS), numba.njit(cache=True, **_OPTIONS)
+_inner, _entry = numba.njit(**OPTIONS), numba.njit(cache=True, **OPTIONS)
 
 
 class Lanes(types.Type):
@@ -148,7 +144,7 @@ def _forward(index, value, pixels, act):
         bias = flat[len(flat) - n_out :]
         row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
         if sparse[l] and version < 3:
-            _rows_times(row, column, flat, x, z)
+            frozen.rows_times(row, column, flat, x, z)
         elif sparse[l]:
             _tiles_times(row.reshape(-1, n_out), column, flat, x, z)
         else:
@@ -159,25 +155,6 @@ def _forward(index, value, pixels, act):
                 s = z[i, b] + bias[i]
                 z[i, b] = 0 if s <= 0 and not last else s  # NaN passes: a network that diverged must show
         top, x = top + n_in, z
-
-
-@_inner
-def _rows_times(rows, columns, value, x, z):
-    """z[out, B] = compressed rows times x[in, B], four kept weights at a time."""
-    for i in range(len(rows) - 1):
-        k, end = rows[i], rows[i + 1]
-        z[i] = 0
-        while k + 4 <= end:
-            a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
-            p, q, r, s = value[k], value[k + 1], value[k + 2], value[k + 3]
-            for t in range(z.shape[1]):
-                z[i, t] += (p * a[t] + q * b[t]) + (r * c[t] + s * d[t])
-            k += 4
-        while k < end:
-            a, p = x[columns[k]], value[k]
-            for t in range(z.shape[1]):
-                z[i, t] += p * a[t]
-            k += 1
 
 
 @_inner
@@ -196,32 +173,8 @@ def _tiles_times(starts, columns, value, x, z):
 
 
 @_inner
-def _rows_gradient(rows, columns, delta, x, gradient):
-    """gradient[k] = delta[row of k] . x[column of k], at kept positions only."""
-    for i in range(len(rows) - 1):
-        k, end, g = rows[i], rows[i + 1], delta[i]
-        while k + 4 <= end:
-            a, b, c, d = x[columns[k]], x[columns[k + 1]], x[columns[k + 2]], x[columns[k + 3]]
-            p, q, r, s = g[0] * a[0], g[0] * b[0], g[0] * c[0], g[0] * d[0]
-            for t in range(1, len(g)):
-                p += g[t] * a[t]
-                q += g[t] * b[t]
-                r += g[t] * c[t]
-                s += g[t] * d[t]
-            gradient[k], gradient[k + 1], gradient[k + 2], gradient[k + 3] = p, q, r, s
-            k += 4
-        while k < end:
-            a = x[columns[k]]
-            p = g[0] * a[0]
-            for t in range(1, len(g)):
-                p += g[t] * a[t]
-            gradient[k] = p
-            k += 1
-
-
-@_inner
 def _tiles_gradient(starts, columns, delta, x, gradient):
-    """The same, tile by tile."""
+    """gradient[k] = delta[row of k] . x[column of k], at kept positions only."""
     gradient[: len(columns)] = 0
     for t in range(0, x.shape[1], WIDE):
         for j in range(len(starts) - 1):
@@ -233,20 +186,8 @@ def _tiles_gradient(starts, columns, delta, x, gradient):
 
 
 @_inner
-def _rows_back(rows, columns, value, delta, out):
-    """out[in, B] = transposed compressed rows times delta[out, B]."""
-    out[:] = 0
-    for i in range(len(rows) - 1):
-        g = delta[i]
-        for k in range(rows[i], rows[i + 1]):
-            o, p = out[columns[k]], value[k]
-            for t in range(len(g)):
-                o[t] += p * g[t]
-
-
-@_inner
 def _tiles_back(starts, columns, value, delta, out):
-    """The same, all tiles of a row at once."""
+    """out[in, B] = transposed compressed rows times delta[out, B], all tiles of a row at once."""
     out[:] = 0
     for t in range(0, out.shape[1], WIDE):
         for i in range(starts.shape[1]):
@@ -268,7 +209,7 @@ def _backward(index, value, act, delta, gradient):
         flat, g = value[first[l] : first[l + 1]], gradient[first[l] : first[l + 1]]
         row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
         if sparse[l] and version < 3:
-            _rows_gradient(row, column, d, x, g)
+            frozen.rows_gradient(row, column, d, x, g)
         elif sparse[l]:
             _tiles_gradient(row.reshape(-1, n_out), column, d, x, g)
         else:
@@ -280,7 +221,7 @@ def _backward(index, value, act, delta, gradient):
             break  # nobody needs the gradient of the pixels
         below = delta[top - n_in : top]
         if sparse[l] and version < 3:
-            _rows_back(row, column, flat, d, below)
+            frozen.rows_back(row, column, flat, d, below)
         elif sparse[l]:
             _tiles_back(row.reshape(-1, n_out), column, flat, d, below)
         else:
@@ -320,17 +261,6 @@ def _softmax_gradient(logits, labels, delta):
         for i in range(len(logits)):
             delta[i, b] *= share / total
         delta[labels[b], b] -= share
-
-
-@_inner
-def _softmax_gradient_before_3(logits, labels, delta):
-    """The same, with divisions in the place of one factor."""
-    for b in range(len(labels)):
-        column = logits[:, b]
-        top = column.max()
-        total = np.exp(column - top).sum()
-        for i in range(len(column)):
-            delta[i, b] = (np.exp(column[i] - top) / total - (i == labels[b])) / len(labels)
 
 
 @_inner
@@ -401,7 +331,7 @@ def advance(index, value, keep, slow, fast, goal, pull, images, labels, order, d
         _forward(index, value, act[: widths[0]], act)
         logits, slopes = act[len(act) - classes :], delta[len(delta) - classes :]
         if version < 3:
-            _softmax_gradient_before_3(logits, labels[picked], slopes)
+            frozen.softmax_gradient(logits, labels[picked], slopes)
         else:
             _softmax_gradient(logits, labels[picked], slopes)
         _backward(index, value, act, delta, gradient)

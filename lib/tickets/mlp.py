@@ -23,7 +23,7 @@ SPARSE_BELOW = {1: 0.2, 2: 0.28, 3: 0.55}
 """Density below which a layer is stored by its kept weights, for each version of the algorithm (`Cell.algorithm`).
 
 `make bench` shows where the two kinds of storage cross. Versions 1 and 2 stay as they are for the records that they
-made; version 3 also sums in another order, twice as fast (`kernels`).
+made; version 3 also sums in another order, and faster (`kernels`).
 """
 CHUNK = {1: 500, 2: 500, 3: WIDE}
 """Images per evaluation block, for each version."""
@@ -61,8 +61,8 @@ class Network:
     """One perceptron in the flat layout, with its optimizer state.
 
     widths: [L+1]; first: [L+1] offset of each layer in the flat vector; rows, columns: compressed-row index of sparse
-    layers, concatenated, with offsets row_at, column_at [L+1]; sparse: [L] bool; value, keep, slow, fast: [P]
-    parameters, which of them may change (bool), and the two optimizer moments (momentum uses the first only);
+    layers (see `_starts`), concatenated, with offsets row_at, column_at [L+1]; sparse: [L] bool; value, keep, slow,
+    fast: [P] parameters, which of them may change (bool), and the two optimizer moments (momentum uses the first only);
     goal, pull: see `aim`; algorithm: as in `Cell`.
     """
 

@@ -128,7 +128,7 @@ class Store:
         if not local.exists() and depth < cell.level:
             return None
         found = load_file(local) if local.exists() else dict(np.load(recorded, allow_pickle=False))
-        return {name.removeprefix(LEVELS): array for name, array in found.items() if name.startswith(LEVELS)}
+        return pruned_at(found)
 
     # registration of claims
 
@@ -236,6 +236,11 @@ class Store:
 
     def _write(self, key: str, suffix: str, write) -> None:
         write_atomically(self._path(key, suffix), write)
+
+
+def pruned_at(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The level at which each weight was pruned, among a network's tensors."""
+    return {name.removeprefix(LEVELS): array for name, array in stored.items() if name.startswith(LEVELS)}
 
 
 def chain(cell: Cell) -> Cell:
