@@ -14,8 +14,8 @@ Definition = ast.FunctionDef | ast.ClassDef
 
 def reference(package: Path) -> str:
     """Markdown with one section per documented module of a package: its purpose and its public definitions."""
-    files = sorted(package.glob("*.py")) + sorted(package.glob("*/__init__.py"))
-    return "\n".join(module(package, path) for path in files if not path.name.startswith("__"))
+    files = sorted(path for path in package.rglob("*.py") if path.name != "__main__.py")
+    return "\n".join(module(package, path) for path in files)
 
 
 def module(package: Path, path: Path) -> str:

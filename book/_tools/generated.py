@@ -10,8 +10,11 @@ from pathlib import Path
 import api_reference
 import reproduction
 from markdown_table import markdown_table
-from tickets import claims, costs, registration, scorecard, studies
-from tickets.store import Store
+from tickets import chapters
+from tickets.book import costs, scorecard
+from tickets.book import verdicts as judged
+from tickets.evidence import registration
+from tickets.results.store import Store
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "numba", "papermill", "jupyter-book", "Sphinx")
 
@@ -52,7 +55,7 @@ def verdicts(root: Path, folder: Path) -> str:
 def own_verdicts(root: Path, folder: Path) -> str:
     """What the results trained on this machine say by themselves, under the same rules."""
     own = folder / "results/own_claims.csv"
-    claims.publish(Store(local=root / "build/results", recorded=None), own)
+    judged.publish(Store(local=root / "build/results", recorded=None), own)
     rows = [row for row in scorecard.read(own) if scorecard.filled(row["ours"])]
     shown = scorecard.table(rows, chapter_links(rows, root, folder)) if rows else "<p>No claim has results yet.</p>"
     return f"<h3>Trained on this machine</h3>\n{shown}"
@@ -65,14 +68,12 @@ def chapter_links(rows: list[dict], root: Path, folder: Path) -> dict[str, str]:
         for entry in registration.entries(root / "book/claims.yml")
         for named in (entry, *entry.get("parts", ()))
     }
-    chapters = {path.stem: path.read_text("utf-8") for path in (folder / "notebooks").glob("*.ipynb")}
-    links = {}
+    pages = {path.stem: path.read_text("utf-8") for path in (folder / "notebooks").glob("*.ipynb")}
+    links, ends = {}, [judged.suffix(profile) for profile in chapters.registered() if profile != "paper"]
     for claim in (row["claim"] for row in rows):
-        name = study.get(claim.removesuffix("-quick"))
-        if name in chapters:
-            links[claim] = f"notebooks/{name}.html" + (
-                f"#claim-{claim}" if f'"claim-{claim}\\"' in chapters[name] else ""
-            )
+        name = study.get(next((claim.removesuffix(end) for end in ends if claim.endswith(end)), claim))
+        if name in pages:
+            links[claim] = f"notebooks/{name}.html" + (f"#claim-{claim}" if f'"claim-{claim}\\"' in pages[name] else "")
     return links
 
 
@@ -103,14 +104,14 @@ def versions() -> str:
 def recorded(store: Store) -> str:
     """What a store holds, by study, profile and machine: cells, training time, dates."""
     rows = [
-        row for study in studies.STUDIES for profile in studies.PROFILES for row in by_machine(store, study, profile)
+        row for study in chapters.STUDIES for profile in chapters.PROFILES for row in by_machine(store, study, profile)
     ]
     heads = ("Study", "Profile", "Device", "torch", "Cells", "Hours", "Recorded")
     return markdown_table(heads, rows) if rows else "Nothing is recorded yet."
 
 
 def by_machine(store: Store, study: str, profile: str) -> list[tuple]:
-    table = store.table(studies.cells(study, profile))
+    table = store.table(chapters.cells(study, profile))
     if table.empty:
         return []
     return [

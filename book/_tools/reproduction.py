@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 from markdown_table import markdown_table
 from scipy import stats
-from tickets import claims, studies, travel
+from tickets import chapters
+from tickets.arms import own_defaults
 from tickets.cells import FIELDS, Cell
-from tickets.judge import Judge, parts
-from tickets.store import Store
-from tickets.verdicts import Sample
+from tickets.evidence import claims
+from tickets.evidence.judge import Judge, parts
+from tickets.evidence.verdicts import Sample
+from tickets.results.records import differences
+from tickets.results.store import Store
 
 RARE = 0.001
 """A cell that differs by more than its replicates do with this probability is counted as odd."""
@@ -33,8 +36,8 @@ it with. Recorded are the profiles {profiles}.
 def report(recorded: Store, new: Store) -> tuple[str, pd.DataFrame]:
     """(the page's generated part, one row a cell that both stores have)."""
     text, frames, there = [], [], 0
-    for profile in studies.PROFILES[::-1]:
-        cells = [cell for study in studies.STUDIES for cell in studies.cells(study, profile)]
+    for profile in chapters.PROFILES[::-1]:
+        cells = [cell for study in chapters.STUDIES for cell in chapters.cells(study, profile)]
         there += sum(cell in new for cell in cells)
         if (frame := by_cell(recorded, new, cells)).empty:
             continue
@@ -44,7 +47,7 @@ def report(recorded: Store, new: Store) -> tuple[str, pd.DataFrame]:
     if frames:
         text += ["{download}`The table of all cells <results/reproduction.csv>`\n"]
         return "\n".join(text), pd.concat(frames, ignore_index=True)
-    known = [p for p in studies.PROFILES if any(c in recorded for s in studies.STUDIES for c in studies.cells(s, p))]
+    known = [p for p in chapters.PROFILES if any(c in recorded for s in chapters.STUDIES for c in chapters.cells(s, p))]
     return NOT_SHARED.format(there=there, profiles=", ".join(known) or "of no chapter yet"), pd.DataFrame()
 
 
@@ -65,7 +68,7 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
     groups = pd.Series(recorded.table(known)["test_accuracy"].to_numpy()).groupby([group(cell) for cell in known])
     n, sd = groups.count(), groups.std()
     ours = new.table(both)
-    frame = recorded.table(both)[[*FIELDS, "key", "test_accuracy", "device", "torch"]].copy()
+    frame = recorded.table(both)[[*FIELDS, *own_defaults(), "key", "test_accuracy", "device", "torch"]].copy()
     for name in ("test_accuracy", "device", "torch"):
         frame[f"{name}_here"] = ours[name].to_numpy()
     frame["difference"] = frame["test_accuracy_here"] - frame["test_accuracy"]
@@ -84,12 +87,12 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
 
 def group(cell: Cell) -> str:
     """What a cell shares with its other replicates, draws and orders."""
-    return cell.but(replicate=0, order=0, draw=int(cell.arm == "reinit")).key()
+    return cell.but(replicate=0, order=0, draw=min(cell.draw, 1)).key()
 
 
 def numbers(one: dict, other: dict) -> list[str]:
     """Lines on the result scalars in which two records of a cell differ, wherever they were trained."""
-    return travel.differences({**one, "provenance": {}}, {**other, "provenance": {}})
+    return differences({**one, "provenance": {}}, {**other, "provenance": {}})
 
 
 def cells_part(frame: pd.DataFrame) -> str:
@@ -108,8 +111,8 @@ def claims_part(recorded: Store, new: Store, cells, profile: str) -> str:
     """A row a claim that both have numbers on, with a test of the difference, and a sentence on all of them."""
     if profile == "smoke":
         return "The smoke profile decides nothing: its cells are compared below, claims are not.\n"
-    entries = claims.load()
-    judges = [Judge(store.table(cells), profile, entries) for store in (recorded, new)]
+    entries, networks = claims.load(profile=profile), chapters.networks(profile)
+    judges = [Judge(store.table(cells), profile, entries, networks) for store in (recorded, new)]
     rows = [
         (part["id"], part["unit"], *found)
         for e in entries.values()
@@ -141,7 +144,7 @@ def compare(judges: list[Judge], part: dict) -> tuple | None:
     these share all their random streams; else between independent groups (Welch).
     """
     rung = part.get("end")
-    old, ours = (judge.records.read(part["contrast"], part["setting"], rung).values for judge in judges)
+    old, ours = (judge.read(part, rung).values for judge in judges)
     if old.empty or ours.empty:
         return None
     shared = sorted(set(old.index) & set(ours.index))

@@ -1,36 +1,36 @@
-"""A cell: the frozen description of one result, and the key by which every store finds it."""
+"""A cell: the frozen description of one result, the key by which every store finds it, and its neighbours."""
 
-import hashlib
-import json
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from math import isfinite
 from numbers import Real
 
+from .arms import ARMS, measures
 from .errors import BadInput, choose
+from .files import digest
 
-ARMS = (
-    "ticket",  # iterative magnitude pruning; its level 0 is the dense network
-    "reinit",  # the ticket's mask on freshly drawn weights
-    "random",  # a random mask with the ticket's per-layer counts, the ticket's initialization
-    "random_open",  # the same, the output layer left unpruned
-    "one_shot",  # pruned once, from the trained dense network, to the density of its level
-    "redraw",  # the ticket's mask, weights drawn anew from the ticket's own initial weights, layer by layer
-    "magnitude_at_init",  # the smallest initial weights pruned, to the ticket's per-layer counts
-    "noise",  # the ticket's initialization plus Gaussian noise of `sigma` layer standard deviations
-    "finetune",  # the ticket's mask on the weights it was read from, the full schedule again
-    "pulled",  # the ticket, its loss minus `pull` times the cosine to the trained weights that its mask was read from
-    "pulled_reinit",  # the reinitialized ticket, likewise
-    "dense_path",  # the ticket again, computed as if it were dense: the sparse path must not be confounded with density
-    "anatomy",  # a measurement on the ticket of this level: where it sits in the network, what its weights did
-    "chord",  # a measurement on two copies of `subject` that share everything up to the rewind step: orders 0 and 1
-    "rounds",  # the same on the tickets of this level and of the next
-    "descent",  # the same on the ticket of this level and the dense network that it comes from
-    "plane",  # test error in the plane of two copies of the dense network and the ticket of this level
-)
-MEASUREMENTS = ("anatomy", "chord", "rounds", "descent", "plane")
-SUBJECTS = ("ticket", "random", "reinit", "pulled", "pulled_reinit")
-PULLED = ("pulled", "pulled_reinit")
-REDRAWN = ("reinit", "pulled_reinit")
+
+class Own(Mapping):
+    """The own parameters of an arm, read as `cell.own["sigma"]`: immutable, hashable."""
+
+    def __init__(self, values: Mapping):
+        self._values = dict(values)
+
+    def __getitem__(self, name):
+        return self._values[name]
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def __len__(self):
+        return len(self._values)
+
+    def __hash__(self):
+        return hash(frozenset(self._values.items()))
+
+    def __repr__(self):
+        return repr(self._values)
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Cell:
     """Everything that determines a number: one trained network, or one measurement on trained networks.
 
     Steps count minibatches; rates are fractions of the surviving weights removed in one round. The precision belongs to
-    a cell, the device does not. A field added later must default to what all earlier records had (its default enters
-    the key only when it is not that value, see `key`).
+    a cell; the device and the version of the code do not, they are provenance. A field added later must default to what
+    all earlier records had (its default enters the key only when it is not that value, see `ADDED`).
     """
 
     # the task
@@ -65,85 +65,165 @@ class Cell:
     rewind: int = 0  # the step whose weights survivors return to; a copy (order > 0) is its trunk up to that step
     # which network of the experiment
     arm: str = "ticket"
-    level: float = 0  # pruning rounds; one_shot may lie between two rungs of the ladder
-    sigma: float = 0.0  # arm "noise" only
+    level: float = 0  # pruning rounds; some arms may lie between two rungs of the ladder
     # random streams
     replicate: int = 0
-    draw: int = 0  # of a reinitialization, a random mask, a redraw, a noise
+    draw: int = 0  # of an initialization, a random mask, a redraw, a noise
     order: int = 0  # of the data from the rewind step on; the dense network in a second order is the A/A arm
     # numbers
     precision: str = "float32"
-    algorithm: int = 1  # version of the training and pruning code; raised by hand when results change (see `mlp`)
     schedule: str = "resumed"  # at the rewind step; "restarted": all steps again from there, a branch of the ladder
-    # measurements between networks
-    subject: str = "ticket"  # arm "chord" only: the arm of both ends, at level 0 the dense network
-    pull: float = 0.0  # arms "pulled" and "pulled_reinit" only; below 0 pushes away
-    points: int = 30  # on the line between the ends (30 in Frankle et al. 2020)
+    # the arm's own parameters
+    own: Own = field(default_factory=lambda: Own({}))
 
     def __post_init__(self):
         choose("arm", self.arm, ARMS)
-        choose("input scaling", self.inputs, ("unit", "standard"))
-        choose("augmentation", self.augment, ("none", "flip_crop", "resized_crop"))
-        choose("optimizer", self.optimizer, ("adam", "sgd"))
-        choose("scope", self.scope, ("layerwise", "global"))
-        choose("precision", self.precision, ("float32", "float64"))
-        choose("algorithm", self.algorithm, (1, 2, 3))
-        choose("schedule", self.schedule, ("resumed", "restarted"))
-        choose("subject", self.subject, SUBJECTS)
+        for name, allowed in CHOICES.items():
+            choose(name, getattr(self, name), allowed)
         # 0 and 0.0 are one number but two JSON texts: one form each, or equal cells would have two keys
-        for field in fields(self):
-            if field.type in (int, float):
-                object.__setattr__(self, field.name, _number(field.name, getattr(self, field.name), field.type))
+        for entry in fields(self):
+            if entry.type in (int, float):
+                object.__setattr__(self, entry.name, _number(entry.name, getattr(self, entry.name), entry.type))
         if self.level == int(self.level):
             object.__setattr__(self, "level", int(self.level))
         object.__setattr__(self, "drops", tuple(self.drops))
-        self._check_ranges()
+        object.__setattr__(self, "own", _own(self.arm, self.own))
+        self._check()
+        ARMS[self.arm].check(self)
 
-    def _check_ranges(self):
+    def _check(self):
         for name in ("rate", "conv_rate", "output_rate", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise BadInput(f"{name} {getattr(self, name)}: must lie in [0, 1)")
         for name, least in LEAST.items():
             if not getattr(self, name) >= least:
                 raise BadInput(f"{name} {getattr(self, name)}: must be {least} or more")
-        if self.points > POINTS:
-            raise BadInput(f"points {self.points}: at most {POINTS}, what a recorded curve has")
         if self.augment == "resized_crop" and self.dataset != "imagenet":
             raise BadInput("augmentation resized_crop: needs images on disk, dataset imagenet")
         if self.rewind >= self.steps:
             raise BadInput(f"rewind {self.rewind}: must come before the last step, {self.steps}")
-        if self.arm != "one_shot" and self.level != int(self.level):
-            raise BadInput(f"level {self.level}: only one_shot may lie between two rungs")
-        if self.rewind and not self.level and not self.order and self.arm not in MEASUREMENTS:
+        if self.level != int(self.level) and not ARMS[self.arm].between:
+            may = ", ".join(name for name, arm in ARMS.items() if arm.between)
+            raise BadInput(f"level {self.level}: only {may} may lie between two rungs")
+        if self.rewind and self.is_dense and not self.order:
             raise BadInput(f"rewind {self.rewind}: the dense network is one for all rewind steps, its own is 0")
-        if (self.pull != 0) != bool({self.arm, self.subject} & {*PULLED}):
-            raise BadInput(f"pull {self.pull}: the arms {', '.join(PULLED)} have one, and no other")
-        if {self.arm, self.subject} & {*REDRAWN} and self.draw < 1:
+        if self.draw and self.arm == "ticket" and self.level:
+            raise BadInput(f"draw {self.draw}: a ticket's initialization is draw 0")
+        if ARMS[self.arm].redrawn(self) and self.draw < 1:
             raise BadInput(f"draw {self.draw}: draw 0 is the initialization itself, a reinitialization is 1 or more")
 
+    # identity
+
     def key(self) -> str:
-        """sha256 of the canonical JSON of every field; 24 hexadecimal digits of it."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        """sha256 of the canonical JSON of `to_dict`; 24 hexadecimal digits of it."""
+        return digest(self.to_dict(), 24)
 
     def to_dict(self) -> dict:
-        """Every field, defaults included, as JSON knows it; fields of `ADDED` only when not at their old value."""
-        spec = {field.name: getattr(self, field.name) for field in fields(self)} | {"drops": list(self.drops)}
-        return {name: value for name, value in spec.items() if name not in ADDED or value != ADDED[name]}
+        """Every field, defaults included, as JSON knows it; fields of `ADDED` and own parameters unlike their default."""
+        spec = {name: getattr(self, name) for name in FIELDS} | {"drops": list(self.drops)}
+        spec = {name: value for name, value in spec.items() if name not in ADDED or value != ADDED[name]}
+        return spec | {name: value for name, value in self.own.items() if value != ARMS[self.arm].own[name]}
 
     @classmethod
     def from_dict(cls, spec: dict) -> "Cell":
         """The cell a record describes. An unknown field, or one that is missing and was never added, is an error."""
-        known = {field.name for field in fields(cls)}
-        if unknown := set(spec) - known:
+        arm = choose("arm", spec.get("arm"), ARMS)
+        own = {name: value for name, value in spec.items() if name in ARMS[arm].own}
+        if unknown := set(spec) - {*FIELDS, *own}:
             raise BadInput(f"unknown cell field {', '.join(sorted(unknown))}")
-        if missing := known - set(spec) - set(ADDED):
+        if missing := {*FIELDS} - set(spec) - set(ADDED):
             raise BadInput(f"cell field {', '.join(sorted(missing))} is missing")
-        return cls(**{**ADDED, **spec})
+        return cls(**{name: value for name, value in {**ADDED, **spec}.items() if name in FIELDS}, own=own)
+
+    def unlike_defaults(self) -> dict:
+        """The fields and own parameters that are not at their defaults: what has to be said of a network."""
+        spec, plain = self.to_dict(), Cell().to_dict()
+        return {name: value for name, value in spec.items() if name not in plain or value != plain[name]}
 
     def but(self, **changes) -> "Cell":
-        """A copy with some fields changed."""
-        return replace(self, **changes)
+        """A copy with some fields or own parameters changed; of another arm it has that arm's own ones only."""
+        named = {name: changes.pop(name) for name in FIELDS if name in changes}
+        kept = dict(self.own) if named.get("arm", self.arm) == self.arm else {}
+        return replace(self, **named, own=kept | changes)
+
+    # neighbours
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is a network that nothing was pruned from."""
+        return self.arm == "ticket" and not self.level
+
+    def dense(self) -> "Cell":
+        """The dense network of its replicate. Rewinding does not change it: it is the trunk for all rewind steps."""
+        return self.but(**BRANCH, level=0, rewind=0)
+
+    def ticket(self, level: int) -> "Cell":
+        """The ticket of its replicate at a level of its own ladder; level 0 is the dense network."""
+        return self.but(**BRANCH, level=level) if level else self.dense()
+
+    @property
+    def initialization(self) -> int:
+        """The draw of its initial weights: one full draw serves all levels."""
+        return self.draw if self.is_dense or ARMS[self.arm].redrawn(self) else 0
+
+    def trunk(self) -> "Cell":
+        """The dense network whose weights at the rewind step it returns to; that of another draw stops there."""
+        stopped = {"steps": self.rewind} if ARMS[self.arm].redrawn(self) else {}
+        return self.dense().but(draw=self.initialization, **stopped)
+
+    def parents(self) -> list["Cell"]:
+        """The cells that it starts from or measures, nearest last. The dense network has none."""
+        found = ARMS[self.arm].parents(self)
+        return found if not self.rewind or self.trunk() in found else [self.trunk(), *found]
+
+    @property
+    def first_step(self) -> int:
+        """The step of its schedule at which it starts."""
+        return 0 if self.schedule == "restarted" else self.rewind
+
+    @property
+    def kind(self) -> str:
+        """What may train, or be measured, together has one word."""
+        return self.arm if measures(self.arm) else ARMS[self.arm].together
+
+    def __str__(self):
+        return f"{self.model} {self.arm} level {self.level} replicate {self.replicate} ({self.key()})"
+
+
+CHOICES = {
+    "inputs": ("unit", "standard"),
+    "augment": ("none", "flip_crop", "resized_crop"),
+    "optimizer": ("adam", "sgd"),
+    "scope": ("layerwise", "global"),
+    "precision": ("float32", "float64"),
+    "schedule": ("resumed", "restarted"),
+}
+LEAST = {"steps": 1, "batch": 1, "level": 0, "rewind": 0, "warmup": 0, "replicate": 0, "draw": 0, "order": 0}
+"""The smallest value of a field."""
+ADDED: dict = {"schedule": "resumed"}
+"""Fields added after the first records were written, with the value that all earlier records had."""
+FIELDS = tuple(entry.name for entry in fields(Cell) if entry.name != "own")
+BRANCH = {"arm": "ticket", "draw": 0, "order": 0, "schedule": "resumed"}
+"""What tells the branches of a ladder from its tickets, own parameters aside."""
+SEEDED = ("arm", "level", "rewind", "replicate", "draw", "order", "schedule")
+"""Fields that, with the own parameters, tell the networks of one experiment apart; they share the others."""
+
+
+def _own(arm: str, given: Mapping) -> Own:
+    declared = ARMS[arm].own
+    if unknown := sorted(set(given) - set(declared)):
+        raise BadInput(f"{unknown[0]}: no parameter of arm {arm}, which has {', '.join(declared) or 'none of its own'}")
+    values = {name: given.get(name, default) for name, default in declared.items()}
+    return Own({name: _alike(name, value, type(declared[name])) for name, value in values.items()})
+
+
+def _alike(name: str, value, kind: type):
+    """`value`, where it is of the kind of its default; a number in the form of the default."""
+    if kind in (int, float):
+        return _number(name, value, kind)
+    if not isinstance(value, kind):
+        raise BadInput(f"{name} {value!r}: must be of kind {kind.__name__}")
+    return value
 
 
 def _number(name: str, value, kind: type):
@@ -153,25 +233,13 @@ def _number(name: str, value, kind: type):
     return kind(value)
 
 
-POINTS = 60
-"""Most points of a line, and of any curve that is recorded."""
-LEAST = {"steps": 1, "batch": 1, "level": 0, "rewind": 0, "warmup": 0, "replicate": 0, "order": 0, "points": 2}
-"""The smallest value of a field."""
-ADDED: dict = {"schedule": "resumed", "subject": "ticket", "points": 30, "pull": 0.0}
-"""Fields added after the first records were written, with the value that all earlier records had."""
-FIELDS = tuple(field.name for field in fields(Cell))
-SEEDED = ("arm", "level", "sigma", "rewind", "replicate", "draw", "order", "schedule", "subject", "points", "pull")
-"""Fields that tell the networks of one experiment apart; they share task, training and pruning."""
-
-
+@lru_cache(maxsize=100_000)
 def unseeded(cell: Cell) -> Cell:
-    """The experiment a cell belongs to: its fields but for `SEEDED`, which take their defaults."""
-    return replace(cell, **{name: Cell.__dataclass_fields__[name].default for name in SEEDED})
+    """The experiment a cell belongs to: its dense network, of replicate 0."""
+    return cell.but(**{name: Cell.__dataclass_fields__[name].default for name in SEEDED})
 
 
 def like(table, cell: Cell):
-    """The rows of a tidy table that belong to the experiment of `cell`."""
-    chosen = table["drops"].map(tuple) == cell.drops
-    for name in set(FIELDS) - {*SEEDED, "drops"}:
-        chosen &= table[name] == getattr(cell, name)
-    return table[chosen.astype(bool)]
+    """The rows of a tidy table (it has a column `cell`) that belong to the experiment of `cell`."""
+    experiment = unseeded(cell)
+    return table[[unseeded(one) == experiment for one in table["cell"]]]

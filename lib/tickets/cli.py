@@ -4,7 +4,6 @@ A user's mistake is one line and exit status 2; what failed for another reason i
 """
 
 import json
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,18 +12,20 @@ from typing import Annotated
 import typer
 from tqdm.std import tqdm
 
-from . import faults, studies
-from . import status as states
-from .engines import ENGINES
+from . import chapters
 from .errors import BadInput, choose
-from .run import closure, in_shard, run
-from .store import BOOK, ROOT, Store
+from .results.store import Store
+from .running import faults, recording, travel
+from .running import status as states
+from .running.engines import ENGINES
+from .running.plan import closure, in_shard
+from .running.run import run
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-Study = Annotated[str, typer.Argument(help=f"One of: {', '.join(studies.STUDIES)}.")]
+Study = Annotated[str, typer.Argument(help=f"One of: {', '.join(chapters.STUDIES)}.")]
 GOES_ON = "what is finished is kept, and the same command goes on from here"
 LocalStore = Annotated[str | None, typer.Option(help="Folder of the local results; default: build/results.")]
-Profile = Annotated[str, typer.Option(help=f"One of: {', '.join(studies.PROFILES)}.")]
+Profile = Annotated[str, typer.Option(help=f"One of: {', '.join(chapters.PROFILES)}.")]
 
 
 @app.command("run")
@@ -41,7 +42,7 @@ def run_command(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
 ):
     """Train what the store lacks, most valuable first; safe to stop at any moment and to start again."""
-    cells = studies.cells(study, profile)
+    cells = chapters.cells(study, profile)
     if model:
         choose("model of this study", model, sorted({cell.model for cell in cells}))
         cells = [cell for cell in cells if cell.model == model]
@@ -57,13 +58,15 @@ def run_command(
 @app.command("status")
 def status_command(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False):
     """Study by profile: cells, recorded, missing, and what the missing ones would cost on one worker."""
+    from .book import verdicts  # brings SciPy
+
     store = Store()
     rows = states.status(store)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
     typer.echo(states.as_text(rows))
-    if lines := states.precision(store):
+    if lines := verdicts.precision(store):
         typer.echo("\n".join(["", "More replicates by the precision rule:", *lines]))
 
 
@@ -76,11 +79,12 @@ def export_command(
     store: LocalStore = None,
 ):
     """Write local results into files that travel: records, and the masks of small networks."""
-    from . import travel
-
-    names = [study] if study else studies.STUDIES
+    names = [study] if study else chapters.STUDIES
     cells = [
-        cell for name in names for p in ([profile] if profile else studies.PROFILES) for cell in studies.cells(name, p)
+        cell
+        for name in names
+        for p in ([profile] if profile else chapters.PROFILES)
+        for cell in chapters.cells(name, p)
     ]
     where = Store(store) if store else Store()
     typer.echo("\n".join(travel.export(file, where, closure(cells), tensors)))
@@ -91,8 +95,6 @@ def merge_command(
     files: Annotated[list[Path], typer.Argument(help="Files that export wrote.")], store: LocalStore = None
 ):
     """Take exported results in: all files are checked first; what is there already stays, and differences are shown."""
-    from . import travel
-
     merged = travel.merge(files, Store(store) if store else Store())
     for paragraph in merged.conflicts:
         typer.echo(paragraph)
@@ -102,31 +104,14 @@ def merge_command(
 @app.command("record")
 def record_command(study: Study, profile: Profile = "paper"):
     """Take finished local results of a study into book/results, to be committed, and judge the claims again."""
-    from . import claims
+    from .book import verdicts  # brings SciPy, which a worker does without
 
-    total = Store().record(study, studies.cells(study, profile), studies.main(study, profile))
-    judged = claims.publish(Store.committed())
+    total = recording.record(Store(), study, profile)
+    judged = verdicts.publish(Store.committed())
     decided = judged["verdict"].str.startswith(("inconclusive", "not run")).eq(False).sum()
     typer.echo(
         f"{study}: book/results holds {total} records; {decided} of {len(judged)} rows of claims.csv are decided"
     )
-
-
-@app.command("bench")
-def bench_command(
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    out: Annotated[Path, typer.Option(help="File for the figures.")] = ROOT / "build" / "bench.json",
-    quick: Annotated[bool, typer.Option("--quick", help="A few steps, to see that it runs.")] = False,
-    record: Annotated[bool, typer.Option("--record", help="Into book/results too, for the book's page.")] = False,
-):
-    """Time training against a plain PyTorch loop and against the machine's matrix products, in one run."""
-    from . import bench, costs
-
-    if record and quick:
-        raise BadInput("quick figures are not worth a record: give --quick or --record")
-    typer.echo(bench.as_text(bench.bench(device, out, quick)))
-    if record:
-        shutil.copyfile(out, BOOK / "results" / costs.FILES[device.split(":")[0]])
 
 
 class _Progress:

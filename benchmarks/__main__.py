@@ -1,0 +1,38 @@
+"""`python -m benchmarks`: time training against a plain PyTorch loop and against the machine's matrix products."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tickets.book.costs import FILES
+from tickets.errors import BadInput
+from tickets.files import BOOK, ROOT
+
+from . import bench
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    out: Annotated[Path, typer.Option(help="File for the figures.")] = ROOT / "build" / "bench.json",
+    quick: Annotated[bool, typer.Option("--quick", help="A few steps, to see that it runs.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Into book/results too, for the book's page.")] = False,
+):
+    """Time everything on a device, all in one run: only ratios within one run mean anything."""
+    try:
+        if record and quick:
+            raise BadInput("quick figures are not worth a record: give --quick or --record")
+        typer.echo(bench.as_text(bench.bench(device, out, quick)))
+    except BadInput as error:
+        typer.echo(f"benchmarks: {error}", err=True)
+        raise typer.Exit(2) from error
+    if record:
+        shutil.copyfile(out, BOOK / "results" / FILES[device.split(":")[0]])
+
+
+if __name__ == "__main__":  # workers import this module again
+    sys.exit(app())

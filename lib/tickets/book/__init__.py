@@ -1,0 +1,1 @@
+"""Pages: verdicts as tables, and the pieces of a chapter."""

@@ -1,0 +1,165 @@
+"""The table of verdicts: book/results/claims.csv, and what a page of one chapter needs of it.
+
+The scope of a row says what counts. `paper`: a claim at its paper's own scale, in the headline count. Printed only are
+`part` (of the compound claim above it), `reading` (a value, or a second reading of a claim) and `analog` (a result at
+another scale).
+"""
+
+from math import nan
+from pathlib import Path
+
+import pandas as pd
+
+from .. import chapters
+from ..errors import choose
+from ..evidence import claims, verdicts
+from ..evidence.judge import Finding, Judge, parts
+from ..evidence.verdicts import Verdict
+from ..files import BOOK, write_atomically
+from ..results.store import Store
+
+TABLE = BOOK / "results" / "claims.csv"
+RATES = "p_values.csv"
+"""In the recorded layer: claim, word and p of every claim that enters the one correction for many claims."""
+COLUMNS = (
+    *("claim", "paper", "statement", "theirs", "source", "ours", "low", "high"),
+    *("n", "unit", "scope", "profile", "device", "verdict", "q", "needs"),
+)
+MORE = "more replicates"
+"""How a row says that it wants more replicates for its precision, in `needs`."""
+Judged = list[tuple[dict, Finding, list[Finding]]]
+
+
+def judge(store: Store, profile: str, studies=tuple(chapters.STUDIES)) -> Judged:
+    """(entry, finding, those of its parts) of the claims of some chapters, on all records of a profile.
+
+    Below the paper's scale only of those claims that it has records for; smoke judges nothing.
+    """
+    choose("profile", profile, chapters.PROFILES)
+    table = store.table([cell for study in studies for cell in chapters.cells(study, profile)])
+    entries = claims.of(*studies, profile=profile)
+    networks = chapters.networks(profile)
+    judges = Judge(table.iloc[:0] if profile == "smoke" else table, profile, entries, networks, store.registrations())
+    found = [(entry, *judges.claim(entry)) for entry in entries.values()]
+    return found if profile in ("paper", "smoke") else [one for one in found if one[1].verdict.n]
+
+
+def rows(judged: Judged, profile: str, others: list[Verdict] = ()) -> pd.DataFrame:
+    """DataFrame with `COLUMNS`, one row a claim and one a part of it, in the order of claims.yml.
+
+    others: verdicts on claims of other chapters, which one correction for many claims covers too.
+    """
+    q = _q_values(judged, others) if profile == "paper" else {}
+    found = []
+    for entry, whole, own in judged:
+        found.append(_row(entry, whole, profile, q.get(entry["id"], nan)))
+        named = zip(parts(entry), own, strict=True) if own else ()
+        found += [{**_row(part, finding, profile, nan), "scope": "part"} for part, finding in named]
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def counted(judged: Judged) -> list[tuple[str, Verdict]]:
+    """The claims that ran at their paper's scale; a second reading is no claim of its own."""
+    return [
+        (entry["id"], whole.verdict)
+        for entry, whole, _ in judged
+        if entry["scope"] == "paper" and (entry["headline"] or entry.get("kind") == "value") and whole.verdict.n
+    ]
+
+
+def _q_values(judged: Judged, others: list[Verdict]) -> dict[str, float]:
+    names, own = zip(*counted(judged), strict=True) if counted(judged) else ((), ())
+    return dict(zip(names, verdicts.q_values([*own, *others])[: len(names)], strict=True))
+
+
+def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
+    analog, verdict = profile not in ("paper", "smoke"), finding.verdict
+    scope = "analog" if analog else entry["scope"] if entry["headline"] else "reading"
+    marks = "; ".join([*finding.marks, *(["q > 0.05"] if q > verdicts.MOST_Q else [])])
+    note = f": {verdict.note}" if verdict.note else ""
+    return {
+        **{name: entry[name] for name in ("paper", "statement", "theirs", "source", "unit")},
+        **{"claim": entry["id"] + suffix(profile), "scope": scope, "profile": profile, "n": verdict.n, "q": q},
+        **{"ours": finding.ours, "low": finding.low, "high": finding.high, "needs": _needs(entry, verdict, analog)},
+        "device": " + ".join(sorted(finding.rows["device"].unique())) if verdict.n else "",
+        "verdict": verdict.word + note + (f" ({marks})" if marks else ""),
+    }
+
+
+def suffix(profile: str) -> str:
+    """What is added to the name of a claim below the paper's scale."""
+    return "" if profile in ("paper", "smoke") else f"-{profile}"
+
+
+def _needs(entry: dict, verdict: Verdict, analog: bool) -> str:
+    """What a verdict still takes: everything, more replicates for the rule, or more for the stated precision."""
+    if not verdict.n:
+        return entry["needs"]
+    if verdict.n < entry["n"]:
+        missing = entry["n"] - verdict.n
+        return f"{missing} more replicate{'s' * (missing > 1)}" + ("" if analog else f": {entry['needs']}")
+    if "n_max" in entry and verdicts.wants_more(verdict, entry["half_width"], entry["n_max"]):
+        return f"{MORE}, to a half-width of {entry['half_width']:g} {entry['unit']} or n = {entry['n_max']}"
+    return ""
+
+
+# of a store
+
+
+def of_study(store: Store, study: str, profile: str) -> pd.DataFrame:
+    """The rows of one chapter. Of the others it reads no records but their p-values, as they were recorded."""
+    others = [] if profile != "paper" else [verdict for other, verdict in _recorded_rates(store) if other != study]
+    return rows(judge(store, profile, [study]), profile, others)
+
+
+def _recorded_rates(store: Store) -> list[tuple[str, Verdict]]:
+    """(study, verdict with its word and p) of every counted claim that is recorded."""
+    path = store.recorded and store.recorded / RATES
+    if not path or not path.exists():
+        return []
+    frame = pd.read_csv(path)
+    return [(row.study, Verdict(row.verdict, p=row.p)) for row in frame.itertuples()]
+
+
+def publish(store: Store, path: Path = TABLE) -> pd.DataFrame:
+    """Judge everything recorded, at the paper's scale and below it, and write the table of claims.
+
+    At the paper's scale all chapters are judged together, since one correction for many claims covers them all; analogs
+    chapter by chapter, since each chapter has a budget of its own for what is one network at the paper's scale.
+    """
+    whole = judge(store, "paper")
+    frames = [rows(whole, "paper")]
+    for profile in chapters.PROFILES:
+        if profile not in ("paper", "smoke"):
+            frames += [rows(judge(store, profile, [study]), profile) for study in chapters.STUDIES]
+    frame = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+    write(frame, path)
+    if store.recorded:
+        _write_rates(whole, store.recorded / RATES)
+    return frame
+
+
+def write(frame: pd.DataFrame, path: Path = TABLE) -> None:
+    """Write a table of claims with fixed decimals, so that a re-run shows as a readable difference."""
+    text = frame.copy()
+    for name in ("ours", "low", "high", "q"):
+        text[name] = [f"{x:.3f}" if x == x else "" for x in frame[name].astype(float)]
+    text["theirs"] = [f"{x:g}" if x == x else "" for x in frame["theirs"].astype(float)]
+    write_atomically(Path(path), text.to_csv(index=False, lineterminator="\n"))
+
+
+def _write_rates(judged: Judged, path: Path) -> None:
+    study = {entry["id"]: entry["study"] for entry, _, _ in judged}
+    found = [(name, study[name], verdict.word, f"{verdict.p:.6g}") for name, verdict in counted(judged)]
+    frame = pd.DataFrame(found, columns=["claim", "study", "verdict", "p"])
+    write_atomically(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+def precision(store: Store) -> list[str]:
+    """A line on each claim that wants more replicates by the precision rule of its entry, whatever its verdict."""
+    frame = rows(judge(store, "paper"), "paper")
+    wanting = frame[frame["needs"].str.startswith(MORE)]
+    return [
+        f"{row.claim}: half-width {(row.high - row.low) / 2:.3g} {row.unit} at n = {row.n}; {row.needs}"
+        for row in wanting.itertuples()
+    ]

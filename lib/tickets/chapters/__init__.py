@@ -1,0 +1,46 @@
+"""The chapters, each a folder: its arms, its study, its measurements and its figures. This is the only list of them.
+
+A study module has `cells(profile)`, cells in the order of their value to the claims: whoever stops early has the most;
+`MAIN`, the network that most of the chapter is about, by profile; `NETWORKS`, what claims call its networks, by
+profile; and, where a named step is not the number in its name, `STEPS`, by profile and network.
+"""
+
+from ..cells import Cell
+from ..errors import choose
+from ..evidence.networks import PROFILES, Networks
+from .linear_mode_connectivity import study as linear_mode_connectivity
+from .winning_tickets import study as winning_tickets
+
+STUDIES = {"01_winning_tickets": winning_tickets, "02_linear_mode_connectivity": linear_mode_connectivity}
+
+
+def cells(study: str, profile: str) -> list[Cell]:
+    """The cells of a study at a profile; BadInput for names that do not exist."""
+    choose("study", study, STUDIES)
+    choose("profile", profile, PROFILES)
+    return list(dict.fromkeys(STUDIES[study].cells(profile)))
+
+
+def main(study: str, profile: str) -> Cell:
+    """The network that most of a study is about, its first replicate undisturbed and dense."""
+    return STUDIES[study].MAIN[profile]
+
+
+def networks(profile: str) -> dict[str, Networks]:
+    """Study -> its networks at a profile."""
+    choose("profile", profile, PROFILES)
+    return {
+        name: Networks(study.NETWORKS[profile], getattr(study, "STEPS", {}).get(profile, {}))
+        for name, study in STUDIES.items()
+    }
+
+
+def registered() -> dict[str, dict[str, Networks]]:
+    """Profile -> study -> networks, of the profiles that claims are judged at: smoke judges nothing."""
+    return {profile: networks(profile) for profile in PROFILES if profile != "smoke"}
+
+
+def kept(study: str, cell: Cell) -> dict[str, bool]:
+    """What of a cell's record is committed beside its scalars: missed test images, and curves (see `records.thin`)."""
+    module = STUDIES[study]
+    return {"images": module.keeps_images(cell), "curves": module.keeps_curves(cell)}

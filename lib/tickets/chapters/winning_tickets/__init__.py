@@ -1,0 +1,3 @@
+"""Chapter 1: Frankle & Carbin 2019, winning tickets."""
+
+from . import arms as arms

@@ -1,0 +1,126 @@
+"""The anatomy of a ticket: where it sits in its network, and what its weights did.
+
+Frankle & Carbin 2019, appendix F. Every statistic that selection by magnitude alone would produce stands beside its
+null (the paper itself warns of that in F.5).
+"""
+
+import numpy as np
+from scipy.stats import rankdata
+
+from ...data import sources
+from ...pruning import imp
+from ...pruning.masks import Mask, final
+from ...seeds import stream
+
+SIZES = np.linspace(-3.2, 3.2, 41)
+"""Bin edges of weights, in standard deviations of the layer's initialization."""
+
+
+def measure(cell, model, store) -> tuple[dict, dict]:
+    """(scalars, histograms) of the ticket of a cell's level, against its dense network in a second order of the data."""
+    second, mask = store.tensors(cell.dense().but(order=1)), imp.ticket_mask(cell, model, store)
+    lit = (sources.load(cell.dataset).train_images.flatten(1) > 0).any(0).numpy()
+    return anatomy(cell, mask, imp.initial(cell, model), final(second), lit)
+
+
+def anatomy(cell, mask: Mask, init, trained, lit: np.ndarray) -> tuple[dict, dict]:
+    """(scalars, histograms) of the ticket `mask` in a perceptron.
+
+    init: initial weights that the ticket returns to; trained: final weights of the dense network in a second data
+    order, so that the mask was not read from the movement it is compared with; lit: bool [features], False where a
+    pixel is zero in every training image. Layers are numbered from the input; scalars of layer i end in _i.
+    """
+    scalars, curves = connectivity(list(mask.values()), lit), {"size_edge": SIZES[:-1].tolist()}
+    generator = stream("sample", cell.replicate, cell.level)
+    for i, (name, kept) in enumerate(mask.items(), 1):
+        w0, w1 = init[name].astype(float), trained[name].astype(float)
+        parts = {**movement(kept, w0, w1, generator), "rarity": rarity(kept, w0)}
+        scalars |= {f"{key}_{i}": value for key, value in parts.items()}
+        curves |= {f"{key}_{i}": value for key, value in histograms(kept, w0, w1).items()}
+    return scalars, curves
+
+
+def movement(kept: np.ndarray, w0: np.ndarray, w1: np.ndarray, generator) -> dict[str, float]:
+    """Did kept weights move more than pruned ones, and more often away from zero (F.5)? With the selection null.
+
+    moved_more: chance that a kept weight moved further than a pruned one; grew: share of kept weights that grew in size
+    minus the share of pruned ones. The nulls permute the layer's movements over its weights and select the same number
+    by final magnitude again: what selection alone makes of movements that know nothing of the weight.
+    """
+    step = w1 - w0
+    shuffled = generator.permutation(step.ravel()).reshape(step.shape)
+    final = np.abs(w0 + shuffled)
+    chosen = (
+        final >= np.partition(final.ravel(), final.size - kept.sum())[final.size - kept.sum()] if kept.any() else kept
+    )
+    return {
+        "moved_more": exceedance(np.abs(step), kept),
+        "moved_more_null": exceedance(np.abs(shuffled), chosen),
+        "grew": _excess(np.abs(w1) > np.abs(w0), kept),
+        "grew_null": _excess(np.abs(w0 + shuffled) > np.abs(w0), chosen),
+    }
+
+
+def exceedance(values: np.ndarray, group: np.ndarray) -> float:
+    """P(value in the group > value outside), ties counted half (the Mann-Whitney statistic over its maximum)."""
+    inside, total = int(group.sum()), group.size
+    if inside in (0, total):
+        return float("nan")
+    ranks = rankdata(values.ravel())[group.ravel()].sum()
+    return float((ranks - inside * (inside + 1) / 2) / (inside * (total - inside)))
+
+
+def _excess(event: np.ndarray, group: np.ndarray) -> float:
+    """Share of the group with the event minus the share outside it; NaN where either is empty."""
+    return float(event[group].mean() - event[~group].mean()) if 0 < group.sum() < group.size else float("nan")
+
+
+def rarity(kept: np.ndarray, w0: np.ndarray) -> float:
+    """How much rarer initial sizes below half a standard deviation are among kept weights than among all (F.1).
+
+    Ratio of the two shares, one half added to each count, so that a layer that lost all of them has a number too.
+    """
+    small = np.abs(w0) < 0.5 * w0.std()
+    share = lambda chosen: (small[chosen].sum() + 0.5) / (chosen.sum() + 1)  # noqa: E731
+    return float(share(np.ones_like(kept)) / share(kept))
+
+
+def unevenness(degree: np.ndarray, kept: np.ndarray) -> float:
+    """Variance of unit degrees over that of a random mask of as many weights, exactly the hypergeometric one (F.6).
+
+    kept: [out, in]; degree: its row sums (incoming) or its column sums (outgoing).
+    """
+    places, density = kept.size / degree.size, kept.mean()
+    expected = places * density * (1 - density) * (kept.size - places) / (kept.size - 1)
+    return float(degree.var() / expected) if expected else float("nan")
+
+
+def connectivity(masks: list[np.ndarray], lit: np.ndarray) -> dict[str, float]:
+    """Unevenness of outgoing (inputs, first hidden units) and incoming degrees, as geometric means of two layers.
+
+    masks: [out, in] of the layers, input to output. uneven_outgoing_lit leaves out the pixels that are always dark.
+    """
+    first, second = masks[:2]
+    outgoing = [unevenness(kept.sum(0), kept) for kept in (first, second)]
+    incoming = [unevenness(kept.sum(1), kept) for kept in (first, second)]
+    bright = unevenness(first[:, lit].sum(0), first[:, lit])
+    mean = lambda values: float(np.sqrt(np.prod(values)))  # noqa: E731
+    return {
+        "uneven_outgoing": mean(outgoing),
+        "uneven_incoming": mean(incoming),
+        "uneven_outgoing_lit": mean([bright, outgoing[1]]),
+        **{f"uneven_outgoing_{i}": value for i, value in enumerate(outgoing, 1)},
+        **{f"uneven_incoming_{i}": value for i, value in enumerate(incoming, 1)},
+    }
+
+
+def histograms(kept: np.ndarray, w0: np.ndarray, w1: np.ndarray) -> dict[str, list[int]]:
+    """Counts over `SIZES` of initial weights and of growth |w1| - |w0|, kept and pruned, in initial deviations."""
+    sd, growth = w0.std(), np.abs(w1) - np.abs(w0)
+    count = lambda values: np.histogram(np.clip(values / sd, -3.19, 3.19), SIZES)[0].tolist()  # noqa: E731
+    return {
+        "initial_kept": count(w0[kept]),
+        "initial_all": count(w0),
+        "growth_kept": count(growth[kept]),
+        "growth_pruned": count(growth[~kept]),
+    }

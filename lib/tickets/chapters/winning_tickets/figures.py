@@ -1,0 +1,203 @@
+"""Figures of chapter 1, from tidy tables: no training, no disk. Each returns a matplotlib figure, or a plotly one."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from ...figures.style import (
+    COLOURS,
+    GREY,
+    LABELS,
+    NAMES,
+    PAPER,
+    by_replicate,
+    density_axis,
+    finish,
+    interval,
+    legend_below,
+    level_line,
+    mean_line,
+    panels,
+    percent,
+)  # fmt: skip
+
+
+def accuracy_curves(
+    curves: pd.DataFrame, densities: dict[int, float], value="test_accuracy", axis="test_step"
+) -> Figure:
+    """`value` against step, one line a level; reinitialized tickets dashed in the same colour (Fig. 3 of the paper).
+
+    curves: long, with arm, level, replicate, `axis`, `value`; densities: level -> density.
+    """
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    colours = dict(zip(densities, sns.color_palette("viridis", len(densities)), strict=True))
+    for (arm, level), part in curves[curves["level"].isin(list(densities))].groupby(["arm", "level"]):
+        name, style = (percent(densities[level]), "-") if arm == "ticket" else (None, "--")
+        mean_line(axes, part, axis, value, name, colours[level], dots=False, ls=style)
+    if "reinit" in set(curves["arm"]):
+        axes.plot([], [], "k--", lw=1, label="reinitialized")
+    axes.set(xscale="log", xlabel="training step", ylabel=NAMES[value].replace(" at early stop", ""))
+    axes.set_ylim(*_frame(curves[value], value))
+    axes.legend(title="weights kept", frameon=False, ncols=2)
+    return finish(figure)
+
+
+def _frame(values: pd.Series, name: str) -> tuple[float, float]:
+    """Limits that show where curves differ, not where they all start."""
+    if "accuracy" in name:
+        return values.quantile(0.15), values.max() + 0.1 * (values.max() - values.quantile(0.15))
+    return 0.9 * values.min(), values.quantile(0.9)
+
+
+def ladder(table: pd.DataFrame, arms, values, paper: pd.DataFrame | None = None) -> Figure:
+    """One panel per value against density, one line per arm (Figure 4 of the paper).
+
+    table: rows with arm, density, replicate and the values; level 0 of the ticket is the dense network, a line across.
+    paper: density, value (panel), y: points that the paper printed, laid over.
+    """
+    figure, grid = panels(len(values), height=3.4)
+    for axes, value in zip(grid.flat, values, strict=False):
+        _ladder_panel(axes, table, arms, value)
+        if paper is not None and len(points := paper[paper["value"] == value]):
+            style = {"color": PAPER, "ms": 7, "mfc": "none", "mew": 2, "label": "the paper, relative to our dense"}
+            axes.plot(100 * points["density"], points["y"], "D", **style)
+    legend_below(figure, grid, columns=3)
+    return finish(figure)
+
+
+def _ladder_panel(axes, table: pd.DataFrame, arms, value: str) -> None:
+    dense = by_replicate(table[(table["arm"] == "ticket") & (table["level"] == 0)], value, "level")[value]
+    level_line(axes, dense, "dense")
+    for arm in arms:
+        part = table[(table["arm"] == arm) & table[value].notna()]
+        if len(part):
+            mean_line(axes, part.assign(kept=100 * part["density"]), "kept", value, LABELS[arm], COLOURS[arm], lw=1.6)
+    density_axis(axes, table["density"])
+    axes.set_ylabel(NAMES[value])
+    if value == "early_stop_step":
+        axes.set_yscale("log")
+    else:  # one starved control must not squeeze the others
+        low = table[table["arm"].isin(["ticket", "reinit", "one_shot"])][value].min()
+        axes.set_ylim(low - 0.1 * (table[value].max() - low), table[value].max() + 0.1 * (table[value].max() - low))
+
+
+def gaps(table: pd.DataFrame, arms: list[tuple[str, dict]], levels, value="test_accuracy") -> Figure:
+    """Each arm's `value` minus the winning ticket's at the same level and replicate, one panel per level.
+
+    arms: (label, fields of its rows) from top to bottom.
+    """
+    figure, grid = plt.subplots(1, len(levels), figsize=(9, 0.8 + 0.42 * len(arms)), sharey=True, squeeze=False)
+    for axes, level in zip(grid.flat, levels, strict=True):
+        here = table[table["level"] == level]
+        ticket = here[here["arm"] == "ticket"].set_index("replicate")[value]
+        for place, (_, fields) in enumerate(arms):
+            rows = here[np.logical_and.reduce([here[name] == v for name, v in fields.items()])]
+            gap = (by_replicate(rows, value, "arm").set_index("replicate")[value] - ticket).dropna()
+            if len(gap):
+                mean, low, high = interval(gap)
+                colour = COLOURS[fields["arm"]]
+                axes.plot(gap, np.full(len(gap), place), ".", color=colour, alpha=0.5)
+                axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
+        axes.axvline(0, color=GREY, lw=1)
+        kept = here["density"].median() if len(here) else float("nan")
+        axes.set(title=f"{percent(kept)} of the weights", xlabel="points against the ticket", yticks=range(len(arms)))
+        axes.set_yticklabels([label for label, _ in arms])
+    grid[0, 0].invert_yaxis()
+    return finish(figure)
+
+
+def histograms(rows: pd.DataFrame, edges, names: dict[str, str], layers=(1, 2, 3), xlabel="") -> Figure:
+    """Shares over bins of initial standard deviations, layer by layer; rows are anatomy records of one level.
+
+    names: prefix of the histogram columns -> label, for example initial_kept -> "in the ticket".
+    """
+    figure, grid = plt.subplots(1, len(layers), figsize=(9, 2.9), sharex=True)
+    for axes, layer in zip(grid, layers, strict=True):
+        for (prefix, label), colour in zip(names.items(), (COLOURS["ticket"], "0.45"), strict=False):
+            counts = np.sum([np.asarray(row) for row in rows[f"{prefix}_{layer}"]], axis=0)
+            axes.stairs(counts / max(counts.sum(), 1), [*edges, -edges[0]], color=colour, label=label, lw=1.6)
+        axes.set(title=f"layer {layer}", xlabel=xlabel, yticks=[])
+    grid[0].legend(frameon=False, fontsize=8)
+    return finish(figure)
+
+
+def against_null(rows: pd.DataFrame, names: dict[str, tuple[str, float]], layers=(1, 2, 3)) -> Figure:
+    """What was measured (filled) beside what selection by magnitude alone would give (open), layer by layer.
+
+    names: column prefix -> (panel title, value for a mask that knows nothing, a line); the null of p stands in p_null.
+    """
+    figure, grid = plt.subplots(1, len(names), figsize=(9, 2.9))
+    for axes, (prefix, (title, blind)) in zip(grid, names.items(), strict=True):
+        axes.axhline(blind, color=GREY, lw=1, ls="--")
+        for column, shift, style in ((prefix, -0.1, {}), (f"{prefix}_null", 0.1, {"mfc": "white"})):
+            for layer in layers:
+                mean, low, high = interval(by_replicate(rows, f"{column}_{layer}", "arm")[f"{column}_{layer}"])
+                error = [[mean - low], [high - mean]]
+                axes.errorbar(layer + shift, mean, yerr=error, fmt="o", color=COLOURS["ticket"], capsize=3, **style)
+        axes.set(title=title, xticks=layers, xlabel="layer", xlim=(0.5, len(layers) + 0.5))
+    grid[0].plot([], [], "o", color=COLOURS["ticket"], label="measured")
+    grid[0].plot([], [], "o", color=COLOURS["ticket"], mfc="white", label="selection alone")
+    grid[0].legend(frameon=False, fontsize=8)
+    return finish(figure)
+
+
+def degrees(levels: dict[str, np.ndarray], level: int) -> Figure:
+    """Degrees of units under one ticket's mask: outgoing of pixels and hidden units, incoming of hidden units.
+
+    levels: layer -> [out, in], the level at which each weight was pruned. A dashed line is the mean; were the mask
+    random, almost all units would lie within the shaded two standard deviations of it.
+    """
+    figure, grid = plt.subplots(1, 4, figsize=(9, 2.6))
+    first, second = (array > level for array in list(levels.values())[:2])
+    panels = (
+        ("out of pixels", first, 0),
+        ("into layer 1", first, 1),
+        ("out of layer 1", second, 0),
+        ("into layer 2", second, 1),
+    )
+    for axes, (title, kept, axis) in zip(grid, panels, strict=True):
+        degree, density = np.sort(kept.sum(axis))[::-1], kept.mean()
+        spread = 2 * np.sqrt(kept.shape[axis] * density * (1 - density))
+        axes.axhspan(degree.mean() - spread, degree.mean() + spread, color=GREY, alpha=0.15, lw=0)
+        axes.axhline(degree.mean(), color=GREY, ls="--", lw=1)
+        axes.plot(np.linspace(0, 1, degree.size), degree, color=COLOURS["ticket"])
+        axes.set(title=title, xlabel="units, sorted", xticks=[])
+    grid[0].set_ylabel("kept connections")
+    return finish(figure)
+
+
+def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int):
+    """The first layer's mask as the reader moves through the densities: kept outgoing weights of each input pixel.
+
+    levels: layer -> [out, in] with in = side x side pixels; densities: level -> density of the whole network.
+    """
+    import plotly.graph_objects as go  # half a second that the other figures do without
+
+    first, start = next(iter(levels.values())), min(7, max(densities))
+    count = {level: (first > level).sum(0).reshape(side, side) for level in densities}
+    share = {level: image / max(image.mean(), 1e-9) for level, image in count.items()}
+    traces = [
+        go.Heatmap(
+            z=share[level], customdata=count[level], visible=level == start, zmin=0, zmax=3,
+            colorscale="Viridis", colorbar={"title": "times<br>the mean"},
+            hovertemplate="row %{y}, column %{x}: %{customdata} weights kept<extra></extra>",
+        )
+        for level in densities
+    ]  # fmt: skip
+    steps = [
+        {"method": "update", "label": percent(density), "args": [{"visible": [other == level for other in densities]}]}
+        for level, density in densities.items()
+    ]
+    figure = go.Figure(traces)
+    figure.update_layout(
+        height=460, margin={"l": 10, "r": 10, "t": 10, "b": 10}, template="plotly_white", dragmode=False,
+        yaxis={"autorange": "reversed", "scaleanchor": "x", "visible": False},
+        xaxis={"visible": False, "constrain": "domain"},
+        sliders=[
+            {"steps": steps, "active": list(densities).index(start), "pad": {"t": 10}}
+            | {"currentvalue": {"prefix": "weights kept: "}}
+        ],
+    )  # fmt: skip
+    return figure

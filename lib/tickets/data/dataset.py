@@ -1,0 +1,129 @@
+"""An image dataset as tensors in memory; seeded splits, orders and augmentation as batched operations.
+
+Images stay uint8 until a batch is used: `scale(augment(images[index], ...), dataset, inputs)`.
+"""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import choose
+from ..seeds import stream
+
+INPUTS = ("unit", "standard")
+HELD_OUT = {"digits": 200, "digits16": 200, "imagenet": 50_000}
+"""Validation images, where they are not the 5,000 of the paper."""
+PAD = 4  # pixels of zeros on each side before the crop
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A dataset on the CPU: images uint8 [N, C, H, W], labels int64 [N].
+
+    The training images hold the validation images too: `split` tells them apart.
+    """
+
+    name: str
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    classes: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        return tuple(self.train_images.shape[1:])
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of each channel [C] over all training images, of pixels in [0, 1]."""
+        return self._moments[0]
+
+    @property
+    def sd(self) -> Tensor:
+        """Standard deviation of each channel [C] over all training images, of pixels in [0, 1]."""
+        return self._moments[1]
+
+    @cached_property
+    def _moments(self) -> Tensor:
+        return torch.stack([_moments(channel) for channel in self.train_images.unbind(1)], dim=1)
+
+
+def _moments(pixels: Tensor) -> Tensor:
+    """(mean, sd) of uint8 pixels in units of 255; counting values is exact and needs no copy in floating point."""
+    counts = sum(torch.bincount(block.flatten(), minlength=256) for block in pixels.split(1000)).double()
+    value = torch.arange(256, dtype=torch.float64) / 255
+    share = counts / counts.sum()
+    mean = (share * value).sum()
+    return torch.stack([mean, (share * (value - mean) ** 2).sum().sqrt()])
+
+
+def split(dataset: Dataset, replicate: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (train, validation) into the training images, drawn per replicate.
+
+    5,000 validation images (Frankle & Carbin 2019, sec. 2 and 3), 200 of the digits, 50,000 of ImageNet.
+    """
+    held_out = HELD_OUT.get(dataset.name, 5000)
+    shuffled = stream("split", replicate).permutation(len(dataset.train_labels))
+    return shuffled[held_out:], shuffled[:held_out]
+
+
+def order(n: int, batch: int, steps: int, replicate: int, level: float = 0, draw: int = 0) -> np.ndarray:
+    """Positions in 0..n-1 of the images of each step, int32 [steps, batch].
+
+    A fresh permutation per epoch, one after the other: each image comes once in any epoch, and a batch may span two.
+    """
+    generator = stream("order", replicate, level, draw)
+    epochs = -(-steps * batch // n)
+    images = np.concatenate([generator.permutation(np.arange(n, dtype=np.int32)) for _ in range(epochs)])
+    return images[: steps * batch].reshape(steps, batch)
+
+
+def augmentation(
+    replicate: int, level: float, draw: int, steps: int, batch: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One draw (flip, dy, dx) per image and step, each [steps, batch]: bool, and uint8 offsets in 0..8.
+
+    More steps draw more and change none of the first: a network stopped early has seen what the whole one sees.
+    """
+    drawn = stream("augment", replicate, level, draw).random((steps, batch, 3), dtype=np.float32)
+    dy, dx = np.floor((2 * PAD + 1) * drawn[..., 1:]).astype(np.uint8).transpose(2, 0, 1)
+    return drawn[..., 0] < 0.5, dy, dx
+
+
+def augment(x: Tensor, flip: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+    """Flip left to right where `flip`, pad with 4 zeros on each side and crop at row dy and column dx, in 0..8.
+
+    x [..., C, H, W] of any dtype; flip, dy and dx [...], one draw per image, on x's device.
+    """
+    *images, C, H, W = x.shape
+    padded = F.pad(x, (PAD,) * 4)
+    rows = dy.long().unsqueeze(-1) + torch.arange(H, device=x.device)  # [..., H]
+    columns = dx.long().unsqueeze(-1) + torch.arange(W, device=x.device)  # [..., W]
+    columns = torch.where(flip.unsqueeze(-1), W + 2 * PAD - 1 - columns, columns)
+    cropped = padded.gather(-2, rows[..., None, :, None].expand(*images, C, H, W + 2 * PAD))
+    return cropped.gather(-1, columns[..., None, None, :].expand(*images, C, H, W))
+
+
+def scale(images: Tensor, dataset: Dataset, inputs: str, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 images [..., C, H, W] as network inputs.
+
+    "unit": pixels in [0, 1]; "standard": those minus the channel's mean, over its standard deviation.
+    """
+    choose("inputs", inputs, INPUTS)
+    pixels = images.to(dtype) / 255
+    if inputs == "unit":
+        return pixels
+    mean, sd = _moments_on(dataset, images.device, dtype)
+    return (pixels - mean) / sd
+
+
+@cache
+def _moments_on(dataset: Dataset, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [C, 1, 1] where the images are: no transfer at each step."""
+    return tuple(moment.to(device, dtype)[:, None, None] for moment in (dataset.mean, dataset.sd))

@@ -1,0 +1,78 @@
+"""What a population reads: each network's split, order and augmentation of one dataset, on its device.
+
+Axes: R networks, B images of a batch, N images, C channels, H x W pixels.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..cells import Cell
+from . import dataset as images
+from . import sources
+
+CHUNK = 1000
+"""Images read at a time where all are read."""
+
+
+class Reader:
+    """The data of networks that differ in seeds only. They are read by training, by evaluation and by measurements.
+
+    data: the dataset; index: part ("train", "validation", "test") -> places [R, N] in its images; order: images of each
+    step, [R, steps, batch], known once a batch was asked for.
+    """
+
+    def __init__(self, cells: list[Cell], device="cpu", dtype=torch.float32):
+        self.cells, self.cell, self.device, self.dtype = cells, cells[0], device, dtype
+        self.data = sources.load(self.cell.dataset)
+        splits = [images.split(self.data, cell.replicate) for cell in cells]
+        self.index = {name: np.stack(part) for name, part in zip(("train", "validation"), zip(*splits), strict=False)}
+        self.index["test"] = np.stack([np.arange(len(self.data.test_labels))] * len(cells))
+        self._images = {"train": self.data.train_images.to(device), "test": self.data.test_images.to(device)}
+        self._labels = {"train": self.data.train_labels.to(device), "test": self.data.test_labels.to(device)}
+        self._moves = self._order = None
+
+    @property
+    def order(self) -> np.ndarray:
+        """Training image of every place of every step, [R, steps, batch], the same for all arms at a level."""
+        if self._order is None:
+            shape = self.index["train"].shape[1], self.cell.batch, self.cell.steps
+            placed = [images.order(*shape, c.replicate, c.level, c.order) for c in self.cells]
+            self._order = np.stack([train[place] for train, place in zip(self.index["train"], placed, strict=True)])
+        return self._order
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images [R, B, C, H, W] and labels [R, B] of a step."""
+        picked = torch.from_numpy(self.order[:, step]).to(self.device)
+        x = self._parts(step, picked) if self.cell.augment == "resized_crop" else self._images["train"][picked]
+        if self.cell.augment == "flip_crop":
+            x = images.augment(x, *(part[:, step] for part in self._flips_and_crops()))
+        return self._scaled(x), self._labels["train"][picked]
+
+    def _flips_and_crops(self) -> list[Tensor]:
+        if self._moves is None:
+            drawn = [images.augmentation(c.replicate, c.level, c.order, c.steps, c.batch) for c in self.cells]
+            self._moves = [torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*drawn, strict=True)]
+        return self._moves
+
+    def _parts(self, step: int, picked: Tensor) -> Tensor:
+        """Random parts of images on disk, [R, B, C, H, W]."""
+        from .imagenet import draws  # brings torchvision
+
+        drawn = [draws(c.replicate, c.level, c.order, step, c.batch) for c in self.cells]
+        return self._images["train"].cropped(picked, np.stack(drawn))
+
+    def parts(self, name: str, size: int = CHUNK) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [R, B, C, H, W] and labels [R, B] of one part of the data, in its order and without augmentation."""
+        source = "test" if name == "test" else "train"
+        for picked in torch.from_numpy(self.index[name]).to(self.device).split(size, dim=1):
+            yield self._scaled(self._images[source][picked]), self._labels[source][picked]
+
+    def labels(self, name: str) -> Tensor:
+        """Labels [R, N] of one part of the data."""
+        return self._labels["test" if name == "test" else "train"][torch.from_numpy(self.index[name]).to(self.device)]
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        return images.scale(x, self.data, self.cell.inputs, self.dtype)

@@ -1,0 +1,140 @@
+"""Where datasets come from: by name, verified to the byte, read once a process."""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from http.client import HTTPException
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from ..errors import BadInput, choose
+from ..files import ROOT
+from .dataset import Dataset
+
+# in torchvision
+REAL = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+NAMES = ("digits", "digits16", *REAL, "imagenet")
+# MD5 of the unpacked files; torchvision's own checksums cover the packed ones only
+UNPACKED = {
+    "mnist": {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    "fashion_mnist": {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+}
+
+
+def load(name: str) -> Dataset:
+    """The dataset `name`, read once per process.
+
+    digits (8x8, embedded in scikit-learn), digits16 (the same at 16x16), or one of torchvision's from the folder
+    TICKETS_DATA (default: data/ in the repository), downloaded into it if files are missing; imagenet, which is never
+    downloaded, stays on disk (see `imagenet`). BadInput for an unknown name, a missing folder, wrong bytes or a failed
+    download.
+    """
+    choose("dataset", name, NAMES)
+    if name == "imagenet":
+        from . import imagenet  # brings torchvision
+
+        return imagenet.load(_root())
+    return _digits(name, 2 if name == "digits16" else 1) if name not in REAL else _real(name, _root())
+
+
+def described(name: str) -> tuple[tuple[int, int, int], int]:
+    """((C, H, W) of an image, number of classes) of a dataset, without its files."""
+    choose("dataset", name, NAMES)
+    if name == "imagenet":
+        return (3, 224, 224), 1000
+    shapes = {"digits": (1, 8, 8), "digits16": (1, 16, 16), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
+    return shapes.get(name, (1, 28, 28)), 100 if name == "cifar100" else 10
+
+
+def _root() -> Path:
+    """The data folder; one that the user names must exist."""
+    named = os.environ.get("TICKETS_DATA")
+    if named and not Path(named).is_dir():
+        raise BadInput(f"no such data folder: {named} (set by TICKETS_DATA)")
+    return Path(named or ROOT / "data").absolute()
+
+
+@cache
+def _digits(name: str, zoom: int) -> Dataset:
+    """8x8 digits, each pixel repeated zoom x zoom times; the last 300 are the test images."""
+    # the file alone: importing scikit-learn loads all of scipy, a second in every process
+    file = Path(find_spec("sklearn").submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    digits = np.loadtxt(file, delimiter=",")  # 64 pixels of 0 to 16, then the label
+    images = torch.from_numpy(np.rint(digits[:, :-1] * (255 / 16)).astype(np.uint8)).view(-1, 1, 8, 8)
+    images = images.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
+    labels = torch.from_numpy(digits[:, -1].astype(np.int64))
+    return Dataset(name, images[:-300], labels[:-300], images[-300:], labels[-300:], classes=10)
+
+
+@cache
+def _real(name: str, root: Path) -> Dataset:
+    """One of torchvision's datasets, every file verified before it is read."""
+    from torchvision import datasets
+
+    source = getattr(datasets, REAL[name])
+    missing = lambda: not all(file.exists() for file, _ in _files(name, source, root))  # noqa: E731
+    if missing():
+        _download(name, source, root, missing)
+    _verify(name, source, root)
+    train, test = _read(source, root, train=True), _read(source, root, train=False)
+    return Dataset(name, *train, *test, classes=100 if name == "cifar100" else 10)
+
+
+def _files(name: str, source, root: Path) -> Iterator[tuple[Path, str]]:
+    """The files that reading needs, with their MD5."""
+    if name in UNPACKED:
+        yield from ((root / REAL[name] / "raw" / file, md5) for file, md5 in UNPACKED[name].items())
+    else:
+        lists = [*source.train_list, *source.test_list, (source.meta["filename"], source.meta["md5"])]
+        yield from ((root / source.base_folder / file, md5) for file, md5 in lists)
+
+
+def _download(name: str, source, root: Path, missing) -> None:
+    """By one process, while the other workers of a run, which start together, wait for it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{name}.lock"):
+            if missing():
+                _open(source, root, download=True)
+    except (OSError, RuntimeError, HTTPException) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise BadInput(f"{name} is not in {root} (set by TICKETS_DATA) and its download failed: {reason}") from error
+
+
+def _verify(name: str, source, root: Path) -> None:
+    for file, md5 in _files(name, source, root):
+        if hashlib.md5(file.read_bytes()).hexdigest() != md5:
+            raise BadInput(
+                f"wrong bytes in {file}: remove it to download it anew, or set TICKETS_DATA to another folder"
+            )
+
+
+def _read(source, root: Path, train: bool) -> tuple[Tensor, Tensor]:
+    """Images uint8 [N, C, H, W] and labels int64 [N]."""
+    part = _open(source, root, train=train)
+    images = torch.as_tensor(part.data)
+    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
+    return images, torch.as_tensor(part.targets, dtype=torch.int64)
+
+
+def _open(source, root: Path, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CIFAR's pickles are older than NumPy's rules for their dtypes
+        return source(root, **options)

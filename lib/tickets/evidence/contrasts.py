@@ -1,0 +1,176 @@
+"""Estimands of claims: from the tidy table to one number a replicate.
+
+A contrast (grammar: head of book/claims.yml) is read in complete blocks: a replicate counts when every network that the
+contrast names has been recorded for it. Draws, levels and layers are averaged inside a replicate first, so they never
+count as n.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from ..errors import BadInput
+from .networks import Scene, place
+from .verdicts import LEVEL
+
+SLACK = 1.05
+"""`tt` is the first step with validation loss <= SLACK x the dense minimum of the replicate."""
+LATE = 0.95
+"""An early-stop step beyond this share of the budget may be the budget's end and not the network's minimum."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One number a replicate.
+
+    values: Series by replicate, complete blocks only; rows: the records behind them, with the columns `value`, `weight`
+    (the contrast is the sum of weight x value in a replicate) and `censored` (the step was not reached, or only at the
+    end of the budget); level: of the interval to read it with.
+    """
+
+    values: pd.Series
+    rows: pd.DataFrame
+    level: float = LEVEL
+
+    def on(self, replicates) -> "Reading":
+        """The same for some replicates only."""
+        kept = self.values.index.isin(list(replicates))
+        return replace(self, values=self.values[kept], rows=self.rows[self.rows["replicate"].isin(list(replicates))])
+
+
+class Records:
+    """A tidy table (`Store.table`) by cell."""
+
+    def __init__(self, table: pd.DataFrame):
+        self.table, self._rows = table, defaultdict(list)
+        for i, cell in enumerate(table["cell"]):
+            self._rows[place(cell)].append(i)
+
+    def at(self, scene: Scene, **fields) -> pd.DataFrame:
+        """Rows of a network with these fields, every other as it has it: all replicates and, if `draw` is not named,
+        all draws."""
+        rows = self.table.iloc[self._rows.get(scene.place(**fields), [])]
+        return rows[rows["draw"] == fields["draw"]] if "draw" in fields and fields.get("level", 0) != 0 else rows
+
+    # contrasts
+
+    def read(self, contrast: dict, scene: Scene, rung=None) -> Reading:
+        """The contrast, replicate by replicate; `rung` stands for the word `rung` in its terms."""
+        if "slope" in contrast:
+            return self._slope(contrast, scene)
+        values, rows, level = contrast.get("constant", 0.0), [], LEVEL
+        for sign, name in ((1, "plus"), (-1, "minus")):
+            if name in contrast:
+                term = self._term(contrast, contrast[name], scene, rung)
+                values, level = values + sign * term.values, max(level, term.level)
+                rows.append(term.rows.assign(weight=sign * term.rows["weight"]))
+        return _blocks(values, rows, level)
+
+    def _term(self, contrast: dict, term: dict, scene: Scene, rung) -> Reading:
+        """One arm of a contrast: the mean over its lists of the mean over draws."""
+        fields = {"stat": contrast.get("stat"), **{k: rung if v == "rung" else v for k, v in term.items()}}
+        level, chosen_on = LEVEL, None
+        for name, wanted in fields.items():
+            if isinstance(wanted, dict):
+                fields[name], level, chosen_on = self._pick(fields, name, scene)
+        columns, rows = zip(*(self._column(contrast, one, scene) for one in _combinations(fields)), strict=True)
+        rows = [one.assign(weight=one["weight"] / len(columns)) for one in rows]
+        reading = _blocks(_side_by_side(columns).mean(axis=1), rows, level)
+        return reading if chosen_on is None else reading.on(chosen_on)
+
+    def _pick(self, fields: dict, name: str, scene: Scene) -> tuple:
+        """(value, level, replicates) of a field: the value with the best (or worst) mean of a statistic.
+
+        It is chosen once, on the replicates that have every value. If the statistic is the one that will be read, the
+        level of the interval allows for the number of values.
+        """
+        wanted = fields[name]
+        how = "best" if "best" in wanted else "worst"
+        others = {k: v for k, v in fields.items() if k not in (name, "stat")}
+        reads = lambda value: {**others, name: value, "stat": wanted["by"]}  # noqa: E731
+        columns = [self._column({}, reads(value), scene)[0] for value in wanted[how]]
+        frame = _side_by_side(columns)
+        means = frame.mean().fillna(0).to_numpy()
+        place = int(means.argmax() if how == "best" else means.argmin())
+        tried = len(means) if wanted["by"] == fields["stat"] else 1
+        return wanted[how][place], 1 - (1 - LEVEL) / tried, frame.index
+
+    def _column(self, contrast: dict, fields: dict, scene: Scene) -> tuple[pd.Series, pd.DataFrame]:
+        """A statistic of one kind of network: Series by replicate (mean over draws), and its rows."""
+        fields = dict(fields)
+        stat = fields.pop("stat")
+        rows = self.at(scene, **fields)
+        values, censored = self._statistic(rows, stat, scene)
+        if contrast.get("log"):
+            values = np.log(values.where(values > 0))
+        rows = rows.assign(value=values, censored=censored)
+        replicates = rows.groupby("replicate")["value"]
+        return replicates.mean(), rows.assign(weight=1 / replicates.transform("size"))
+
+    def _statistic(self, rows: pd.DataFrame, stat: str, scene: Scene) -> tuple[pd.Series, pd.Series]:
+        """(values, censored) of the rows. A diverged network has not reached its step: it gets the whole budget."""
+        if rows.empty:
+            return pd.Series(dtype=float), pd.Series(dtype=bool)
+        if stat == "tt":
+            reached = _time_to_loss(rows, self.at(scene, level=0))
+            return reached.fillna(rows["steps"]), reached.isna()
+        if stat not in rows:
+            raise BadInput(f"statistic {stat!r}: no such column in the results")
+        values = rows[stat].astype(float)
+        if stat != "early_stop_step":
+            return values, pd.Series(False, rows.index)
+        failed = rows["diverged"].eq(True)
+        return values.mask(failed, rows["steps"]), failed | (values > LATE * rows["steps"])
+
+    def _slope(self, contrast: dict, scene: Scene) -> Reading:
+        """Least-squares slope of the statistic on the level, within each replicate."""
+        fields = {"stat": contrast.get("stat"), **contrast["slope"]}
+        columns, rows = zip(*(self._column(contrast, one, scene) for one in _combinations(fields)), strict=True)
+        centred = np.asarray(fields["level"], dtype=float) - np.mean(fields["level"])
+        weights = centred / (centred**2).sum()
+        rows = [one.assign(weight=one["weight"] * weight) for one, weight in zip(rows, weights, strict=True)]
+        return _blocks(_side_by_side(columns) @ weights, rows, LEVEL)
+
+
+def _combinations(fields: dict) -> list[dict]:
+    """Every choice of one value from each field that lists several."""
+    lists = [value if isinstance(value, list) else [value] for value in fields.values()]
+    return [dict(zip(fields, chosen, strict=True)) for chosen in product(*lists)]
+
+
+def _side_by_side(columns) -> pd.DataFrame:
+    """One column a series, one row a replicate that all of them have."""
+    return pd.concat(columns, axis=1, join="inner").dropna().set_axis(range(len(columns)), axis=1)
+
+
+def _blocks(values: pd.Series, rows, level: float) -> Reading:
+    """A reading of the replicates with a number, and of no other rows."""
+    values = values.dropna()
+    full = [r for r in rows if len(r)]
+    found = pd.concat(full) if full else rows[0]
+    return Reading(values, found, level).on(values.index)
+
+
+def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:
+    """First step with validation loss <= SLACK x the replicate's dense minimum; nan where it is not reached."""
+    goal = dict(zip(dense["replicate"], SLACK * dense["best_loss"].map(_lowest), strict=True))
+
+    def first(replicate, steps, losses):
+        wanted = goal.get(replicate, -np.inf)
+        return next((float(s) for s, loss in zip(steps, losses, strict=True) if loss <= wanted), np.nan)
+
+    reached = map(first, rows["replicate"], rows["best_step"], rows["best_loss"])
+    return pd.Series(list(reached), rows.index, dtype=float)
+
+
+def _lowest(losses: list[float]) -> float:
+    return min(losses, default=-np.inf)
+
+
+def in_blocks(readings: dict) -> dict:
+    """Readings of several contrasts on the replicates that all of them have."""
+    shared = set.intersection(*(set(r.values.index) for r in readings.values()))
+    return {name: reading.on(shared) for name, reading in readings.items()}

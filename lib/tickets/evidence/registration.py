@@ -1,0 +1,67 @@
+"""Registration: every record says which claims stood, in which wording, when it was made."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from ..files import BOOK, digest
+from ..results.store import Store
+from .networks import PROFILES, Networks, mentioned
+
+CLAIMS = BOOK / "claims.yml"
+UNHASHED = ("needs",)
+"""Fields of an entry that may be improved later without changing what is judged."""
+Profiles = dict[str, dict[str, Networks]]
+"""Profile -> study -> its networks."""
+
+
+@cache
+def entries(path: Path = CLAIMS) -> tuple[dict, ...]:
+    """The claims of the book, templates merged in."""
+    return tuple(yaml.load(Path(path).read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["claims"])
+
+
+def at_profile(value, profile: str):
+    """An entry as it stands at a profile: {paper: ..., quick: ...} is one value there, where not listed the paper's."""
+    if isinstance(value, dict):
+        if value and set(value) <= set(PROFILES):
+            return at_profile(value.get(profile, value["paper"]), profile)
+        return {name: at_profile(part, profile) for name, part in value.items()}
+    return [at_profile(part, profile) for part in value] if isinstance(value, list) else value
+
+
+def entry_hash(entry: dict, networks: Networks) -> str:
+    """Twelve hexadecimal digits over everything that a verdict can depend on: the entry, and the networks it names.
+
+    Of a network all that is unlike the defaults of a cell: a field that is added later changes nothing.
+    """
+    judged = {name: value for name, value in entry.items() if name not in UNHASHED}
+    return digest([judged, {name: networks.described(name) for name in sorted(set(mentioned(judged)))}])
+
+
+def registered_as(claim: str, profile: str) -> str:
+    """The name under which a claim is registered: its own at the paper's scale."""
+    return claim if profile == "paper" else f"{claim}@{profile}"
+
+
+def hashes(profiles: Profiles, path: Path = CLAIMS) -> dict[str, str]:
+    """Registered name -> hash, of every claim at every profile that has its network."""
+    return dict(_hashes(profiles, path))
+
+
+def _hashes(profiles: Profiles, path: Path) -> Iterator[tuple[str, str]]:
+    for profile, studies in profiles.items():
+        for entry in at_profile(list(entries(path)), profile):
+            networks = studies[entry["study"]]
+            if entry["network"] in networks.cells:
+                yield registered_as(entry["id"], profile), entry_hash(entry, networks)
+
+
+def register(store: Store, profiles: Profiles) -> str:
+    """Keep the claims as they stand now in the store; the digest that records carry."""
+    standing = hashes(profiles)
+    name = digest(standing)
+    store.register(standing, name)
+    return name

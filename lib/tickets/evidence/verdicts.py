@@ -1,0 +1,274 @@
+"""Verdict rules: what paired differences, one a replicate, say about a claim.
+
+Every rule takes differences oriented so that the claim is positive, on the scale of the contrast (steps, ratios and
+densities as logs), and tries its words in the order contradicted, reproduced, partly, not reproduced; what is left is
+inconclusive. Intervals are t-intervals on n - 1 degrees of freedom at 95 % unless a `level` is given. A p-value is
+one-sided: of what the word asserts. Fewer than `least_n` replicates never decide.
+"""
+
+from dataclasses import dataclass, replace
+from math import inf, nan, sqrt
+
+import numpy as np
+from scipy import stats
+
+from ..errors import BadInput
+
+SUPPORTING = ("reproduced", "partly")
+REFUTING = ("not reproduced", "contradicted")
+WORDS = (*SUPPORTING, *REFUTING, "inconclusive", "not run")
+LEAST_N = 5
+LEVEL = 0.95
+MOST_Q = 0.05
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word with its estimate, interval, replicates and p-value.
+
+    note: in what sense ("smaller"); nulls: the values whose exclusion decided, as (sample, value) pairs.
+    """
+
+    word: str
+    estimate: float = nan
+    low: float = nan
+    high: float = nan
+    n: int = 0
+    p: float = nan
+    note: str = ""
+    nulls: tuple = ()
+
+    @property
+    def decided(self) -> bool:
+        return self.word in SUPPORTING + REFUTING
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Differences, one a replicate, and their t statistics."""
+
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values) -> "Sample":
+        values = np.asarray(values, dtype=float)
+        if values.ndim != 1 or not np.isfinite(values).all():
+            raise BadInput("differences: one finite number a replicate")
+        return cls(tuple(values.tolist()))
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.values)) if self.n else nan
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean; undefined for fewer than two replicates."""
+        return float(np.std(self.values, ddof=1)) / sqrt(self.n) if self.n > 1 else nan
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        if self.n < 2:
+            return nan, nan
+        half = float(stats.t.ppf((1 + level) / 2, self.n - 1)) * self.error
+        return self.mean - half, self.mean + half
+
+    def p_above(self, null: float) -> float:
+        """One-sided p-value of "the mean is above `null`"."""
+        if self.n < 2:
+            return nan
+        if self.error == 0:  # all replicates agree exactly: accuracies of 100 %, say
+            return 0.0 if self.mean > null else 1.0
+        return float(stats.t.sf((self.mean - null) / self.error, self.n - 1))
+
+    def p_below(self, null: float) -> float:
+        """One-sided p-value of "the mean is below `null`"."""
+        return Sample(tuple(-v for v in self.values)).p_above(-null)
+
+    def says(self, word: str, level: float, p: float = nan, note: str = "", nulls=()) -> Verdict:
+        pairs = tuple((self.values, null) for null in nulls)
+        return Verdict(word, self.mean, *self.interval(level), self.n, p, note, pairs)
+
+    def too_few(self, least_n: int, level: float) -> Verdict:
+        return self.says("inconclusive", level, note=f"n = {self.n} of {least_n}")
+
+
+def effect(values, least: float, most: float = inf, least_n: int = LEAST_N, level: float = LEVEL) -> Verdict:
+    """ "A beats B", by an amount in [least, most] if that is reproduced; partly is an effect of another size."""
+    s = Sample.of(values)
+    low, high = s.interval(level)
+    if s.n < least_n:
+        return s.too_few(least_n, level)
+    if high < 0:
+        return s.says("contradicted", level, s.p_below(0), nulls=(0,))
+    if low > 0:
+        size = "smaller" if s.mean < least else "larger" if s.mean > most else ""
+        return s.says("partly" if size else "reproduced", level, s.p_above(0), size, (0,))
+    if high < least:
+        return s.says("not reproduced", level, s.p_below(least), nulls=(least,))
+    return s.says("inconclusive", level)
+
+
+def match(values, margin: float, two_sided: bool = False, least_n: int = LEAST_N, level: float = LEVEL) -> Verdict:
+    """ "A is as good as B": not worse by `margin` or more; two-sided: nor better."""
+    s = Sample.of(values)
+    low, high = s.interval(level)
+    if s.n < least_n:
+        return s.too_few(least_n, level)
+    if high < -margin:
+        return s.says("contradicted", level, s.p_below(-margin), "worse", (-margin,))
+    if two_sided and low > margin:
+        return s.says("contradicted", level, s.p_above(margin), "better", (margin,))
+    if low > -margin and not two_sided:
+        return s.says("reproduced", level, s.p_above(-margin), nulls=(-margin,))
+    if low > -margin and high < margin:
+        return s.says("reproduced", level, max(s.p_above(-margin), s.p_below(margin)), nulls=(-margin, margin))
+    if high < 0 and s.mean <= -margin:
+        return s.says("not reproduced", level, s.p_below(0), "worse", (0,))
+    if two_sided and low > 0 and s.mean >= margin:
+        return s.says("not reproduced", level, s.p_above(0), "better", (0,))
+    return s.says("inconclusive", level)
+
+
+def value(values, theirs: float, margin: float, least_n: int = LEAST_N, level: float = LEVEL) -> Verdict:
+    """ "The accuracy is `theirs`": `values` are ours, no differences; their interval against `theirs` +- margin."""
+    s = Sample.of(values)
+    low, high = s.interval(level)
+    bottom, top = theirs - margin, theirs + margin
+    if s.n < least_n:
+        return s.too_few(least_n, level)
+    if bottom < low and high < top:
+        return s.says("reproduced", level, max(s.p_above(bottom), s.p_below(top)), nulls=(bottom, top))
+    if high < bottom:
+        return s.says("not reproduced", level, s.p_below(bottom), "lower", (bottom,))
+    if low > top:
+        return s.says("not reproduced", level, s.p_above(top), "higher", (top,))
+    return s.says("inconclusive", level)
+
+
+def order(pairs, ends, least: float = 0, least_n: int = LEAST_N) -> Verdict:
+    """ "A > B >= C". `pairs`: (differences, ">" or ">=", smallest size or margin) of each named adjacent pair.
+
+    `ends`: differences of first minus last, `least` their smallest size. A pair counts as reversed at level
+    1 - 0.05 / pairs, so that one of many is not reversed by chance.
+    """
+    strict = 1 - (1 - LEVEL) / len(pairs)
+    judged = [
+        effect(d, bound, least_n=least_n) if sign == ">" else match(d, bound, least_n=least_n)
+        for d, sign, bound in pairs
+    ]
+    first_last = effect(ends, least, least_n=least_n)
+    whole = replace(first_last, n=min(v.n for v in (*judged, first_last)), p=nan, note="", nulls=())
+    if whole.n < least_n:
+        return replace(whole, word="inconclusive", note=f"n = {whole.n} of {least_n}")
+    reversed_at = [i for i, (d, sign, bound) in enumerate(pairs) if _reversed(d, sign, bound, strict)]
+    if reversed_at:
+        worst = [judged[i] for i in reversed_at]
+        p = min(1.0, len(pairs) * min(v.p for v in worst))
+        nulls = sum((v.nulls for v in worst), ())
+        return replace(whole, word="contradicted", p=p, note=f"pair {reversed_at[0] + 1} is reversed", nulls=nulls)
+    if all(v.word == "reproduced" for v in judged):
+        return replace(whole, word="reproduced", p=max(v.p for v in judged), nulls=sum((v.nulls for v in judged), ()))
+    if first_last.word == "reproduced":
+        return replace(whole, word="partly", p=first_last.p, note="first beats last", nulls=first_last.nulls)
+    if first_last.word in REFUTING:
+        return replace(whole, word="not reproduced", p=first_last.p, nulls=first_last.nulls)
+    return replace(whole, word="inconclusive")
+
+
+def _reversed(values, sign: str, bound: float, level: float) -> bool:
+    return Sample.of(values).interval(level)[1] < (0 if sign == ">" else -bound)
+
+
+def ranged(rungs, end: float, test, reach: float = 2) -> Verdict:
+    """ "Holds from the start down to `end`" (or onset, "from `end` on", with positions on the grid and reach 1).
+
+    `rungs`: (rung, differences) from the named start outward; `test`: differences -> Verdict of an effect or a match.
+    Fixed-order testing: each rung at the full level, stop at the first that is not reproduced. The estimate is the last
+    rung that holds (nan if the start fails), within `reach` of `end` if reproduced.
+    """
+    held = []
+    for rung, values in rungs:
+        verdict = test(values)
+        if verdict.word != "reproduced":
+            break
+        held.append((rung, verdict))
+    if not held:
+        return _failed_start(verdict)
+    ours = held[-1][0]
+    passed = [v for _, v in held]
+    word = "reproduced" if abs(ours - end) <= reach else "partly"
+    nulls = sum((v.nulls for v in passed), ())
+    return Verdict(word, ours, nan, nan, min(v.n for v in passed), max(v.p for v in passed), "", nulls)
+
+
+def _failed_start(start: Verdict) -> Verdict:
+    """The verdict when not even the start rung holds; a smaller effect there is no refutation."""
+    word = start.word if start.word in REFUTING else "inconclusive"
+    note = start.note if start.word == "inconclusive" and start.note else "fails at the start"
+    p, nulls = (start.p, start.nulls) if word in REFUTING else (nan, ())
+    return Verdict(word, nan, nan, nan, start.n, p, note, nulls)
+
+
+def concordance(settings) -> Verdict:
+    """ "X if and only if Y". `settings`: (X holds, Y holds) of each setting, None where it is undecided."""
+    decided = [(x, y) for x, y in settings if x is not None and y is not None]
+    wrong = sum(x != y for x, y in decided)
+    classes = [sum(x is side and y is side for x, y in decided) for side in (True, False)]
+    word = "inconclusive"
+    if wrong >= 2:
+        word = "contradicted"
+    elif not wrong and min(classes) >= 2:
+        word = "reproduced"
+    elif not wrong and sum(classes) >= 2:
+        word = "partly"
+    share = (len(decided) - wrong) / len(decided) if decided else nan
+    return Verdict(word, share, n=len(decided), note="one class only" if word == "partly" else "")
+
+
+def compound(parts: dict[str, Verdict]) -> Verdict:
+    """ "A and B": the weakest part decides and is named. All parts must pass, so a supporting p is the largest of
+    the parts'; any part may refute, so a refuting p is the smallest times the number of parts."""
+    ranks = ("contradicted", "not reproduced", "not run", "inconclusive", "partly", "reproduced")
+    name, worst = min(parts.items(), key=lambda item: ranks.index(item[1].word))
+    alike = [v for v in parts.values() if v.word == worst.word]
+    n = min(v.n for v in parts.values())
+    note = "" if worst.word in ("reproduced", "not run") else f"{name} {worst.note}".strip()
+    if worst.word in SUPPORTING:
+        return Verdict(worst.word, n=n, p=max(v.p for v in parts.values()), note=note)
+    p = min(1.0, len(parts) * min(v.p for v in alike)) if worst.word in REFUTING else nan
+    return Verdict(worst.word, n=n, p=p, note=note)
+
+
+def q_values(verdicts) -> np.ndarray:
+    """q of every verdict among all that ran: supporting and refuting ones are two families of that size."""
+    q = np.full(len(verdicts), nan)
+    for family in (SUPPORTING, REFUTING):
+        p = np.array([v.p if v.word in family else nan for v in verdicts], dtype=float)
+        own = stats.false_discovery_control(np.nan_to_num(p, nan=1.0)) if len(p) else p
+        q = np.where(np.isnan(p), q, own)
+    return q
+
+
+def sign_flip(values, null: float = 0) -> float:
+    """Exact two-sided p-value of "the mean is not `null`" under all 2^n flips of signs."""
+    d = np.asarray(values, dtype=float) - null
+    sums = np.zeros(1)
+    for x in d:
+        sums = np.concatenate([sums + x, sums - x])
+    observed = abs(d.sum())
+    return float(np.mean(np.abs(sums) >= observed * (1 - 1e-12) - 1e-12))
+
+
+def fragile(verdict: Verdict) -> bool:
+    """Whether the exact sign-flip test fails to exclude what the t-interval excluded (6 to 20 replicates)."""
+    return verdict.decided and any(
+        6 <= len(values) <= 20 and sign_flip(values, null) > 1 - LEVEL for values, null in verdict.nulls
+    )
+
+
+def wants_more(verdict: Verdict, half_width: float, most_n: int) -> bool:
+    """The precision rule: more replicates while the interval is too wide, whatever the verdict says."""
+    return verdict.n < most_n and (verdict.high - verdict.low) / 2 > half_width

@@ -1,0 +1,1 @@
+"""What figures share: words, colours, intervals, and how one is shown."""

@@ -1,0 +1,124 @@
+"""What all figures share: words, colours, intervals over replicates, the density axis, one legend below the panels.
+
+Densities run from dense at the left to sparse at the right on a log axis, as in the papers. Dots are replicates, lines
+their means, bands and bars 95 % t-intervals over replicates.
+"""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from ..arms import ARMS
+from ..evidence.verdicts import Sample
+
+LABELS = {name: arm.label for name, arm in ARMS.items()}
+COLOURS = {name: sns.color_palette("colorblind")[arm.colour] for name, arm in ARMS.items() if arm.colour is not None}
+"""Of the arms that figures draw."""
+WORDS = {
+    "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
+    "imagenet": "ImageNet", "digits": "8x8 digits", "digits16": "16x16 digits",
+    "lenet-300-100": "LeNet-300-100", "conv-2": "Conv-2", "conv-4": "Conv-4", "conv-6": "Conv-6",
+    "resnet-20": "ResNet-20", "resnet-50": "ResNet-50", "vgg-16": "VGG-16", "vgg-19": "VGG-19",
+    "adam": "Adam", "sgd": "SGD",
+}  # fmt: skip
+"""How pages write the values of a cell."""
+NAMES = {
+    "early_stop_step": "early-stop step",
+    "test_accuracy": "test accuracy at early stop (%)",
+    "test_accuracy_end": "test accuracy at the last step (%)",
+    "train_accuracy_end": "training accuracy at the last step (%)",
+    "validation_loss": "validation loss",
+}
+PAPER = "#c2570c"
+"""Colour of everything that a paper printed."""
+GREY = "0.4"
+"""Of thresholds, and of what other lines are compared with."""
+
+
+def percent(density: float) -> str:
+    """A density as the papers print it: 100, 51.3, 3.6 %."""
+    return "100 %" if density == 1 else f"{100 * density:.1f} %"
+
+
+def interval(values) -> tuple[float, float, float]:
+    """Mean and 95 % t-interval over replicates; the mean alone where there are fewer than three.
+
+    What is not finite is left out: the checks of a chapter count the trainings that diverged.
+    """
+    values = np.asarray(values, dtype=float)
+    sample = Sample.of(values[np.isfinite(values)])
+    return sample.mean, *(sample.interval() if sample.n > 2 else (sample.mean, sample.mean))
+
+
+def by_replicate(table: pd.DataFrame, value: str, *keys: str) -> pd.DataFrame:
+    """Draws averaged inside a replicate: the replicate is the unit."""
+    return table.groupby([*keys, "replicate"], as_index=False)[value].mean()
+
+
+def mean_line(axes, rows: pd.DataFrame, x: str, y: str, label: str | None, colour, dots: bool = True, **line) -> None:
+    """Mean over replicates against `x`, its interval as a band (a bar where there is one place only), replicates as dots."""
+    each = by_replicate(rows, y, x)
+    alone = each[x].nunique() == 1
+    bars = {"err_style": "bars", "err_kws": {"capsize": 3}} if alone else {"err_kws": {"alpha": 0.15, "lw": 0}}
+    sns.lineplot(
+        each, x=x, y=y, ax=axes, color=colour, label=label, legend=False, estimator=lambda v: interval(v)[0],
+        errorbar=lambda v: interval(v)[1:], **bars, **line,
+    )  # fmt: skip
+    if dots:
+        axes.plot(each[x], each[y], ".", color=colour, ms=3, alpha=0.5)
+
+
+def level_line(axes, values, label: str, colour=GREY) -> None:
+    """The mean of what does not depend on x as a line across, with its interval as a band."""
+    if len(values):
+        mean, low, high = interval(values)
+        axes.axhline(mean, color=colour, lw=1, label=label)
+        axes.axhspan(low, high, color=colour, alpha=0.12, lw=0)
+
+
+def density_axis(axes, densities: pd.Series) -> None:
+    """A log axis of densities in percent, dense at the left, ticks at the rungs that the paper labels."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([100, 51.3, 21.1, 7.0, 3.6, 1.9]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_xlim(115, 87 * densities.min())
+    axes.set_xlabel("weights kept (%)")
+
+
+def step_axis(axes, steps: pd.Series) -> None:
+    """An axis of steps, linear up to the first after 0 and logarithmic beyond, with a tick at each."""
+    at = sorted(int(step) for step in steps.unique())
+    axes.set_xscale("symlog", linthresh=next((step for step in at if step), 1))
+    axes.xaxis.set_major_locator(FixedLocator(at))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+
+
+def panels(count: int, height: float = 3.6):
+    """(figure, grid of axes) with `count` panels, two a row; a single one is wide."""
+    rows, across = -(-count // 2), min(2, count)
+    figure, grid = plt.subplots(rows, across, figsize=(9 if across > 1 else 7, height * rows), squeeze=False)
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return figure, grid
+
+
+def legend_below(figure: Figure, grid, columns: int = 4) -> None:
+    """One legend below all panels, each label once."""
+    found = {}
+    for axes in grid.flat:
+        found |= dict(reversed(pair) for pair in zip(*axes.get_legend_handles_labels(), strict=True))
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.01), "frameon": False}
+    figure.legend(found.values(), found.keys(), ncols=min(columns, max(1, len(found))), **place)
+
+
+def finish(figure: Figure) -> Figure:
+    """A figure without its frame, laid out, and closed for pyplot: it is shown by the caller, once."""
+    sns.despine(figure)
+    figure.tight_layout()
+    plt.close(figure)
+    return figure

@@ -1,0 +1,1 @@
+"""Networks as populations: layers, and the architectures of the papers."""

@@ -1,0 +1,281 @@
+"""Networks of Frankle & Carbin 2019, Fig. 2, VGG-16 and ResNet-50 as populations: `build(name, input_shape, classes)`.
+
+Parameters travel as {name: tensor [R, *shape]}, images as [R, B, C, H, W], logits as [R, B, classes]; weights keep
+torch's [out, in, ...] layout. Axis letters are those of `layers`.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from itertools import count, pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import relu
+
+from ..errors import BadInput, choose
+from .layers import Tensors, conv, conv_norm, dense, global_average, glorot_sd, max_pool
+
+Dropout = Callable[[Tensor], Tensor]
+Shape = tuple[int, int, int]
+Layout = tuple[int | str, ...]  # widths of 3x3 convolutions and pools, input to output
+
+POOL = "pool"
+CONV_2 = (64, 64, POOL)
+CONV_4 = (*CONV_2, 128, 128, POOL)
+CONV_6 = (*CONV_4, 256, 256, POOL)
+VGG_16 = (64, 64, POOL, 128, 128, POOL, *[256] * 3, POOL, *[512] * 3, POOL, *[512] * 3)
+VGG_19 = (64, 64, POOL, 128, 128, POOL, *[256] * 4, POOL, *[512] * 4, POOL, *[512] * 4)
+
+
+class Model:
+    """One architecture, without weights.
+
+    name, input_shape (C, H, W), classes
+    shapes    {parameter: shape of one replicate}, input to output
+    kind      {prunable weight: "dense" | "conv" | "output"}, input to output; an "output" layer has a
+              pruning rate of its own (`Cell.output_rate`). Biases and batch normalization are never prunable.
+    channels  {batch normalization: channels}
+    widths    units per layer, inputs first, of a plain MLP; None for all others
+    """
+
+    widths: tuple[int, ...] | None = None
+
+    def __init__(self, name: str, input_shape: Shape, classes: int):
+        self.name, self.input_shape, self.classes = name, tuple(input_shape), classes
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.kind: dict[str, str] = {}
+        self.channels: dict[str, int] = {}
+
+    @property
+    def prunable(self) -> tuple[str, ...]:
+        """Names of the weights that pruning may remove, input to output."""
+        return tuple(self.kind)
+
+    def init(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
+        """Initial values of one replicate, float32: Gaussian Glorot weights, normalization scales 1, biases 0.
+
+        Drawn with NumPy on the CPU, so that every device starts from the same numbers.
+        """
+        return {name: _draw(name, shape, generator) for name, shape in self.shapes.items()}
+
+    def buffers(self, R: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensors:
+        """Fresh running statistics of R replicates, [R, channels] each: means 0 and variances 1."""
+        tensors = {}
+        for norm, channels in self.channels.items():
+            tensors[f"{norm}.running_mean"] = torch.zeros(R, channels, device=device, dtype=dtype)
+            tensors[f"{norm}.running_var"] = torch.ones(R, channels, device=device, dtype=dtype)
+        return tensors
+
+    def forward(
+        self, params: Tensors, buffers: Tensors, x: Tensor, training: bool, dropout: Dropout | None = None
+    ) -> Tensor:
+        """Logits [R, B, classes] of images x [R, B, C, H, W]; an MLP takes [R, B, pixels] too.
+
+        With `training`, batch normalization uses the batch's statistics and updates `buffers` IN PLACE; without, it
+        uses the buffers. `dropout` maps the output [R, B, units] of each hidden dense layer, called in their order,
+        to what the next layer sees; BadInput for a network that has no such layer.
+        """
+        raise NotImplementedError
+
+    def _add(self, name: str, shape: tuple[int, ...], kind: str | None, bias: bool = True) -> None:
+        """Register a layer's weight, which is never pruned if it has no kind, and its bias."""
+        self.shapes[f"{name}.weight"] = shape
+        if bias:
+            self.shapes[f"{name}.bias"] = shape[:1]
+        if kind:
+            self.kind[f"{name}.weight"] = kind
+
+
+def _draw(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    if len(shape) > 1:
+        return generator.standard_normal(shape, dtype=np.float32) * np.float32(glorot_sd(shape))
+    return np.full(shape, name.endswith(".norm.weight"), dtype=np.float32)
+
+
+class MLP(Model):
+    """Dense layers fc1, fc2, ... with rectifiers between them; on MNIST LeNet-300-100 has 266,200 weights."""
+
+    def __init__(self, name: str, input_shape: Shape, classes: int, hidden: tuple[int, ...]):
+        super().__init__(name, input_shape, classes)
+        self.widths = (math.prod(input_shape), *hidden, classes)
+        self.head = _add_head(self, self.widths)
+
+    def forward(self, params, buffers, x, training, dropout=None):
+        return dense_head(self.head, params, x.flatten(2), dropout)
+
+
+class ConvNet(Model):
+    """Conv-2, -4, -6: 3x3 convolutions with biases and rectifiers, pooled two by two, then dense layers 256, 256."""
+
+    def __init__(self, name: str, input_shape: Shape, classes: int, layout: Layout):
+        super().__init__(name, input_shape, classes)
+        self.steps = _steps(layout)
+        H, W = _pooled(self, layout)
+        for name, inputs, outputs in _convolutions(layout, input_shape[0]):
+            self._add(name, (outputs, inputs, 3, 3), "conv")
+        self.head = _add_head(self, (outputs * H * W, 256, 256, classes))
+
+    def forward(self, params, buffers, x, training, dropout=None):
+        for step in self.steps:
+            x = max_pool(x) if step == POOL else relu(conv(params, x, step))
+        return dense_head(self.head, params, x.flatten(2), dropout)
+
+
+class NormNet(Model):
+    """Batch-normalized convolutions without biases, a global average, and a layer `fc`, which only ResNet-50 prunes."""
+
+    def forward(self, params, buffers, x, training, dropout=None):
+        if dropout:
+            raise BadInput(f"{self.name} has no hidden dense layer to drop units from: dropout must be 0")
+        h = self.features(x, partial(conv_norm, params, buffers, training))
+        return dense(params, global_average(h), "fc")
+
+    def features(self, x: Tensor, conv_norm: Callable[..., Tensor]) -> Tensor:
+        """Images [R, B, C, H, W] -> [R, B, channels, H', W'], by calls of conv_norm(x, name, stride=1)."""
+        raise NotImplementedError
+
+    def _add_conv_norm(self, name: str, inputs: int, outputs: int, size: int = 3, kind: str | None = "conv") -> None:
+        self._add(name, (outputs, inputs, size, size), kind, bias=False)
+        self._add(f"{name}.norm", (outputs,), kind=None)
+        self.channels[f"{name}.norm"] = outputs
+
+
+class VGG(NormNet):
+    """VGG-16 and -19 for small images: 13 or 16 convolutions of 3x3, 14.7M or 20.0M weights, pooled four times."""
+
+    def __init__(self, name: str, input_shape: Shape, classes: int, layout: Layout):
+        super().__init__(name, input_shape, classes)
+        self.steps = _steps(layout)
+        _pooled(self, layout)
+        for name, inputs, outputs in _convolutions(layout, input_shape[0]):
+            self._add_conv_norm(name, inputs, outputs)
+        self._add("fc", (classes, outputs), kind=None)
+
+    def features(self, x, conv_norm):
+        for step in self.steps:
+            x = max_pool(x) if step == POOL else relu(conv_norm(x, step))
+        return x
+
+
+class ResNet(NormNet):
+    """ResNet-20 (He et al. 2016, sec. 4.2), which the paper calls ResNet-18: 3 stages of 3 blocks, 16, 32, 64 wide.
+
+    The first block of stages 2 and 3 halves the image; its shortcut is a 1x1 convolution, which is never pruned.
+    """
+
+    def __init__(self, name: str, input_shape: Shape, classes: int, widths: tuple[int, ...]):
+        super().__init__(name, input_shape, classes)
+        self.strides: dict[str, int] = {}
+        self._add_conv_norm("conv1", input_shape[0], widths[0])
+        for block, (inputs, outputs) in enumerate(pairwise((widths[0], *widths)), start=1):
+            self._add_block(f"block{block}", inputs, outputs)
+        self._add("fc", (classes, widths[-1]), kind=None)
+
+    def _add_block(self, block: str, inputs: int, outputs: int) -> None:
+        self.strides[block] = 1 if inputs == outputs else 2
+        self._add_conv_norm(f"{block}.conv1", inputs, outputs)
+        self._add_conv_norm(f"{block}.conv2", outputs, outputs)
+        if inputs != outputs:
+            self._add_conv_norm(f"{block}.shortcut", inputs, outputs, size=1, kind=None)
+
+    def features(self, x, conv_norm):
+        x = relu(conv_norm(x, "conv1"))
+        for block, stride in self.strides.items():
+            h = relu(conv_norm(x, f"{block}.conv1", stride))
+            h = conv_norm(h, f"{block}.conv2")
+            x = relu(h + (x if stride == 1 else conv_norm(x, f"{block}.shortcut", stride)))
+        return x
+
+
+class ResNet50(NormNet):
+    """ResNet-50 (He et al. 2016, table 1) with 25,557,032 parameters for 1000 classes, laid out as torchvision's.
+
+    Four stages of bottlenecks 1x1, 3x3, 1x1, the last four times as wide as the others; the first 3x3 of stages 2 to 4
+    halves the image. Shortcuts and output layer, 19 % of the weights, are pruned like the rest, as in OpenLTH, the
+    framework of the paper's authors.
+    """
+
+    def __init__(self, name: str, input_shape: Shape, classes: int, layout: tuple[tuple[int, int], ...]):
+        super().__init__(name, input_shape, classes)
+        self.strides: dict[str, int] = {}
+        self._add_conv_norm("conv1", input_shape[0], 64, size=7)
+        inputs = 64
+        for stage, (width, blocks) in enumerate(layout, start=1):
+            for block in range(1, blocks + 1):
+                self.strides[f"stage{stage}.block{block}"] = 2 if stage > 1 and block == 1 else 1
+                self._add_block(f"stage{stage}.block{block}", inputs, width)
+                inputs = 4 * width
+        self._add("fc", (classes, inputs), kind="output")
+
+    def _add_block(self, block: str, inputs: int, width: int) -> None:
+        self._add_conv_norm(f"{block}.conv1", inputs, width, size=1)
+        self._add_conv_norm(f"{block}.conv2", width, width)
+        self._add_conv_norm(f"{block}.conv3", width, 4 * width, size=1)
+        if inputs != 4 * width:
+            self._add_conv_norm(f"{block}.shortcut", inputs, 4 * width, size=1)
+
+    def features(self, x, conv_norm):
+        x = max_pool(relu(conv_norm(x, "conv1", 2)), size=3, padding=1)
+        for block, stride in self.strides.items():
+            h = relu(conv_norm(x, f"{block}.conv1"))
+            h = conv_norm(relu(conv_norm(h, f"{block}.conv2", stride)), f"{block}.conv3")
+            first = f"{block}.shortcut.weight" in self.shapes
+            x = relu(h + (conv_norm(x, f"{block}.shortcut", stride) if first else x))
+        return x
+
+
+def _steps(layout: Layout) -> list[str]:
+    """Names of the steps of a layout: conv1, conv2, ... and POOL."""
+    number = count(1)
+    return [POOL if step == POOL else f"conv{next(number)}" for step in layout]
+
+
+def _convolutions(layout: Layout, channels: int) -> list[tuple[str, int, int]]:
+    """(name, input channels, output channels) of the convolutions of a layout."""
+    widths = [channels, *(step for step in layout if step != POOL)]
+    return [(f"conv{i}", inputs, outputs) for i, (inputs, outputs) in enumerate(pairwise(widths), start=1)]
+
+
+def _pooled(model: Model, layout: Layout) -> tuple[int, int]:
+    """(H, W) after the pools of `layout`; BadInput if nothing is left."""
+    _, H, W = model.input_shape
+    pools = layout.count(POOL)
+    if min(H, W) < 2**pools:
+        raise BadInput(f"{model.name} needs images of at least {2**pools}x{2**pools} pixels, these are {H}x{W}")
+    return H >> pools, W >> pools
+
+
+def _add_head(model: Model, widths: tuple[int, ...]) -> list[str]:
+    """Register dense layers fc1, fc2, ... of `widths`, the last one as the output; their names."""
+    names = [f"fc{i}" for i in range(1, len(widths))]
+    for name, (inputs, outputs) in zip(names, pairwise(widths), strict=True):
+        model._add(name, (outputs, inputs), "output" if name == names[-1] else "dense")
+    return names
+
+
+def dense_head(names: list[str], params: Tensors, h: Tensor, dropout: Dropout | None = None) -> Tensor:
+    """Dense layers with rectifiers between them: h [R, B, I] -> [R, B, classes]."""
+    for name in names[:-1]:
+        h = relu(dense(params, h, name))
+        h = dropout(h) if dropout else h
+    return dense(params, h, names[-1])
+
+
+FAMILIES: dict[str, Callable[..., Model]] = {
+    "lenet-300-100": partial(MLP, hidden=(300, 100)),
+    "conv-2": partial(ConvNet, layout=CONV_2),
+    "conv-4": partial(ConvNet, layout=CONV_4),
+    "conv-6": partial(ConvNet, layout=CONV_6),
+    "resnet-20": partial(ResNet, widths=(16,) * 3 + (32,) * 3 + (64,) * 3),
+    "resnet-50": partial(ResNet50, layout=((64, 3), (128, 4), (256, 6), (512, 3))),
+    "vgg-16": partial(VGG, layout=VGG_16),
+    "vgg-19": partial(VGG, layout=VGG_19),
+}
+NAMES = tuple(FAMILIES)
+
+
+def build(name: str, input_shape: Shape, classes: int) -> Model:
+    """The network `name` for images of input_shape (C, H, W); BadInput for an unknown name or too small images."""
+    return FAMILIES[choose("model", name, NAMES)](name, input_shape, classes)

@@ -1,0 +1,67 @@
+"""From scores to masks: exact counts, layer by layer or over the whole network.
+
+Ties: of equal scores, the weight that comes first in memory order is pruned first. Counts are therefore always exact; a
+threshold on values (as in public code of the field) removes every weight tied with it.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..errors import BadInput
+from .masks import Mask
+
+
+def layer_rates(kind: Mapping[str, str], rate: float, conv_rate: float, output_rate: float) -> dict[str, float]:
+    """Fraction removed a round for each layer by its kind (Frankle & Carbin 2019, Figure 2 and section 2)."""
+    rates = {"dense": rate, "conv": conv_rate, "output": output_rate}
+    return {name: rates[kind[name]] for name in kind}
+
+
+def ladder(sizes: Mapping[str, int], rates: Mapping[str, float], level: float) -> dict[str, int]:
+    """Weights each layer keeps at a level: whole rounds remove round(rate x kept); between rungs, geometrically."""
+    if level != int(level):
+        return {name: round(size * (1 - rates[name]) ** level) for name, size in sizes.items()}
+    kept = dict(sizes)
+    for _ in range(int(level)):
+        kept = {name: n - round(rates[name] * n) for name, n in kept.items()}
+    return kept
+
+
+def level_of(density: float, sizes: Mapping[str, int], rates: Mapping[str, float]) -> float:
+    """The level, to a thousandth, at which the ladder passes through a density (as a paper prints it)."""
+    if not 0 < density <= 1:
+        raise BadInput(f"density {density}: must lie in (0, 1]")
+    total, low, high = sum(sizes.values()), 0.0, 100.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        kept = sum(size * (1 - rates[name]) ** middle for name, size in sizes.items())
+        low, high = (middle, high) if kept > density * total else (low, middle)
+    return round(low, 3)
+
+
+def keep_top(scores: Mapping[str, np.ndarray], mask: Mask, counts: Mapping[str, int]) -> Mask:
+    """Of the weights that `mask` keeps, keep the `counts[name]` highest scores of each layer."""
+    return Mask({name: _top(scores[name], mask[name], counts[name]) for name in mask})
+
+
+def keep_top_global(scores: Mapping[str, np.ndarray], mask: Mask, count: int) -> Mask:
+    """Of the weights that `mask` keeps, keep the `count` highest scores of the whole network."""
+    flat = _top(
+        np.concatenate([scores[name].ravel() for name in mask]),
+        np.concatenate([array.ravel() for array in mask.values()]),
+        count,
+    )
+    parts = np.split(flat, np.cumsum([array.size for array in mask.values()])[:-1])
+    return Mask({name: part.reshape(mask[name].shape) for name, part in zip(mask, parts, strict=True)})
+
+
+def _top(score: np.ndarray, kept: np.ndarray, count: int) -> np.ndarray:
+    """Bool array of the `count` highest scores among `kept`."""
+    alive = np.flatnonzero(kept)
+    if not 0 <= count <= alive.size:
+        raise BadInput(f"cannot keep {count} of {alive.size} weights")
+    order = np.argsort(score.ravel()[alive], kind="stable")
+    result = np.zeros(kept.size, bool)
+    result[alive[order[alive.size - count :]]] = True
+    return result.reshape(kept.shape)

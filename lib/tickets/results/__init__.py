@@ -1,0 +1,1 @@
+"""Results on disk: records, their store and where each number comes from."""

@@ -1,0 +1,66 @@
+"""Where a number comes from: what every record says of the code, the versions and the machine that made it."""
+
+import hashlib
+import platform
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+VERSION = "0.1.0"
+ALGORITHM = 3
+"""Of the code that trains and prunes on the compiled path: raised by hand when its roundings change."""
+PACKAGE = Path(__file__).parents[1]
+NUMBERS = (
+    *("arms.py", "cells.py", "seeds.py", "nets", "data", "pruning", "training", "connectivity"),
+    *("chapters/*/arms.py", "chapters/*/anatomy.py"),
+)
+"""What of the library can change a number: no page, no figure, no list of cells."""
+
+
+def provenance(device: str, path: str, population: int, seconds: float, precision: str) -> dict:
+    """Where a number comes from: versions, device, path, population, cost and date; nothing that names a host."""
+    cuda = device.startswith("cuda")
+    return {
+        "version": VERSION,
+        "algorithm": ALGORITHM,
+        "source": fingerprint(),
+        "torch": torch.__version__,
+        "numba": version("numba"),  # which decides the roundings of the kernels
+        "device": torch.cuda.get_device_name(device) if cuda else processor(),
+        "device_kind": "cuda" if cuda else "cpu",
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "path": path,
+        "population": population,
+        "seconds": round(seconds, 2),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+@cache
+def fingerprint() -> str:
+    """Hash of the source that can change a number, 12 digits: recorded, never part of a key."""
+    found = hashlib.sha256()
+    for path in sorted(_sources()):
+        found.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+def _sources() -> Iterator[Path]:
+    for pattern in NUMBERS:
+        for path in PACKAGE.glob(pattern):
+            yield from path.rglob("*.py") if path.is_dir() else [path]
+
+
+@cache
+def processor() -> str:
+    """The processor's own name where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

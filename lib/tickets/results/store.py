@@ -1,0 +1,237 @@
+"""Results on disk, in two layers, and the only module that knows file names.
+
+The recorded layer is committed under book/results: one line of JSON per cell, sorted, curves thinned, and the masks of
+chains (`running.recording` writes it). The local layer lives in build/results: one JSON per cell, written last and by
+one atomic rename, so that it is the commit record of its cell; whoever is killed before that has written nothing. No
+file holds a pickle. By hand, since it must be diffable, survive kills and need no server.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
+
+from ..arms import own_defaults
+from ..cells import FIELDS, Cell
+from ..files import BOOK, LOCAL, ROOT, array_digest, write_atomically
+from ..pruning.masks import FINAL, LEVELS, Weights, final, pruned_at
+from .records import RESULT, check_record, parse
+
+REWOUND = "at_rewind_step/"
+"""Prefix of the weights W_k in a recorded unfinished chain."""
+SMALL = ("lenet-300-100",)
+"""Networks whose masks are small enough to be recorded and to travel (0.13 MB a chain)."""
+
+
+class Store:
+    """The results of cells: `local` (a folder, read and written) over `recorded` (a folder, read; None for none)."""
+
+    def __init__(self, local: Path | str = LOCAL, recorded: Path | None = BOOK / "results"):
+        self.local, self.recorded = Path(local), recorded and Path(recorded)
+
+    @classmethod
+    def committed(cls) -> "Store":
+        """Only what is recorded, whatever this machine has trained: what the book shows."""
+        return cls(local=ROOT / "build" / "nothing")
+
+    def __reduce__(self):
+        """Workers get the two folders, not what has been read from them."""
+        return type(self), (self.local, self.recorded)
+
+    # records
+
+    def __contains__(self, cell: Cell) -> bool:
+        return self.get(cell) is not None
+
+    def get(self, cell: Cell) -> dict | None:
+        """The record of a cell, local before recorded; None where there is none."""
+        path = self.beside(cell, "json")
+        return check_record(path, cell.key()) if path.exists() else self.records.get(cell.key())
+
+    def has_record(self, key: str) -> bool:
+        """Whether this machine has the record of a key; the file is not looked into."""
+        return self._path(key, "json").exists()
+
+    def put(self, record: dict, tensors: Weights | None = None, start: str = "") -> None:
+        """Write a record (see `records.record_of`) and, before it, what later cells need of it (see `put_tensors`).
+
+        Two writers of one cell write the same.
+        """
+        if tensors:
+            self.put_tensors(record["key"], tensors, start)
+        self._write(record["key"], "json", json.dumps(record).encode())
+
+    @cached_property
+    def records(self) -> dict[str, dict]:
+        """Every recorded record by its key; keys are recomputed, so that a line that was edited is found out."""
+        found = {}
+        for path in sorted(self.recorded.glob("*.jsonl")) if self.recorded else []:
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                record = parse(line, f"{path.name}, line {number}")
+                found[record["key"]] = {**record, "study": path.stem}
+        return found
+
+    # what networks leave
+
+    def put_tensors(self, key: str, tensors: Weights, start: str = "") -> None:
+        """Write what later cells need of a record that is, or will be, there. start: digest of the W_k it began from."""
+        self._write(key, "safetensors", _packed(tensors, {"start": start} if start else None))
+
+    def tensors(self, cell: Cell) -> Weights:
+        """What a network left for those that start from it; KeyError where neither layer has it."""
+        path = self.beside(cell, "safetensors")
+        if self._fits(cell, path):
+            return load_file(path)
+        if self._unfinished(cell):
+            found = dict(np.load(self.masks_file(cell), allow_pickle=False))
+            return {name: array for name, array in found.items() if not name.startswith(REWOUND)}
+        raise KeyError(f"no tensors of {cell}")
+
+    def has_tensors(self, cell: Cell) -> bool:
+        """Whether `tensors` would find them."""
+        return self._fits(cell, self.beside(cell, "safetensors")) or self._unfinished(cell)
+
+    def put_rewound(self, dense: Cell, step: int, weights: Weights) -> None:
+        """Keep the weights W_k that a dense network passed through, for all that return to them; with their digest."""
+        self._write(dense.key(), f"{step}.safetensors", _packed(weights, {"digest": array_digest(weights)}))
+
+    def rewound(self, cell: Cell) -> Weights | None:
+        """The weights W_k that a cell returns to; None where they are lost, or are not what their digest says."""
+        trunk = cell.trunk()
+        if trunk.steps == cell.rewind:  # a network of its own, stopped there
+            return final(self.tensors(trunk)) if self.has_tensors(trunk) else None
+        path = self.beside(trunk, f"{cell.rewind}.safetensors")
+        try:
+            found = load_file(path)
+            return found if array_digest(found) == _metadata(path).get("digest") else None
+        except (OSError, SafetensorError):
+            return self._recorded_rewound(cell)
+
+    def start_of(self, cell: Cell) -> str:
+        """Digest of the W_k that a cell would begin from; empty where it begins from its initialization, or W_k is lost."""
+        weights = self.rewound(cell) if cell.rewind else None
+        return array_digest(weights) if weights else ""
+
+    def levels(self, cell: Cell) -> Weights | None:
+        """Per layer [out, in], the level at which each weight of a ticket's chain was pruned (uint8, 255: not yet).
+
+        From the ticket's own tensors, or from the recorded masks of its chain where those reach its level.
+        """
+        local, (depth, recorded) = self.beside(cell, "safetensors"), self.chains.get(chain(cell), (-1, None))
+        if local.exists():
+            return pruned_at(load_file(local))
+        return pruned_at(dict(np.load(recorded, allow_pickle=False))) if depth >= cell.level else None
+
+    def _fits(self, cell: Cell, path: Path) -> bool:
+        """Whether a file holds weights (of merged results only the masks may have come) of the chain that goes on.
+
+        A chain that began from another W_k than the one at hand begins anew.
+        """
+        try:
+            with safe_open(path, framework="np") as file:
+                whole = any(not name.startswith(LEVELS) for name in file.keys())  # noqa: SIM118
+                start = (file.metadata() or {}).get("start", "")
+        except (OSError, SafetensorError):
+            return False
+        return whole and not (start and cell.rewind and self.start_of(cell) not in ("", start))
+
+    # the recorded layer
+
+    def masks_file(self, cell: Cell) -> Path:
+        """Where the masks of a chain are recorded whose deepest recorded ticket is `cell`."""
+        return self.recorded / "masks" / f"{cell.key()}.npz"
+
+    @cached_property
+    def chains(self) -> dict[Cell, tuple[float, Path]]:
+        """Chain -> how deep its recorded masks reach, and their file."""
+        recorded = [Cell.from_dict(r["cell"]) for r in self.records.values() if r["cell"]["arm"] == "ticket"]
+        files = {cell: self.masks_file(cell) for cell in recorded if not cell.order}
+        return {chain(cell): (cell.level, path) for cell, path in files.items() if path.exists()}
+
+    def _unfinished(self, cell: Cell) -> bool:
+        """Whether the recorded layer has the final weights of this ticket, the last so far of its chain."""
+        path = self.recorded and self.masks_file(cell)
+        return bool(path and path.exists() and any(name.startswith(FINAL) for name in np.load(path).files))
+
+    def _recorded_rewound(self, cell: Cell) -> Weights | None:
+        _, path = self.chains.get(chain(cell.ticket(1)), (0, None))
+        found = dict(np.load(path, allow_pickle=False)) if path else {}
+        found = {name.removeprefix(REWOUND): array for name, array in found.items() if name.startswith(REWOUND)}
+        return found or None
+
+    # tables
+
+    def table(self, cells: list[Cell]) -> pd.DataFrame:
+        """One row per recorded cell: itself, its fields and own parameters, result, provenance and key.
+
+        Cells without a record have no row. Accuracies are in percent. The columns best_step and best_loss hold the
+        staircase of validation minima. Own parameters that an arm lacks stand at their default.
+        """
+        rows = [_row(cell, record) for cell in cells if (record := self.get(cell))]
+        empty = ["cell", *FIELDS, *own_defaults(), *RESULT, "key", "seconds"]
+        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=empty)
+
+    def curves(self, cells: list[Cell], axis: str = "test_step", value: str = "test_accuracy") -> pd.DataFrame:
+        """Long table of one curve per cell that has it: the cell's fields, `axis` and `value`. axis: step or test_step."""
+        frames = []
+        for cell in cells:
+            if (record := self.get(cell)) and value in record["curves"]:
+                frame = pd.DataFrame({axis: record["curves"][axis], value: record["curves"][value]})
+                spec = {**_fields(cell), "drops": [cell.drops] * len(frame)}
+                frames.append(frame.assign(**spec))
+        named = [*FIELDS, *own_defaults(), axis, value]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=named)
+
+    # registration of claims
+
+    def register(self, hashes: dict[str, str], name: str) -> None:
+        """Keep which claims, in which wording, stood when records were made."""
+        if name not in self.registrations():
+            content = json.dumps(hashes, indent=1, sort_keys=True)
+            write_atomically(self.local / "registrations" / f"{name}.json", content)
+
+    def registrations(self) -> dict[str, dict[str, str]]:
+        """Digest -> {claim: hash of its entry} for every set of claims that some record was made under."""
+        folders = [self.local / "registrations", *([self.recorded / "registrations"] if self.recorded else [])]
+        return {path.stem: json.loads(path.read_text()) for folder in folders for path in sorted(folder.glob("*.json"))}
+
+    # files
+
+    def beside(self, cell: Cell, suffix: str) -> Path:
+        """A local file that belongs to a cell, its record (suffix json) or another."""
+        return self._path(cell.key(), suffix)
+
+    def _path(self, key: str, suffix: str) -> Path:
+        return self.local / key[:2] / f"{key}.{suffix}"
+
+    def _write(self, key: str, suffix: str, content: bytes) -> None:
+        write_atomically(self._path(key, suffix), content)
+
+
+def chain(cell: Cell) -> Cell:
+    """The first ticket of a ticket's chain under its own rewinding: the same for all levels."""
+    return cell.but(level=1, order=0)
+
+
+def _packed(arrays: Weights, metadata: dict[str, str] | None) -> bytes:
+    """Through bytes: a disk that is full must show as Python's OSError."""
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="np") as file:
+        return file.metadata() or {}
+
+
+def _fields(cell: Cell) -> dict:
+    return {name: getattr(cell, name) for name in FIELDS} | own_defaults() | dict(cell.own)
+
+
+def _row(cell: Cell, record: dict) -> dict:
+    best = {name: record["curves"].get(name) for name in ("best_step", "best_loss")}
+    named = {name: record[name] for name in ("key", "registration", "wrong")}
+    return {"cell": cell, **_fields(cell), **record["result"], **best, **record["provenance"], **named}

@@ -1,0 +1,1 @@
+"""Doing: which cells are missing, who computes them, and what happens to what they leave."""

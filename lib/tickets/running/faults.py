@@ -1,0 +1,151 @@
+"""What can go wrong with the files of a store, and with a population: named, kept, and never in the way of the rest."""
+
+import errno
+import json
+import os
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from ..cells import Cell
+from ..errors import BadInput
+from ..files import write_atomically
+from ..pruning.masks import FINAL, LEVELS
+from ..results.records import check_record
+from ..results.store import Store
+from .plan import lacking
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when a file cannot grow."""
+DAY = 24 * 3600
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk, a quota or a limit on files is what stopped a write."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+# populations that fail
+
+
+def fail(store: Store, group, text: str) -> None:
+    """Keep why a population failed, for each of its cells; it is tried again only on request."""
+    for cell in group:
+        before = failure(store, cell)
+        record = {"cell": cell.to_dict(), "attempts": 1 + (before["attempts"] if before else 0), "traceback": text}
+        write_atomically(store.beside(cell, "error.json"), json.dumps(record, indent=1))
+
+
+def failure(store: Store, cell: Cell) -> dict | None:
+    """Why a cell failed: its number of attempts and the traceback of the last; None where it did not."""
+    path = store.beside(cell, "error.json")
+    try:
+        found = json.loads(path.read_text())
+        return {"attempts": int(found["attempts"]), "traceback": str(found["traceback"])}
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        return {"attempts": 0, "traceback": f"{path.name} is not readable"}
+
+
+def forgive(store: Store, group) -> None:
+    """Forget the failures of a population that has been computed since."""
+    for cell in group:
+        store.beside(cell, "error.json").unlink(missing_ok=True)
+
+
+def failed(store: Store, cells: list[Cell]) -> dict[Cell, dict]:
+    """The cells without a record that failed, with their failures."""
+    found = {cell: failure(store, cell) for cell in cells}
+    return {cell: why for cell, why in found.items() if why and cell not in store}
+
+
+def cut_off(store: Store, cells: list[Cell], failures) -> list[Cell]:
+    """The cells without a record that start, directly or not, from a cell that failed."""
+    lost = set(failures)
+
+    def starts_from_lost(cell: Cell) -> bool:
+        return any(parent in lost or starts_from_lost(parent) for parent in lacking(cell, store))
+
+    return [cell for cell in cells if cell not in store and cell not in lost and starts_from_lost(cell)]
+
+
+def report(store: Store, cells: list[Cell]) -> list[str]:
+    """Lines on every one of `cells` that failed, with its traceback, and on what waits for it; empty where none did."""
+    failures = failed(store, cells)
+    lines = []
+    for cell, why in failures.items():
+        lines += [f"failed {why['attempts']}x: {cell}", *why["traceback"].rstrip().splitlines()]
+    if failures and (waiting := cut_off(store, cells, failures)):
+        lines += [f"not started, as they need a failed one: {len(waiting)} cells", *map(str, waiting)]
+    return [*lines, "--retry-failed tries them again"] if failures else []
+
+
+def without_data(todo, say) -> set:
+    """The populations of `todo` whose images must be put in place by hand and are not; says so in one line."""
+    lost = {group for group in todo if group[0].dataset == "imagenet"}
+    if lost:
+        from ..data import sources  # brings torch
+
+        try:
+            sources.load("imagenet")
+            return set()
+        except BadInput as error:
+            say(f"{sum(map(len, lost))} cells are left out. {error}")
+    return lost
+
+
+# files that are not right
+
+
+def set_aside(store: Store, cells: list[Cell], say) -> None:
+    """Move local files of `cells` that are no results of theirs into the folder set-aside, and say so.
+
+    A record that is unreadable, foreign or of another schema; tensors that are cut off or no network's. Whatever has no
+    record is then trained as if it had never been there. Tensors without their record count as unfinished anyway.
+    """
+    for cell in cells:
+        for suffix, look in (("json", check_record), ("safetensors", check_tensors)):
+            path = store.beside(cell, suffix)
+            if not path.exists():
+                continue
+            try:
+                look(path, cell.key())
+            except (BadInput, OSError) as error:
+                target = store.local / "set-aside" / f"{path.name}.{uuid.uuid4().hex[:8]}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):  # another run was faster
+                    os.replace(path, target)
+                say(f"{error}: set aside as {target.parent.name}/{target.name}, to be trained again")
+
+
+def check_tensors(path: Path, key: str) -> None:
+    """BadInput naming a file that is not what a network leaves for others; reads its header only."""
+    try:
+        with safe_open(path, framework="np") as file:
+            names = list(file.keys())
+    except SafetensorError as error:
+        raise BadInput(f"{path.name}: not readable ({str(error).splitlines()[0]})") from error
+    if unknown := [name for name in names if not name.startswith((LEVELS, FINAL))]:
+        raise BadInput(f"{path.name}: tensors of another kind ({unknown[0][:40]})")
+
+
+def sweep(store: Store) -> None:
+    """Remove what killed writers left a day ago or longer: temporary files, checkpoints of finished populations."""
+    for path in [*store.local.glob("??/.*"), *store.local.glob("??/*.part.safetensors")]:
+        with suppress(FileNotFoundError):
+            finished = path.name.startswith(".") or all(map(store.has_record, _owners(path)))
+            if finished and time.time() - path.stat().st_mtime > DAY:
+                path.unlink()
+
+
+def _owners(path: Path) -> list[str]:
+    """The keys of the cells whose training a checkpoint is of; none where it is unreadable."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return json.loads(file.metadata()["state"])["owner"]["cells"].split()
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return []

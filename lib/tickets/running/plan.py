@@ -1,0 +1,141 @@
+"""Planning: which populations must be trained, in which order, and what each network leaves for others."""
+
+from ..arms import ARMS
+from ..cells import Cell, unseeded
+from ..errors import BadInput
+from ..results.store import Store
+
+Population = tuple[Cell, ...]
+WEIGHTS = "weights"
+Leaves = dict[Cell, frozenset]
+"""Cell -> what later cells need of it: WEIGHTS, its final ones with its mask, and steps, whose weights they return to."""
+
+
+def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
+    """The populations that must be trained, parents before children, otherwise in the order of `cells`.
+
+    Populations are cut from all cells of the shard, then those with nothing missing are dropped: what is trained
+    together never depends on what happens to be there already.
+    """
+    cells, needed = in_shard(cells, shard), {}
+    for cell in cells:
+        if cell not in store:
+            _require(cell, store, needed)
+    groups = populations(closure(cells), device)
+    return [group for group in groups if any(cell in needed for cell in group)]
+
+
+def _require(cell: Cell, store: Store, needed: dict) -> None:
+    if cell in needed:
+        return
+    for parent in lacking(cell, store):
+        _require(parent, store, needed)
+    needed[cell] = None
+
+
+def lacking(cell: Cell, store: Store) -> list[Cell]:
+    """The parents to train, again if need be, before `cell` can start. A recorded mask may be as good as its ticket."""
+    found = ARMS[cell.arm].parents(cell)
+    *others, last = found or [None]
+    lost = [parent for parent in others if not store.has_tensors(parent)]
+    if last and not (store.levels(last) is not None if ARMS[cell.arm].mask_suffices else store.has_tensors(last)):
+        lost.append(last)
+    if cell.rewind and cell.trunk() not in lost and store.rewound(cell) is None:
+        lost.insert(0, cell.trunk())
+    return lost
+
+
+def closure(cells) -> list[Cell]:
+    """`cells` with their ancestors, each before its children, in the order of `cells`."""
+    found: dict[Cell, None] = {}
+
+    def visit(cell: Cell) -> None:
+        if cell not in found:
+            for parent in cell.parents():
+                visit(parent)
+            found[cell] = None
+
+    for cell in cells:
+        visit(cell)
+    return list(found)
+
+
+def populations(cells, device="cpu") -> list[Population]:
+    """Cut cells (parents first) into groups trained together: alike but for seeds, arm and mask, and equally deep.
+
+    The size is a function of network and device: on a CPU stacking gains nothing for these networks.
+    """
+    depth: dict[Cell, int] = {}
+    groups: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        depth[cell] = 1 + max((depth[parent] for parent in cell.parents()), default=-1)
+        place = unseeded(cell), depth[cell], cell.rewind, cell.first_step, cell.kind
+        groups.setdefault(place, []).append(cell)
+    size = lambda cell: population_size(cell.model, device)  # noqa: E731
+    cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
+    return _parents_first(cut, {cell: i for i, cell in enumerate(cells)})
+
+
+def _parents_first(groups: list[Population], place: dict[Cell, int]) -> list[Population]:
+    """Groups in the order of their first cells, each after the groups that its cells start from."""
+    home = {cell: group for group in groups for cell in group}
+    ordered: dict[Population, None] = {}
+
+    def add(group: Population) -> None:
+        if group not in ordered:
+            for cell in group:
+                for parent in cell.parents():
+                    add(home[parent])
+            ordered[group] = None
+
+    for group in sorted(groups, key=lambda group: place[group[0]]):
+        add(group)
+    return list(ordered)
+
+
+def population_size(model: str, device) -> int:
+    """Networks trained together on a device."""
+    if not str(device).startswith("cuda"):
+        return 1
+    return {"lenet-300-100": 60, "vgg-16": 5, "vgg-19": 5, "resnet-50": 1}.get(model, 10)
+
+
+def in_shard(cells, text: str) -> list[Cell]:
+    """The k-th of n parts for the text "k/n": whole replicates of an experiment, as their networks need each other."""
+    try:
+        part, parts = map(int, text.split("/"))
+    except ValueError:
+        part, parts = 0, 0
+    if not 1 <= part <= parts:
+        raise BadInput(f"shard {text!r}: give k/n with 1 <= k <= n")
+    blocks = {block: i for i, block in enumerate(dict.fromkeys((unseeded(cell), cell.replicate) for cell in cells))}
+    return [cell for cell in cells if blocks[unseeded(cell), cell.replicate] % parts == part - 1]
+
+
+# what networks leave
+
+
+def leaves(cells) -> Leaves:
+    """What each of some cells, ancestors among them, has to leave for the others: every ticket leaves its weights."""
+    found: dict[Cell, set] = {cell: {WEIGHTS} if cell.arm == "ticket" else set() for cell in cells}
+    for cell in cells:
+        for parent in ARMS[cell.arm].parents(cell):
+            found.setdefault(parent, set()).add(WEIGHTS)
+        if cell.rewind and cell.trunk().steps > cell.rewind:
+            found.setdefault(cell.trunk(), set()).add(cell.rewind)
+    return {cell: frozenset(needs) for cell, needs in found.items()}
+
+
+def left(cell: Cell, store: Store, needs: frozenset) -> bool:
+    """Whether a cell's record and all that it has to leave are there."""
+    return cell in store and not _missing(cell, store, needs)
+
+
+def missing_steps(cell: Cell, store: Store, needs: frozenset) -> list[int]:
+    """The steps whose weights are wanted of a dense network and are not there."""
+    copy = lambda step: cell.but(order=1, rewind=step)  # noqa: E731, any cell that returns there
+    return sorted(step for step in needs if step != WEIGHTS and store.rewound(copy(step)) is None)
+
+
+def _missing(cell: Cell, store: Store, needs: frozenset) -> bool:
+    return (WEIGHTS in needs and not store.has_tensors(cell)) or bool(missing_steps(cell, store, needs))

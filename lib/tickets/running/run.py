@@ -1,0 +1,85 @@
+"""Running cells: what is missing is trained, once, and put into the store.
+
+`run` is the only way to compute. It adds the networks that missing cells start from, groups cells that can be trained
+together, and hands the groups to an engine; durability lives in the store, so any run may be killed, repeated or split.
+"""
+
+import re
+import sys
+import time
+from contextlib import closing
+from functools import partial
+from math import inf
+
+from ..errors import BadInput
+from ..results.store import Store
+from . import engines, faults
+from .outcomes import AGAIN, DONE, PAUSED
+from .plan import closure, in_shard, leaves, plan
+
+SITTINGS = 2
+"""Times that a run plans: again where the weights at a rewind step, trained again, came out as others."""
+
+
+def run(
+    cells, engine="processes", device="cpu", store=None, train=True, minutes=None, shard="1/1", workers=None, tell=None,
+    retry_failed=False, say=None,
+):  # fmt: skip
+    """The tidy table of `cells`, after training what the store lacks (train=False: gaps stay gaps).
+
+    engine: serial, processes (one worker per core, one thread each), dask (a cluster on this machine), dask:ADDRESS or
+    dask:FILE (of a scheduler); minutes: after that long start nothing new, and stop what is in flight at its next
+    checkpoint; shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds) after each
+    population; say: called with the lines on files that were set aside, on cells left out for want of ImageNet, and on
+    populations that failed, in this run or before (default: printed); only retry_failed tries the latter again.
+    BadInput for an unknown engine or a device that is not there; OSError where the disk is full.
+    """
+    cells, store = list(cells), store or Store()
+    engines.check(engine)
+    if train:
+        check_device(device, remote=engine.startswith("dask:"))
+        say = say or partial(print, file=sys.stderr)
+        began = time.monotonic()
+        faults.sweep(store)
+        mine = closure(in_shard(cells, shard))
+        faults.set_aside(store, mine, say)
+        job = partial(_sitting, store, engine, device, mine, workers, retry_failed, began, minutes, tell, say)
+        for _ in range(SITTINGS):
+            if not job(plan(cells, store, device, shard)):
+                break
+        for line in faults.report(store, mine):
+            say(line)
+    return store.table(cells)
+
+
+def _sitting(store, engine, device, mine, workers, retry_failed, began, minutes, tell, say, todo) -> bool:
+    """Compute populations; whether some of them have to be planned again."""
+    from .work import attempt  # brings torch, which whoever only reads records does without
+
+    held = set() if engine.startswith("dask:") else faults.without_data(todo, say)
+    if not retry_failed:
+        held |= {group for group in todo if any(faults.failure(store, cell) for cell in group)}
+    deadline = inf if minutes is None else began + 60 * minutes
+    work = partial(attempt, store, device, leaves(mine))
+    done, again = 0, False
+    with closing(engines.work(engine, todo, work, held, deadline, workers, device.startswith("cuda"))) as outcomes:
+        for group, outcome in outcomes:
+            if outcome == DONE:
+                faults.forgive(store, group)
+            elif outcome not in (PAUSED, AGAIN):
+                faults.fail(store, group, outcome)
+            done, again = done + (outcome == DONE), again or outcome == AGAIN
+            if tell:
+                tell(done, len(todo), time.monotonic() - began)
+    return again
+
+
+def check_device(device: str, remote: bool = False) -> None:
+    """BadInput where the device is unknown, or not there (`remote` workers answer for themselves)."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise BadInput(f"unknown device {device!r}: choose from cpu, cuda, cuda:0, cuda:1, ...")
+    if device.startswith("cuda") and not remote:
+        import torch  # which whoever only reads records does without
+
+        if not torch.cuda.is_available():
+            raise BadInput(f"device {device!r}: no GPU is available to torch here; use cpu")

@@ -1,0 +1,72 @@
+"""What is there and what is missing, study by study, and what the rest would cost."""
+
+import statistics
+
+from .. import chapters
+from ..arms import measures
+from ..cells import Cell
+from ..results.store import Store
+from .faults import failed
+
+
+def status(store: Store) -> list[dict]:
+    """One row per study, profile and network.
+
+    cells; there: recorded or local; missing; failed: those of the missing that raised or killed their worker; hours:
+    what the missing ones would take on one worker of the kind that made the existing records, None where nothing
+    comparable has been recorded.
+    """
+    plans = {(study, name): chapters.cells(study, name) for study in chapters.STUDIES for name in chapters.PROFILES}
+    rates = _seconds_per_step(store, [cell for cells in plans.values() for cell in cells])
+    rows = []
+    for (study, profile), cells in plans.items():
+        for model in dict.fromkeys(cell.model for cell in cells):
+            mine = [cell for cell in cells if cell.model == model]
+            missing = [cell for cell in mine if cell not in store]
+            named = {"study": study, "profile": profile, "model": model}
+            counts = {"cells": len(mine), "there": len(mine) - len(missing), "missing": len(missing)}
+            rows.append(named | counts | {"failed": len(failed(store, missing)), "hours": _hours(missing, rates)})
+    return rows
+
+
+def left(store: Store, cells: list[Cell]) -> str:
+    """What is there and what is left of some cells, as one line."""
+    missing = [cell for cell in cells if cell not in store]
+    hours = _hours(missing, _seconds_per_step(store, cells)) if missing else None
+    cost = "" if hours is None else f", about {hours:g} hours of one worker"
+    return f"{len(cells) - len(missing)} of {len(cells)} cells are there, {len(missing)} are missing{cost}"
+
+
+def _hours(missing: list[Cell], rates: dict) -> float | None:
+    """Hours of one worker for the missing cells, from (model, level) -> seconds per step; None where one is unknown."""
+    trained = [cell for cell in missing if not measures(cell.arm)]
+    cost = [rates.get((cell.model, _kind(cell)), rates.get((cell.model, None))) for cell in trained]
+    if None in cost:
+        return None
+    return round(sum(rate * cell.steps for rate, cell in zip(cost, trained, strict=True)) / 3600, 2)
+
+
+def as_text(rows: list[dict]) -> str:
+    """The rows as a table for a terminal."""
+    head = ("study", "profile", "model", "cells", "there", "missing", "failed", "hours")
+    cells = [head, *(tuple("?" if row[name] is None else str(row[name]) for name in head) for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+def _kind(cell: Cell) -> float:
+    """Networks of one level cost alike: what a step costs depends on the density."""
+    return round(cell.level)
+
+
+def _seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:
+    """(model, level) and (model, None) -> median seconds per step of the records that exist."""
+    seen: dict[tuple, list[float]] = {}
+    for cell in dict.fromkeys(cells):
+        record = store.get(cell)
+        if record and not measures(cell.arm):
+            for kind in (_kind(cell), None):
+                seen.setdefault((cell.model, kind), []).append(record["provenance"]["seconds"] / cell.steps)
+    return {key: statistics.median(values) for key, values in seen.items()}

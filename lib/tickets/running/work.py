@@ -1,0 +1,120 @@
+"""Working: what a worker does with one population, from its parents' weights to its records."""
+
+import sys
+import time
+import traceback
+from math import inf
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from .. import chapters
+from ..arms import ARMS
+from ..cells import Cell
+from ..data import sources
+from ..errors import BadInput
+from ..evidence.registration import register
+from ..nets import models
+from ..pruning import imp, masks
+from ..results.provenance import fingerprint, provenance
+from ..results.records import differences, record_of
+from ..results.store import Store
+from ..training.checkpoint import Checkpoint, Paused
+from ..training.recorder import Outcome
+from ..training.train import train
+from . import faults
+from .outcomes import AGAIN, DONE, PAUSED
+from .plan import WEIGHTS, Leaves, Population, left, missing_steps
+
+
+def attempt(store: Store, device: str, leaves: Leaves, cells: Population, seconds: float = inf) -> str:
+    """What a worker does with a population, for so many seconds at most; how it ended (see `engines.work`)."""
+    if all(left(cell, store, leaves[cell]) for cell in cells):
+        return DONE  # by another run, or by a worker that died after its work
+    if any(_outdated(cell, store) for cell in cells):
+        return AGAIN
+    try:
+        compute(cells, store, device, leaves, time.monotonic() + seconds)
+    except Paused:
+        return PAUSED
+    except Exception as error:
+        if isinstance(error, BadInput) or faults.is_full(error):
+            raise
+        return "".join(traceback.format_exception(error))
+    return DONE
+
+
+def _outdated(cell: Cell, store: Store) -> bool:
+    """Whether what a ticket goes on from began from another W_k than the one at hand: its chain begins anew."""
+    return cell.arm == "ticket" and cell.level > 1 and not store.has_tensors(cell.ticket(cell.level - 1))
+
+
+def compute(cells: Population, store: Store, device: str, leaves: Leaves, deadline: float = inf) -> None:
+    """Train or measure the cells of one population and store what they leave. Paused (see `checkpoint`) at the deadline."""
+    began = time.perf_counter()
+    owner = {"cells": " ".join(cell.key() for cell in cells), "device": device.partition(":")[0]}
+    owner |= {"torch": torch.__version__, "source": fingerprint()}
+    keep = Checkpoint(store.beside(cells[0], "part.safetensors"), owner, deadline)
+    digest = register(store, chapters.registered())
+    with threadpool_limits(1 if device == "cpu" else None):
+        settle(device)
+        model = models.build(cells[0].model, *sources.described(cells[0].dataset))
+        if ARMS[cells[0].arm].measure:
+            outcomes, path, starts = *_measure(cells, model, store, device), None
+        else:
+            starts = imp.starts(cells, model, store)
+            outcomes, path = _train(cells, model, starts, store, device, leaves, keep)
+    seconds = (keep.seconds + time.perf_counter() - began) / len(cells)
+    for i, (cell, outcome) in enumerate(zip(cells, outcomes, strict=True)):
+        for step, weights in outcome.saved.items():
+            store.put_rewound(cell, step, weights)
+        if not outcome.result:
+            continue  # trained again, only as far as its weights are wanted
+        start = store.start_of(cell)
+        facts = provenance(device, path, len(cells), seconds, cell.precision) | ({"start": start} if start else {})
+        record = record_of(cell, outcome.result, outcome.curves, outcome.wrong, facts, digest)
+        tensors = _tensors(cell, starts[i].mask, outcome, store) if starts and WEIGHTS in leaves[cell] else None
+        _keep(cell, record, tensors, start, store)
+    keep.discard()
+
+
+def settle(device: str) -> None:
+    """Torch's settings for a device, the same wherever something is trained or measured."""
+    if device == "cpu":
+        torch.set_num_threads(1)
+        # moments of weights that rarely get a gradient decay below 1e-38, where every product costs a trap:
+        # training slows down two- to threefold. Flushed to zero they change nothing that rounds to a float.
+        torch.set_flush_denormal(True)
+    else:
+        torch.backends.cudnn.allow_tf32 = False  # a cell says float32, and convolutions would not be
+        torch.backends.cudnn.deterministic = True  # a trunk trained again must be the trunk of its copies
+
+
+def _train(cells: Population, model, starts, store: Store, device: str, leaves: Leaves, keep: Checkpoint):
+    """(outcomes, path). Dense networks that have their records and weights are trained no further than needed."""
+    saves = sorted({step for cell in cells for step in missing_steps(cell, store, leaves[cell])})
+    there = all(left(cell, store, leaves[cell] & {WEIGHTS}) for cell in cells)
+    stop = max(saves) if there and saves else None
+    return train(cells, model, starts, device, keep=None if stop else keep, saves=saves, stop=stop)
+
+
+def _measure(cells: Population, model, store: Store, device: str):
+    """(outcomes, path) of measurements of one kind."""
+    found = [ARMS[cell.arm].measure(cell, model, store, device) for cell in cells]
+    return [Outcome(scalars, curves, [], {}) for scalars, curves in found], "measured"
+
+
+def _tensors(cell: Cell, mask, outcome: Outcome, store: Store) -> dict:
+    before = store.tensors(cell.ticket(cell.level - 1)) if cell.arm == "ticket" and cell.level else None
+    return masks.tensors(cell.level, mask, before, outcome.weights)
+
+
+def _keep(cell: Cell, record: dict, tensors: dict | None, start: str, store: Store) -> None:
+    """Into the store. The first record of a network that was trained again for its weights stays; differences show."""
+    if first := store.get(cell):
+        if tensors:
+            store.put_tensors(record["key"], tensors, start)
+        for line in differences(first, record, "now"):
+            print(f"trained again: {cell}: {line}; the first record stays", file=sys.stderr)
+    else:
+        store.put(record, tensors, start)

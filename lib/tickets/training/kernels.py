@@ -1,0 +1,264 @@
+"""Compiled steps of perceptrons on one CPU core: forward, backward, optimizer and evaluation, no interpreter inside.
+
+Layout and letters are those of `perceptrons`, which packs networks for them. Recorded results were made with these very
+roundings: whoever changes the order of a sum raises `provenance.ALGORITHM`. WIDE activations of each unit stay in
+registers, a tile of inputs at a time, so that what is read again and again stays in the first cache.
+"""
+
+import numba
+import numpy as np
+
+from .lanes import LANES, fused, load, store, total, zero
+
+WIDE = 4 * LANES
+"""Images at a time; columns are padded to a multiple of it."""
+# never fastmath=True: it would delete the checks for NaN
+OPTIONS = {
+    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+    "error_model": "numpy",
+    "boundscheck": False,
+    "nogil": True,
+}
+_inner, _entry = numba.njit(**OPTIONS), numba.njit(cache=True, **OPTIONS)
+
+
+@_inner
+def _four(array, i, t):
+    """array[i, t : t + WIDE]."""
+    return (
+        load(array, i, t),
+        load(array, i, t + LANES),
+        load(array, i, t + 2 * LANES),
+        load(array, i, t + 3 * LANES),
+    )
+
+
+@_inner
+def _put_four(array, i, t, four):
+    """array[i, t : t + WIDE] = four."""
+    store(array, i, t, four[0])
+    store(array, i, t + LANES, four[1])
+    store(array, i, t + 2 * LANES, four[2])
+    store(array, i, t + 3 * LANES, four[3])
+
+
+@_inner
+def _forward(index, value, pixels, act):
+    """Fill act [U, B] below the inputs, which are read from pixels: rectified hidden layers, then logits."""
+    widths, first, sparse, rows, columns, row_at, column_at = index
+    top, x = 0, pixels
+    for l in range(len(widths) - 1):
+        n_in, n_out = widths[l], widths[l + 1]
+        z = act[top + n_in : top + n_in + n_out]
+        flat = value[first[l] : first[l + 1]]
+        bias = flat[len(flat) - n_out :]
+        row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
+        if sparse[l]:
+            _tiles_times(row.reshape(-1, n_out), column, flat, x, z)
+        else:
+            np.dot(flat[: n_out * n_in].reshape(n_out, n_in), x, z)
+        last = l == len(widths) - 2
+        for i in range(n_out):
+            for b in range(z.shape[1]):
+                s = z[i, b] + bias[i]
+                z[i, b] = 0 if s <= 0 and not last else s  # NaN passes: a network that diverged must show
+        top, x = top + n_in, z
+
+
+@_inner
+def _tiles_times(starts, columns, value, x, z):
+    """z[out, B] = rows compressed tile by tile times x[in, B]."""
+    z[:] = 0
+    for t in range(0, x.shape[1], WIDE):
+        for j in range(len(starts) - 1):
+            for i in range(starts.shape[1]):
+                p, q, r, s = _four(z, i, t)
+                for k in range(starts[j, i], starts[j + 1, i]):
+                    a, b, c, d = _four(x, columns[k], t)
+                    w = value[k]
+                    p, q, r, s = fused(w, a, p), fused(w, b, q), fused(w, c, r), fused(w, d, s)
+                _put_four(z, i, t, (p, q, r, s))
+
+
+@_inner
+def _tiles_gradient(starts, columns, delta, x, gradient):
+    """gradient[k] = delta[row of k] . x[column of k], at kept positions only."""
+    gradient[: len(columns)] = 0
+    for t in range(0, x.shape[1], WIDE):
+        for j in range(len(starts) - 1):
+            for i in range(starts.shape[1]):
+                p, q, r, s = _four(delta, i, t)
+                for k in range(starts[j, i], starts[j + 1, i]):
+                    a, b, c, d = _four(x, columns[k], t)
+                    gradient[k] += total(fused(p, a, fused(q, b, fused(r, c, fused(s, d, zero(x))))))
+
+
+@_inner
+def _tiles_back(starts, columns, value, delta, out):
+    """out[in, B] = transposed compressed rows times delta[out, B], all tiles of a row at once."""
+    out[:] = 0
+    for t in range(0, out.shape[1], WIDE):
+        for i in range(starts.shape[1]):
+            p, q, r, s = _four(delta, i, t)
+            for k in range(starts[0, i], starts[-1, i]):
+                a, b, c, d = _four(out, columns[k], t)
+                w = value[k]
+                _put_four(out, columns[k], t, (fused(w, p, a), fused(w, q, b), fused(w, r, c), fused(w, s, d)))
+
+
+@_inner
+def _backward(index, value, act, delta, gradient):
+    """Gradient of every parameter from delta, whose last rows hold the gradient of the logits [classes, B]."""
+    widths, first, sparse, rows, columns, row_at, column_at = index
+    top = act.shape[0]
+    for l in range(len(widths) - 2, -1, -1):
+        n_in, n_out = widths[l], widths[l + 1]
+        d, x = delta[top - n_out : top], act[top - n_out - n_in : top - n_out]
+        flat, g = value[first[l] : first[l + 1]], gradient[first[l] : first[l + 1]]
+        row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
+        if sparse[l]:
+            _tiles_gradient(row.reshape(-1, n_out), column, d, x, g)
+        else:
+            np.dot(d, x.T, g[: n_out * n_in].reshape(n_out, n_in))
+        for i in range(n_out):
+            g[len(g) - n_out + i] = d[i].sum()
+        top -= n_out
+        if l == 0:
+            break  # nobody needs the gradient of the pixels
+        below = delta[top - n_in : top]
+        if sparse[l]:
+            _tiles_back(row.reshape(-1, n_out), column, flat, d, below)
+        else:
+            np.dot(flat[: n_out * n_in].reshape(n_out, n_in).T, d, below)
+        for i in range(n_in):
+            for b in range(x.shape[1]):
+                if x[i, b] <= 0:
+                    below[i, b] = 0
+
+
+@_inner
+def _pull(index, value, goal, strength, gradient):
+    """Subtract the gradient of strength x cosine of the weights, biases left out, to goal, a vector of length 1."""
+    widths, first = index[0], index[1]
+    along = square = value.dtype.type(0)
+    for l in range(len(widths) - 1):
+        for i in range(first[l], first[l + 1] - widths[l + 1]):
+            along += value[i] * goal[i]
+            square += value[i] * value[i]
+    towards = value.dtype.type(strength) / np.sqrt(square)
+    inwards = towards * along / square
+    for l in range(len(widths) - 1):
+        for i in range(first[l], first[l + 1] - widths[l + 1]):
+            gradient[i] -= towards * goal[i] - inwards * value[i]
+
+
+@_inner
+def _softmax_gradient(logits, labels, delta):
+    """delta = (softmax - one hot) / batch for the columns that carry an image; the padding stays zero."""
+    share = logits.dtype.type(1 / len(labels))
+    for b in range(len(labels)):
+        top = logits[:, b].max()
+        total = logits.dtype.type(0)
+        for i in range(len(logits)):
+            delta[i, b] = np.exp(logits[i, b] - top)
+            total += delta[i, b]
+        for i in range(len(logits)):
+            delta[i, b] *= share / total
+        delta[labels[b], b] -= share
+
+
+@_inner
+def _adam(value, keep, gradient, slow, fast, rate, step, decay):
+    """One bias-corrected step of Adam (Kingma & Ba 2015; 0.9, 0.999, 1e-8), weight decay added to the gradient."""
+    a, b = value.dtype.type(0.9), value.dtype.type(0.999)
+    c, d = value.dtype.type(0.1), value.dtype.type(0.001)
+    size = value.dtype.type(rate / (1 - 0.9**step))
+    root = value.dtype.type(1 / np.sqrt(1 - 0.999**step))
+    eps, lam, zero = value.dtype.type(1e-8), value.dtype.type(decay), value.dtype.type(0)
+    for i in range(len(value)):
+        g = gradient[i] + lam * value[i] if keep[i] else zero
+        slow[i] = a * slow[i] + c * g
+        fast[i] = b * fast[i] + d * g * g
+        value[i] -= size * slow[i] / (np.sqrt(fast[i]) * root + eps)
+
+
+@_inner
+def _sgd(value, keep, gradient, slow, rate, momentum, decay):
+    """One step of gradient descent with (heavy-ball) momentum, weight decay added to the gradient."""
+    size, mu = value.dtype.type(rate), value.dtype.type(momentum)
+    lam, zero = value.dtype.type(decay), value.dtype.type(0)
+    for i in range(len(value)):
+        slow[i] = mu * slow[i] + (gradient[i] + lam * value[i] if keep[i] else zero)
+        value[i] -= size * slow[i]
+
+
+@_inner
+def lines(rows, columns, like):
+    """Zeros [rows, columns] from the start of a cache line of 64 bytes: a load across two lines takes twice as long."""
+    flat = np.zeros(rows * columns + LANES, like.dtype)
+    skip = -(flat.ctypes.data // flat.itemsize) % LANES
+    return flat[skip : skip + rows * columns].reshape(rows, columns)
+
+
+@_inner
+def _gather(images, picked, x):
+    """x[features, B] = the picked rows of images [N, features], LANES at a time; padding repeats the last row."""
+    n, flat, at = images.shape[1], images.ravel(), np.empty(LANES, np.int64)
+    for b in range(0, x.shape[1], LANES):
+        for i in range(LANES):
+            at[i] = n * picked[min(b + i, len(picked) - 1)]
+        for t in range(n):
+            lanes = x[t, b : b + LANES]
+            for i in range(LANES):
+                lanes[i] = flat[at[i] + t]
+
+
+@_entry
+def advance(index, value, keep, slow, fast, goal, pull, images, labels, order, done, rates, adam, momentum, decay):
+    """Train in place on the minibatches `order` [n, batch] at the learning rates `rates` [n].
+
+    images: [N, features]; labels: [N]; done: steps this network took before (Adam's bias correction counts on).
+    goal, pull: a vector like value, of length 1, and how much the loss falls with the cosine to it (0: no goal needed).
+    """
+    widths = index[0]
+    batch = order.shape[1]
+    wide = -(-batch // WIDE) * WIDE
+    act, delta = lines(widths.sum(), wide, value), lines(widths.sum(), wide, value)
+    gradient = np.zeros(len(value), value.dtype)
+    classes = widths[-1]
+    for s in range(len(rates)):
+        picked = order[s]
+        _gather(images, picked, act[: widths[0]])
+        _forward(index, value, act[: widths[0]], act)
+        logits, slopes = act[len(act) - classes :], delta[len(delta) - classes :]
+        _softmax_gradient(logits, labels[picked], slopes)
+        _backward(index, value, act, delta, gradient)
+        if pull != 0:
+            _pull(index, value, goal, pull, gradient)
+        if adam:
+            _adam(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay)
+        else:
+            _sgd(value, keep, gradient, slow, rates[s], momentum, decay)
+
+
+@_entry
+def evaluate(index, value, x, y, correct):
+    """Mean cross-entropy and number of right answers over blocks; fills correct.
+
+    x: [n, features, CHUNK]; y, correct: [n, CHUNK].
+    """
+    widths = index[0]
+    act = lines(widths.sum(), x.shape[2], value)
+    loss, right, count = 0.0, 0, 0
+    for n in range(len(x)):
+        _forward(index, value, x[n], act)
+        logits = act[len(act) - widths[-1] :]
+        for b in range(x.shape[2]):
+            if y[n, b] >= 0:
+                column = logits[:, b]
+                top = column.max()
+                loss += np.log(np.exp(column - top).sum()) + top - column[y[n, b]]
+                correct[n, b] = column.argmax() == y[n, b]
+                right += correct[n, b]
+                count += 1
+    return loss / count, right

@@ -1,0 +1,107 @@
+"""The training loop, one for all networks and devices; how a step is computed is a path's affair.
+
+A path has `advance`, `read`, `remember`, `weights`, `state` and `restore` (see `Perceptrons` and `Autograd`). What it
+trains, the weights under a mask or something else that makes a network, is its own affair.
+"""
+
+from functools import partial
+
+import numpy as np
+import torch
+
+from ..arms import ARMS
+from ..pruning.imp import Start
+from ..pruning.masks import Weights
+from .autograd import Autograd
+from .perceptrons import Perceptrons
+from .recorder import Outcome, Recorder
+from .schedule import stops, test_steps
+
+PATHS = {
+    "mlp": Perceptrons,
+    "mlp-dense": partial(Perceptrons, below=0),  # every layer dense, whatever its mask
+    "mlp-sparse": partial(Perceptrons, below=2),  # every layer by its kept weights
+    "autograd": Autograd,
+}
+"""The numeric paths: same results but for rounding."""
+
+
+def train(cells, model, starts: list[Start], device="cpu", path=None, keep=None, saves=(), stop=None):
+    """Train one network per cell, from its first step to its last.
+
+    The cells agree in everything but seeds, arm and level. starts: one per cell. path: one of PATHS, by default a fixed
+    function of cell, architecture and device. keep: a `checkpoint.Checkpoint` to go on from and to save to where training
+    pauses to evaluate. saves: steps whose weights are wanted. stop: end there, where only these weights are wanted.
+    Returns (outcomes, one per cell; the path taken).
+    """
+    cell, path = cells[0], path or choose_path(model, device, cells[0])
+    begin = cell.first_step
+    networks = PATHS[path](list(cells), model, starts, device, begin=begin)
+    recorder, reading = Recorder(list(cells), model.classes), test_steps(cell.steps)
+    saved: dict[int, list[Weights]] = {}
+    if earlier := keep and keep.resume(recorder):
+        begin = earlier[0]
+        saved = _unpacked(earlier[1], len(cells))
+        networks.restore(earlier[1])
+    pauses = set(stops(cell, begin))
+    for end in sorted({*pauses, *(step for step in saves if step > begin)}):
+        if stop is not None and end > stop:
+            break
+        networks.advance(begin, end)
+        begin = end
+        if end in saves:
+            saved[end] = networks.weights()
+        if end not in pauses:
+            continue
+        loss, right = networks.read("validation")
+        networks.remember(recorder.validated(end, loss, _percent(right)))
+        if end in reading:
+            recorder.tested(end, _percent(networks.read("test")[1]))
+        if keep and end < cell.steps:
+            keep.pause(end, recorder, lambda: networks.state() | _packed(saved))
+    if stop is not None:
+        outcomes = [Outcome({}, {}, [], {}) for _ in cells]
+    else:
+        right, fitted = networks.read("test", best=True)[1], _percent(networks.read("train")[1])
+        last = networks.weights()
+        outcomes = [recorder.outcome(r, s.mask, right[r], fitted[r], last[r]) for r, s in enumerate(starts)]
+    for r, outcome in enumerate(outcomes):
+        outcome.saved = {step: weights[r] for step, weights in saved.items()}
+    return outcomes, path
+
+
+def choose_path(model, device, cell) -> str:
+    """The numeric path: never a matter of timing, so that a re-run gives the same bits on the same machine."""
+    plain = model.widths is not None and not cell.dropout and cell.augment == "none"
+    plain = plain and cell.dataset != "imagenet"  # the kernels want all pixels in memory
+    if not plain or torch.device(device).type != "cpu":
+        return "autograd"
+    return "mlp-dense" if ARMS[cell.arm].dense else "mlp"
+
+
+def _percent(right: np.ndarray) -> np.ndarray:
+    """Accuracy in percent [R] of right or wrong answers [R, N]."""
+    return 100 * right.sum(1) / right.shape[1]
+
+
+SAVED = "saved/"
+
+
+def _packed(saved: dict[int, list[Weights]]) -> Weights:
+    """Saved weights as arrays of a checkpoint."""
+    return {
+        f"{SAVED}{step}/{r}/{name}": array
+        for step, networks in saved.items()
+        for r, weights in enumerate(networks)
+        for name, array in weights.items()
+    }
+
+
+def _unpacked(arrays: Weights, R: int) -> dict[int, list[Weights]]:
+    """The inverse of `_packed`, for R networks."""
+    saved: dict[int, list[Weights]] = {}
+    for key, array in arrays.items():
+        if key.startswith(SAVED):
+            step, r, name = key.removeprefix(SAVED).split("/", 2)
+            saved.setdefault(int(step), [{} for _ in range(R)])[int(r)][name] = array
+    return saved
