@@ -33,15 +33,17 @@ test: lint ## linters and the whole test suite, the site in a real browser inclu
 	@$(PY) -m pytest
 	@$(ELAPSED)
 
-lint: environment ## ruff, and notebooks without outputs
+lint: environment ## ruff, the layers of the library, notebooks without outputs
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@mkdir -p build
+	@.venv/bin/lint-imports > build/.imports 2>&1 || { cat build/.imports; exit 1; }
 	@find notebooks -name '*.ipynb' -exec .venv/bin/nbstripout --keep-id --verify {} +
 
 serve: ## the built site at http://localhost:PORT
 	@echo "http://localhost:$(PORT)" && $(PY) -m http.server --bind 127.0.0.1 --directory build/html $(PORT)
 
 bench: environment ## speed against a plain loop, into build/bench.json
-	@$(PY) -m tickets bench $(if $(DEVICE),--device "$(DEVICE)")
+	@$(PY) -m benchmarks $(if $(DEVICE),--device "$(DEVICE)")
 	@$(ELAPSED)
 
 soak: environment ## 200 random kills of two runs on one store, and what they left

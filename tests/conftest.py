@@ -10,7 +10,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 
 @pytest.fixture(autouse=True)
 def exact_small_numbers():
-    """Denormal numbers are kept, whatever `run.compute` set in this process before."""
+    """Denormal numbers are kept, whatever `work.settle` set in this process before."""
     if torch := sys.modules.get("torch"):
         torch.set_flush_denormal(False)
 
@@ -18,7 +18,7 @@ def exact_small_numbers():
 @pytest.fixture
 def store(tmp_path):
     """An empty store without a recorded layer."""
-    from tickets.store import Store
+    from tickets.results.store import Store
 
     return Store(tmp_path / "local", recorded=None)
 
@@ -26,18 +26,52 @@ def store(tmp_path):
 @pytest.fixture
 def few_digits(monkeypatch):
     """40 images to train on, 20 to validate, 20 to test: image networks in float64 take seconds, not minutes."""
-    from tickets import data
+    from tickets.data import dataset, sources
 
     small = {}
     for name in ("digits", "digits16"):
-        whole = data.load(name)
+        whole = sources.load(name)
         parts = whole.train_images[:60], whole.train_labels[:60], whole.test_images[:20], whole.test_labels[:20]
-        small[name] = data.Dataset(name, *parts, classes=10)
-    split = data.split  # holds out the 200 of the whole: here nothing would be left to train on
+        small[name] = dataset.Dataset(name, *parts, classes=10)
+    split = dataset.split  # holds out the 200 of the whole: here nothing would be left to train on
 
-    def split_few(dataset, replicate):
-        shuffled = split(dataset, replicate)[1]
+    def split_few(images, replicate):
+        shuffled = split(images, replicate)[1]
         return shuffled[20:], shuffled[:20]
 
-    monkeypatch.setattr(data, "load", small.__getitem__)
-    monkeypatch.setattr(data, "split", split_few)
+    monkeypatch.setattr(sources, "load", small.__getitem__)
+    monkeypatch.setattr(dataset, "split", split_few)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store with a chain of four levels of two replicates, and the dense network in a second order."""
+    import torch
+    from short_chain import NET, chain
+    from tickets.results.store import Store
+    from tickets.running import run
+
+    store = Store(tmp_path_factory.mktemp("chain"), recorded=None)
+    run.run([*chain(4), *chain(4, replicate=1), NET.but(order=1)], engine="serial", store=store)
+    torch.set_flush_denormal(False)
+    return store
+
+
+@pytest.fixture
+def begun(monkeypatch):
+    """What each network really started training with: cell -> (its weights before a step, its mask, its first step)."""
+    from tickets.training import train
+
+    seen = {}
+
+    def watch(name, path):
+        def watched(cells, model, starts, *args, begin):
+            networks = path(cells, model, starts, *args, begin=begin)
+            seen.update({c: (w, s.mask, begin) for c, w, s in zip(cells, networks.weights(), starts, strict=True)})
+            return networks
+
+        monkeypatch.setitem(train.PATHS, name, watched)
+
+    for name, path in list(train.PATHS.items()):
+        watch(name, path)
+    return seen

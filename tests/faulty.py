@@ -8,8 +8,8 @@ import signal
 import time
 from pathlib import Path
 
-from tickets.engines import DONE
 from tickets.errors import BadInput
+from tickets.running.outcomes import DONE
 
 
 def note(folder: Path, name: str, line: str) -> None:

@@ -1,4 +1,4 @@
-"""Two runs at a time on one store, killed again and again: `make soak`, and in small tests/test_soak.py.
+"""Two runs at a time on one store, killed again and again: `make soak`, and in small tests/running/test_soak.py.
 
     python tests/soak.py KILLS [SEED]
 
@@ -19,11 +19,11 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from tickets import checkpoint
 from tickets.cells import Cell
 from tickets.errors import BadInput
-from tickets.run import run
-from tickets.store import Store
+from tickets.results.store import Store
+from tickets.running.run import run
+from tickets.training import checkpoint
 
 NET = Cell(dataset="digits", steps=20)
 CELLS = [
@@ -34,6 +34,8 @@ CELLS = [
         NET.but(arm="one_shot", level=1.765),
         NET.but(arm="reinit", level=2, draw=1),
         NET.but(order=1),
+        *(NET.but(level=level, rewind=10) for level in (1, 2)),
+        NET.but(order=1, rewind=10),
         NET.but(arm="anatomy", level=2),
     )
 ]

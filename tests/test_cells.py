@@ -1,16 +1,17 @@
 """Cells: one description, one key, and no key lost when a field is added."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tickets import cells
-from tickets.cells import ARMS, Cell
+from tickets.arms import ARMS
+from tickets.cells import Cell
 from tickets.errors import BadInput
 
-FROZEN = json.loads((Path(__file__).parent / "data" / "frozen_cells.json").read_text())
+FROZEN = json.loads((Path(__file__).parent / "samples" / "frozen_cells.json").read_text())
 OTHER = {
     "dataset": "digits",
     "inputs": "standard",
@@ -32,24 +33,49 @@ OTHER = {
     "rewind": 3,
     "arm": "reinit",
     "level": 2,
-    "sigma": 0.5,
     "replicate": 1,
     "draw": 1,
     "order": 1,
     "precision": "float64",
-    "algorithm": 2,
     "schedule": "restarted",
-    "subject": "random",
-    "points": 11,
 }
-BASE = Cell(level=3, draw=4)
+BASE = Cell(arm="random", level=3, draw=4)
+OWN = {
+    "ticket": {},
+    "reinit": {},
+    "one_shot": {},
+    "random": {},
+    "random_open": {},
+    "redraw": {},
+    "magnitude_at_init": {},
+    "finetune": {},
+    "noise": {"sigma": 0.0},
+    "dense_path": {},
+    "anatomy": {},
+    "pulled": {"pull": 0.0},
+    "pulled_reinit": {"pull": 0.0},
+    "chord": {"subject": "ticket", "pull": 0.0, "points": 30},
+    "rounds": {"points": 30},
+    "descent": {"points": 30},
+    "plane": {},
+}
+"""The own parameters of every arm with their defaults, for ever: another default would give records other keys."""
+
+
+# keys
 
 
 def test_the_key_depends_on_every_field():
-    assert {*OTHER, "pull"} == {field.name for field in fields(Cell)}
-    assert len({BASE.but(arm="pulled", pull=pull).key() for pull in (1, 2)}) == 2
+    assert {*OTHER, "own"} == {field.name for field in fields(Cell)}
     changed = [BASE.but(**{name: value}) for name, value in OTHER.items()]
     assert len({cell.key() for cell in [BASE, *changed]}) == len(OTHER) + 1
+
+
+def test_the_key_depends_on_every_own_parameter():
+    chord = BASE.but(arm="chord", subject="pulled", pull=1)
+    changed = [chord.but(subject="pulled_reinit"), chord.but(pull=2), chord.but(points=11)]
+    assert len({cell.key() for cell in [chord, *changed]}) == 4
+    assert len({BASE.but(arm="noise", sigma=sigma).key() for sigma in (0, 0.5, 1)}) == 3
 
 
 def test_drops_are_told_apart_by_number_and_place():
@@ -62,15 +88,26 @@ def test_drops_are_told_apart_by_number_and_place():
     [
         ({"level": 3.0}, {"level": 3}),
         ({"level": 0.0}, {}),
-        ({"momentum": 0, "sigma": 2, "rate": 0}, {"sigma": 2.0, "rate": 0.0}),
+        ({"momentum": 0, "arm": "noise", "sigma": 2, "rate": 0}, {"arm": "noise", "sigma": 2.0, "rate": 0.0}),
+        ({"momentum": -0.0, "level": -0.0}, {}),
         ({"steps": 100.0, "replicate": np.int64(2)}, {"steps": 100, "replicate": 2}),
+        ({"learning_rate": np.float64(0.5)}, {"learning_rate": 0.5}),
         ({"drops": [5, 10]}, {"drops": (5, 10)}),
+        ({"drops": (5.0, np.int64(10))}, {"drops": (5, 10)}),
+        ({"arm": "noise", "sigma": 0}, {"arm": "noise"}),
+        ({"arm": "noise", "sigma": -0.0}, {"arm": "noise"}),
+        ({"arm": "pulled", "level": 1, "pull": np.int64(-1)}, {"arm": "pulled", "level": 1, "pull": -1.0}),
+        ({"arm": "rounds", "points": 11.0}, {"arm": "rounds", "points": 11}),
+        ({"arm": "chord", "subject": "ticket", "points": 30}, {"arm": "chord"}),
     ],
+    ids=str,
 )
 def test_equal_cells_have_one_key(one, other):
-    assert Cell(**one) == Cell(**other)
-    assert Cell(**one).key() == Cell(**other).key()
-    assert json.dumps(Cell(**one).to_dict()) == json.dumps(Cell(**other).to_dict())
+    one, other = Cell().but(**one), Cell().but(**other)
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one.key() == other.key()
+    assert json.dumps(one.to_dict()) == json.dumps(other.to_dict())
 
 
 def test_keys_are_short_hexadecimal():
@@ -80,15 +117,20 @@ def test_keys_are_short_hexadecimal():
 
 
 def test_a_cell_survives_its_text():
-    for cell in (Cell(), Cell(**{**OTHER, "arm": "one_shot", "level": 1.765})):
+    all_other = Cell(**{**OTHER, "arm": "one_shot", "level": 1.765})
+    chord = BASE.but(arm="chord", subject="pulled_reinit", pull=-1, points=11)
+    for cell in (Cell(), all_other, BASE.but(arm="noise", sigma=0.5), chord, BASE.but(arm="chord")):
         again = Cell.from_dict(json.loads(json.dumps(cell.to_dict())))
         assert again == cell
         assert hash(again) == hash(cell)
         assert again.key() == cell.key()
 
 
+# records that were written once
+
+
 def test_frozen_records_keep_their_keys():
-    assert len(FROZEN) >= 5
+    assert len(FROZEN) >= 12
     for record in FROZEN:
         cell = Cell.from_dict(record["cell"])
         assert cell.key() == record["key"]
@@ -102,7 +144,13 @@ class Later(Cell):
     colour: str = "red"
 
 
-def test_an_added_field_orphans_nothing(monkeypatch):
+@pytest.fixture
+def later(monkeypatch):
+    """The module of cells in that version."""
+    monkeypatch.setattr(cells, "FIELDS", (*cells.FIELDS, "colour"))
+
+
+def test_an_added_field_orphans_nothing(later, monkeypatch):
     monkeypatch.setattr(cells, "ADDED", {**cells.ADDED, "colour": "grey"})  # what all earlier records had
     for record in FROZEN:
         cell = Later.from_dict(record["cell"])
@@ -114,17 +162,89 @@ def test_an_added_field_orphans_nothing(monkeypatch):
         assert Later.from_dict(red.to_dict()) == red
 
 
-def test_a_field_added_without_its_old_value_is_found_out():
+def test_a_field_added_without_its_old_value_is_found_out(later):
     with pytest.raises(BadInput, match="colour is missing"):
         Later.from_dict(FROZEN[0]["cell"])
+
+
+def test_an_added_own_parameter_orphans_nothing(monkeypatch):
+    for name, arm in ARMS.items():
+        monkeypatch.setitem(ARMS, name, replace(arm, own={**arm.own, "colour": "grey"}))
+    for record in FROZEN:
+        cell = Cell.from_dict(record["cell"])
+        assert cell.own["colour"] == "grey"
+        assert cell.key() == record["key"]
+        assert cell.to_dict() == record["cell"]
+        assert cell.but(colour="red").key() != record["key"]
+
+
+# own parameters
+
+
+def test_own_parameters_and_their_defaults_never_change():
+    assert {name: dict(arm.own) for name, arm in ARMS.items()} == OWN
+    assert repr({name: dict(arm.own) for name, arm in ARMS.items()}) == repr(OWN)  # 0.0 is not 0
+
+
+def test_own_parameters_are_in_a_cell_only_where_its_arm_has_them_and_unlike_their_default():
+    names = {name for own in OWN.values() for name in own}
+    for arm, own in OWN.items():
+        pull = {"pull": 1} if arm in ("pulled", "pulled_reinit") else {}
+        cell = Cell().but(arm=arm, level=1, draw=int(arm != "ticket"), **pull)
+        assert set(cell.own) == set(own)
+        assert names & set(cell.to_dict()) == {name for name in own if cell.own[name] != own[name]}
+    assert dict(Cell(arm="chord").own) == OWN["chord"]
+    assert Cell(arm="noise", own={"sigma": 0.5}) == Cell().but(arm="noise", sigma=0.5)
+    assert Cell().but(arm="noise", sigma=0.5).to_dict()["sigma"] == 0.5
+
+
+def test_own_parameters_go_when_the_arm_changes():
+    noise = BASE.but(arm="noise", sigma=0.5)
+    assert noise.but(level=2).own["sigma"] == 0.5
+    assert noise.but(arm="noise").own["sigma"] == 0.5
+    assert noise.but(arm="random") == BASE
+    chord = BASE.but(arm="chord", subject="pulled", pull=2, points=11)
+    assert dict(chord.but(arm="rounds").own) == {"points": 30}
+    assert dict(chord.but(arm="pulled", pull=1).own) == {"pull": 1.0}
+    assert chord.ticket(2).own == chord.dense().own == Cell().own
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sigma": 0.5}, "sigma: no parameter of arm ticket, .*none of its own"),
+        ({"arm": "noise", "pull": 1}, "pull: no parameter of arm noise, which has sigma"),
+        ({"arm": "rounds", "subject": "random"}, "subject: no parameter of arm rounds, which has points"),
+        ({"arm": "chord", "sigma": 1}, "sigma: no parameter of arm chord, which has subject, pull, points"),
+        ({"colour": "grey"}, "colour: no parameter of arm ticket"),
+    ],
+    ids=str,
+)
+def test_an_own_parameter_of_another_arm_is_named_with_the_arm(change, message):
+    with pytest.raises(BadInput, match=message) as caught:
+        Cell().but(**change)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_own_parameters_cannot_be_changed():
+    cell = BASE.but(arm="noise", sigma=0.5)
+    with pytest.raises(TypeError):
+        cell.own["sigma"] = 1.0
+    given = {"sigma": 0.5}
+    cell = Cell(arm="noise", own=given)
+    given["sigma"] = 1.0
+    assert cell.own["sigma"] == 0.5
+
+
+# what is refused
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"arm": "lottery"}, "arm 'lottery'.*ticket, reinit"),
-        ({"inputs": "raw"}, "input scaling 'raw'.*unit, standard"),
-        ({"augment": "cutout"}, "augmentation 'cutout'.*flip_crop"),
+        ({"inputs": "raw"}, "inputs 'raw'.*unit, standard"),
+        ({"augment": "cutout"}, "augment 'cutout'.*flip_crop"),
         ({"augment": "resized_crop"}, "resized_crop: needs .*imagenet"),
         ({"optimizer": "lion"}, "optimizer 'lion'.*adam, sgd"),
         ({"scope": "local"}, "scope 'local'.*layerwise, global"),
@@ -143,12 +263,19 @@ def test_a_field_added_without_its_old_value_is_found_out():
         ({"replicate": -1}, "replicate -1"),
         ({"level": float("nan")}, "level nan"),
         ({"rate": "0.2"}, "rate '?0.2"),
+        ({"level": 1, "draw": 1}, "draw 1: a ticket's initialization is draw 0"),
         ({"arm": "reinit", "draw": 0}, "draw 0"),
+        ({"arm": "pulled_reinit", "pull": 1.0, "draw": 0}, "draw 0"),
         ({"arm": "chord", "subject": "reinit"}, "draw 0"),
-        ({"subject": "noise"}, "subject 'noise'.*ticket, random, reinit"),
+        ({"arm": "chord", "subject": "noise"}, "subject 'noise'.*ticket, random, reinit"),
+        ({"arm": "chord", "subject": 1}, "subject 1: must be of kind str"),
+        ({"arm": "noise", "sigma": float("inf")}, "sigma inf"),
+        ({"arm": "noise", "sigma": "0.5"}, "sigma '?0.5"),
         ({"schedule": "cosine"}, "schedule 'cosine'.*resumed, restarted"),
-        ({"points": 1}, "points 1"),
-        ({"points": 61}, "points 61: at most 60"),
+        ({"arm": "chord", "points": 1}, "points 1: must be 2 to 60"),
+        ({"arm": "chord", "points": 61}, "points 61: must be 2 to 60"),
+        ({"arm": "rounds", "points": 61}, "points 61: must be 2 to 60"),
+        ({"arm": "descent", "points": 11.5}, "points 11.5"),
         ({"order": -1}, "order -1"),
         ({"rewind": 5}, "rewind 5: the dense network is one for all rewind steps"),
     ],
@@ -156,7 +283,7 @@ def test_a_field_added_without_its_old_value_is_found_out():
 )
 def test_bad_values_are_named(change, message):
     with pytest.raises(BadInput, match=message) as caught:
-        Cell(**change)
+        Cell().but(**change)
     assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(BadInput, match=message):
         Cell.from_dict({**Cell().to_dict(), **change})
@@ -174,6 +301,8 @@ def test_foreign_fields_are_named():
     spec = Cell().to_dict()
     with pytest.raises(BadInput, match="unknown cell field colour"):
         Cell.from_dict({**spec, "colour": "grey"})
+    with pytest.raises(BadInput, match="unknown cell field sigma"):
+        Cell.from_dict({**spec, "sigma": 0.5})
     del spec["rate"]
     with pytest.raises(BadInput, match="cell field rate is missing"):
         Cell.from_dict(spec)
@@ -182,4 +311,4 @@ def test_foreign_fields_are_named():
 def test_a_cell_cannot_be_changed():
     with pytest.raises(AttributeError):
         Cell().steps = 3
-    assert BASE.but(steps=3) == Cell(level=3, draw=4, steps=3)
+    assert BASE.but(steps=3) == Cell(arm="random", level=3, draw=4, steps=3)

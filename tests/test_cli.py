@@ -4,18 +4,23 @@ import json
 import subprocess
 import sys
 from functools import partial
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
-from test_reproduction import put
-from tickets import claims, cli, studies
+from made_up import a_record, a_study
+from tickets import chapters, cli
+from tickets.book import verdicts
 from tickets.cells import Cell
-from tickets.store import ROOT, Store
+from tickets.files import ROOT
+from tickets.results.records import RESULT
+from tickets.results.store import Store
+from tiny import NET
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import app as benchmarks
 
 STUDY = "01_winning_tickets"
-NET = Cell(dataset="digits", steps=20)
 LENET = [*(NET.but(level=level) for level in range(3)), NET.but(arm="reinit", level=2, draw=1), NET.but(order=1)]
 CONV = Cell(dataset="digits16", model="conv-2", steps=2, batch=8)
 
@@ -29,18 +34,16 @@ def here(tmp_path, monkeypatch):
             super().__init__(local, recorded)
 
     monkeypatch.setattr(cli, "Store", Here)
-    monkeypatch.setattr(claims, "publish", partial(claims.publish, path=tmp_path / "recorded" / "claims.csv"))
+    monkeypatch.setattr(verdicts, "publish", partial(verdicts.publish, path=tmp_path / "recorded" / "claims.csv"))
     return tmp_path
 
 
 @pytest.fixture
 def tiny(monkeypatch):
     """A study of five perceptrons and a convolutional network, at profile smoke only; the other studies are empty."""
-    for name in studies.STUDIES:
-        monkeypatch.setitem(studies.STUDIES, name, SimpleNamespace(cells=lambda profile: [], MAIN={}))
-    wanted = {"smoke": [*LENET, CONV]}
-    study = SimpleNamespace(cells=lambda profile: wanted.get(profile, []), MAIN={"smoke": LENET[0]})
-    monkeypatch.setitem(studies.STUDIES, STUDY, study)
+    for name, study in chapters.STUDIES.items():
+        cells = [*LENET, CONV] if name == STUDY else []
+        monkeypatch.setitem(chapters.STUDIES, name, a_study(cells, LENET[0], study))
 
 
 def contents(folder):
@@ -79,16 +82,13 @@ def rows(capsys):
         (["record", "01"], "study '01'", STUDY),
         (["record", STUDY, "--profile", "full"], "profile 'full'", "smoke, quick, paper"),
         (["status", "--all"], "--all", "--json"),
-        (["bench", "--device", "tpu"], "device 'tpu'", "cpu, cuda"),
-        (["bench", "--device", "cuda"], "device 'cuda'", "cpu"),
-        (["train"], "'train'", "run, status, export, merge, record, bench"),
+        (["train"], "'train'", "run, status, export, merge, record"),
+        (["bench"], "'bench'", "run, status, export, merge, record"),
     ],
     ids=" ".join,
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(here, monkeypatch, capsys, arguments, thing, allowed):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    if arguments[0] == "bench":
-        arguments = [*arguments, "--out", str(here / "bench.json")]
     assert cli.main(arguments) == 2
     out, err = capsys.readouterr()
     (line,) = err.splitlines()
@@ -96,6 +96,18 @@ def test_a_mistake_is_one_line_and_leaves_nothing(here, monkeypatch, capsys, arg
     assert allowed in line[line.index(thing) + len(thing) :]
     assert out == ""
     assert contents(here) == {}
+
+
+@pytest.mark.parametrize(
+    ("device", "thing", "allowed"), [("tpu", "device 'tpu'", "cpu, cuda"), ("cuda", "device 'cuda'", "cpu")]
+)
+def test_a_mistake_of_the_benchmarks_is_one_line_too(tmp_path, monkeypatch, device, thing, allowed):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    said = CliRunner().invoke(benchmarks, ["--device", device, "--out", str(tmp_path / "bench.json")])
+    (line,) = said.stderr.splitlines()
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert allowed in line[line.index(thing) + len(thing) :]
+    assert contents(tmp_path) == {}
 
 
 def test_no_command_is_answered_with_help(capsys):
@@ -175,7 +187,11 @@ def test_shards_together_are_the_whole(here, tiny, capsys):
 @pytest.mark.parametrize(("swing", "wanting"), [(1.0, True), (0.01, False)], ids=["wide", "narrow"])
 def test_status_names_the_claims_that_want_more_replicates(here, capsys, swing, wanting):
     """By the width of the interval alone: the mean is the same, and so is the verdict."""
-    put(cli.Store(), lambda cell: 98 + (cell.level > 0) * (0.3 + swing * (cell.replicate % 2 - 0.5)))
+    store = cli.Store()
+    for cell in (Cell(level=level, replicate=r) for r in range(10) for level in (0, 9)):  # what claim L2a is about
+        accuracy = 98 + (cell.level > 0) * (0.3 + swing * (cell.replicate % 2 - 0.5))
+        numbers = dict.fromkeys(RESULT, 98.0) | {"diverged": False, "test_accuracy": accuracy}
+        store.put(a_record(cell, points=20, registration="0" * 12, **numbers))
     assert cli.main(["status"]) == 0
     (head, *lines) = capsys.readouterr().out.partition("More replicates by the precision rule:")[1:]
     assert bool(head) == wanting
@@ -216,7 +232,7 @@ def test_record_takes_what_is_finished_into_the_book(here, tiny, capsys):
     lines = (here / "recorded" / f"{STUDY}.jsonl").read_text().splitlines()
     assert {json.loads(line)["key"] for line in lines} == {cell.key() for cell in LENET}
     table = pd.read_csv(here / "recorded" / "claims.csv")
-    assert tuple(table.columns) == claims.COLUMNS
+    assert tuple(table.columns) == verdicts.COLUMNS
     assert table["verdict"].str.startswith("not run").all()  # smoke decides nothing
 
 

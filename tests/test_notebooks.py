@@ -5,7 +5,7 @@ import nbformat
 import papermill
 import pytest
 from tickets.errors import BadInput
-from tickets.store import ROOT
+from tickets.files import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 KEYS = {"profile", "train", "device", "engine", "store"}

@@ -1,11 +1,11 @@
-"""The plain twin of `tickets.train`: one ordinary module, one torch optimizer, masks put back after each step.
+"""The plain twin of `tickets.training`: one ordinary module, one torch optimizer, masks put back after each step.
 
 Written from the protocol (Frankle & Carbin 2019, section 2 and appendix G.1) without the training code of the library,
 so that the two can disagree. Shared with it are only the data of a step: split and order come from their streams.
 """
 
 import torch
-from tickets import data
+from tickets.data import dataset, sources
 from torch.nn.functional import cross_entropy
 
 
@@ -22,11 +22,11 @@ def train(cell, module, mask, start=0, stop=None, every=None):
     every `every` steps.
     """
     module.double()
-    digits = data.load(cell.dataset)
-    picked, held_out = map(torch.from_numpy, data.split(digits, cell.replicate))
-    order = data.order(len(picked), cell.batch, cell.steps, cell.replicate, cell.level, cell.order)
+    digits = sources.load(cell.dataset)
+    picked, held_out = map(torch.from_numpy, dataset.split(digits, cell.replicate))
+    order = dataset.order(len(picked), cell.batch, cell.steps, cell.replicate, cell.level, cell.order)
     x, x_test = (
-        data.scale(part, digits, cell.inputs, torch.float64) for part in (digits.train_images, digits.test_images)
+        dataset.scale(part, digits, cell.inputs, torch.float64) for part in (digits.train_images, digits.test_images)
     )
     y, params, seen = digits.train_labels, list(module.parameters()), []
     make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[cell.optimizer]

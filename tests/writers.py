@@ -17,8 +17,8 @@ import time
 import numpy as np
 from tickets.cells import Cell
 from tickets.errors import BadInput
-from tickets.records import record_of
-from tickets.store import Store
+from tickets.results.records import record_of
+from tickets.results.store import Store
 
 CURVE = [i / 7 for i in range(2000)]
 
@@ -26,12 +26,9 @@ CURVE = [i / 7 for i in range(2000)]
 class Naive(Store):
     """A store that writes each file where it will stay."""
 
-    def _write(self, key, suffix, write):
+    def _write(self, key, suffix, content):
         path = self._path(key, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{os.getpid()}.{suffix}")
-        write(aside)
-        content = aside.read_bytes()
         with path.open("wb", buffering=0) as file:
             for start in range(0, len(content), 4096):
                 file.write(content[start : start + 4096])

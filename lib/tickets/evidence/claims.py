@@ -1,12 +1,12 @@
-"""Claims: what papers say, registered in book/claims.yml before the runs. The grammar stands at the head of that file."""
+"""Claims: what papers say, registered in book/claims.yml before the runs; its head has the grammar."""
 
 from pathlib import Path
 
 from ..arms import ARMS
 from ..errors import BadInput, choose
+from ..networks import Networks, mentioned
 from . import registration
 from .judge import PRINTS, parts
-from .networks import Networks, mentioned
 from .registration import CLAIMS
 
 REQUIRED = (

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import BadInput
-from .networks import Scene, place
+from ..networks import Scene, place
 from .verdicts import LEVEL
 
 SLACK = 1.05

@@ -6,9 +6,9 @@ from math import exp, inf, log, nan
 
 import pandas as pd
 
+from ..networks import Networks, Scene
 from . import gates, verdicts
 from .contrasts import Reading, Records, in_blocks
-from .networks import Networks, Scene
 from .registration import entry_hash, registered_as
 from .resample import images_matter
 from .verdicts import SUPPORTING, Verdict
@@ -46,8 +46,8 @@ def parts(entry: dict) -> list[dict]:
 class Judge:
     """Judges entries of claims.yml on the records of one profile.
 
-    table: the recorded cells; entries: claim -> entry as it is at this profile (`claims.at_profile`); networks: study ->
-    its networks; registrations: of the store, None to look for no changes.
+    table: the recorded cells; entries: claim -> entry as it is at this profile (`registration.at_profile`); networks:
+    study -> its networks; registrations: of the store, None to look for no changes.
     """
 
     def __init__(

@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from ..files import BOOK, digest
+from ..networks import PROFILES, Networks, mentioned
 from ..results.store import Store
-from .networks import PROFILES, Networks, mentioned
 
 CLAIMS = BOOK / "claims.yml"
 UNHASHED = ("needs",)

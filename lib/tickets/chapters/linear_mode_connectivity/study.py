@@ -72,11 +72,9 @@ def tickets(net: Cell, top: int, rewind: int = 0, start: int = 0) -> Iterator[Ce
 
 
 def chord(net: Cell, level: int, rewind: int = 0, subject: str = "ticket", pull: float = 0) -> Iterator[Cell]:
-    """Two copies and the line between them; where the first copy is a network of the ladder, that is not named again."""
-    own = {"subject": subject, "pull": pull}
-    # a probe of the row: of a subject that is redrawn the line has its draw
+    """Two copies and the line between them; a first copy that is a network of the ladder is not named again."""
     draw = int(ARMS[subject].redrawn(net))
-    line = net.but(arm="chord", level=level, rewind=rewind, draw=draw, **own)
+    line = net.but(arm="chord", level=level, rewind=rewind, draw=draw, subject=subject, pull=pull)
     yield from (cell for cell in ARMS["chord"].parents(line) if subject != "ticket" or cell.order)
     yield line
 

@@ -17,7 +17,7 @@ SIZES = np.linspace(-3.2, 3.2, 41)
 
 
 def measure(cell, model, store) -> tuple[dict, dict]:
-    """(scalars, histograms) of the ticket of a cell's level, against its dense network in a second order of the data."""
+    """(scalars, histograms) of the ticket of a cell's level, against its dense network in a second order."""
     second, mask = store.tensors(cell.dense().but(order=1)), imp.ticket_mask(cell, model, store)
     lit = (sources.load(cell.dataset).train_images.flatten(1) > 0).any(0).numpy()
     return anatomy(cell, mask, imp.initial(cell, model), final(second), lit)

@@ -62,9 +62,8 @@ def keeps_images(cell: Cell) -> bool:
 
 def keeps_curves(cell: Cell) -> bool:
     """Of tickets and reinitialized tickets at the rungs that the figure of training curves can show."""
-    return (
-        (cell.level in (0, 3, 7, 12, 15) and cell.arm in ("ticket", "reinit") and cell.draw < 2) or cell.arm == "anatomy"
-    )
+    drawn = cell.level in (0, 3, 7, 12, 15) and cell.draw < 2
+    return cell.arm == "anatomy" or (drawn and cell.arm in ("ticket", "reinit"))
 
 
 def ladder(net: Cell, top: int, replicates) -> Iterator[Cell]:

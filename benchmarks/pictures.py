@@ -1,0 +1,142 @@
+"""What training costs: pictures of a recorded benchmark (`make bench`) for the page "What it costs"."""
+
+import json
+from html import escape
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from tickets.book import pages
+from tickets.figures.show import figure as show
+
+FILES = {"cpu": "bench_cpu.json", "cuda": "bench_cuda.json"}
+"""Where `bench` figures are recorded, under book/results, by kind of device."""
+OURS, PLAIN = "#1b6ca8", "0.45"
+DENSITIES = {
+    "level": "Level", "density": "Weights kept", "ms": "Ours, ms", "plain_ms": "Plain loop, ms",
+    "times_faster": "Times faster", "all_dense_ms": "All layers dense, ms", "all_sparse_ms": "All by kept weights, ms",
+}  # fmt: skip
+CONVOLUTIONS = {
+    "network": "Network", "batch": "Batch", "alone_ms": "One network, ms", "loop_ms": "Loop, ms",
+    "grouped_ms": "Grouped, ms", "unfolded_ms": "Unfolded, ms", "channels_last_ms": "Channels last, ms",
+}  # fmt: skip
+MEMORY = {"process": "Process", "megabytes": "Peak memory, MB"}
+
+
+def read(folder: Path, kind: str = "cpu") -> dict | None:
+    """The recorded benchmark of a kind of device in `folder`; None where there is none."""
+    path = Path(folder) / FILES[kind]
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def page(found: dict | None) -> str:
+    """The measured part of the page, HTML: where and when, then a figure and a table for each question."""
+    if found is None:
+        return '<p class="not-run">Not run: no benchmark of this kind of device is recorded yet.</p>'
+    frames = {name: pd.DataFrame(rows) for name, rows in found.items() if isinstance(rows, list)}
+    parts = [
+        _facts(found),
+        "<h2>Density</h2>", _figure(found, by_density, "cost-by-density", "Milliseconds per network-step by density"),
+        _table(frames["densities"], DENSITIES),
+        "<h2>Replicates and width</h2>",
+        _figure(found, growth, "cost-growth", "Milliseconds per network-step against networks, and against width"),
+        "<h2>The machine's limits</h2>",
+        _figure(found, roofline, "cost-roofline", "Roofline: rate of operations against operations per byte"),
+        "<h2>Convolutions of a population of two</h2>", _table(frames["convolutions"], CONVOLUTIONS),
+        "<h2>Memory</h2>", _table(frames["memory"], MEMORY),
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _facts(found: dict) -> str:
+    whole, dense = found["whole"], found["densities"][0]
+    shares = {name: f"{whole[f'share_of_{name}']:.0%}" for name in ("layer_shapes", "1024_cubed")}
+    return (
+        f"<p>Measured on {escape(found['device'])}, {found['cores']} cores, torch {found['torch']}, "
+        f"numba {found['numba']}, version {found['algorithm']} of the "
+        f"algorithm, on {found['date']}. Dense training runs at {whole['gflops_training']:.0f} billion "
+        f"operations a second: {shares['layer_shapes']} of what the machine's matrix products reach in the shapes of "
+        f"these layers, {shares['1024_cubed']} of what they reach at 1024 x 1024 x 1024. A dense network-step takes "
+        f"{dense['ms']:.2f} ms of the whole machine, the plain loop's {dense['plain_ms']:.2f} ms with "
+        f"{whole['plain_threads']} thread(s), and {whole['ms_with_dataloader']:.2f} ms when images come out of a "
+        f"DataLoader one by one.</p>"
+    )
+
+
+def _figure(found: dict, draw, name: str, alt: str) -> str:
+    by = f"benchmarks.pictures.{draw.__name__}"
+    return show(True, lambda: draw(found), name, alt, by, api="api.html").data
+
+
+def _table(frame: pd.DataFrame, heads: dict[str, str]) -> str:
+    return pages.table(frame[list(heads)].rename(columns=heads).map(_short)).data
+
+
+def _short(value):
+    if not isinstance(value, float):
+        return value
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def by_density(found: dict) -> tuple[Figure, pd.DataFrame]:
+    """Milliseconds per network-step against density: ours, all dense, all by kept weights, the plain loop."""
+    frame = pd.DataFrame(found["densities"])
+    figure, axes = plt.subplots(figsize=(7, 4))
+    lines = {
+        "plain_ms": ("plain PyTorch loop", PLAIN, "s-"),
+        "all_dense_ms": ("ours, all layers dense", OURS, ":"),
+        "all_sparse_ms": ("ours, all by kept weights", OURS, "--"),
+        "ms": ("ours, as in training", OURS, "o-"),
+    }
+    for column, (label, colour, style) in lines.items():
+        axes.plot(100 * frame["density"], frame[column], style, color=colour, label=label, ms=5)
+    axes.set(xscale="log", yscale="log", xlabel="weights kept (%)", ylabel="ms per network-step")
+    axes.invert_xaxis()
+    axes.set_xticks(100 * frame["density"], [f"{100 * density:.3g}" for density in frame["density"]], minor=False)
+    axes.minorticks_off()
+    axes.legend(frameon=False)
+    return figure, frame
+
+
+def growth(found: dict) -> tuple[Figure, pd.DataFrame]:
+    """Milliseconds per network-step: against networks trained together, and against the width of the hidden layers."""
+    networks, widths = pd.DataFrame(found["replicates"]), pd.DataFrame(found["widths"])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8))
+    left.plot(networks["networks"], networks["processes_ms"], "o-", color=OURS, label="one process a core")
+    left.plot(networks["networks"], networks["stacked_ms"], "s--", color=PLAIN, label="stacked on one core")
+    left.set(xlabel="networks trained together", ylabel="ms per network-step", ylim=(0, None))
+    left.set_xscale("log", base=2)
+    left.set_xticks(networks["networks"], networks["networks"])
+    for column, label, style, colour in (
+        ("plain_ms", "plain loop, dense", "s-", PLAIN),
+        ("ms", "ours, dense", "o-", OURS),
+        ("sparse_ms", "ours, 3.6 % kept", "o--", OURS),
+    ):
+        right.plot(widths["weights"], widths[column], style, color=colour, label=label)
+    right.set(xscale="log", yscale="log", xlabel="weights of the dense network")
+    for axes in (left, right):
+        axes.legend(frameon=False)
+    figure.tight_layout()
+    return figure, pd.concat([networks, widths])
+
+
+def roofline(found: dict) -> tuple[Figure, pd.DataFrame]:
+    """Rate of needed operations against operations per byte moved, below the machine's own two measured roofs."""
+    frame, whole = pd.DataFrame(found["densities"]), found["whole"]
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    reach = np.geomspace(0.5, 40, 50)
+    for name, label in (
+        ("1024_cubed", "products of 1024 x 1024 x 1024"),
+        ("layer_shapes", "products of LeNet's shapes"),
+    ):
+        roof = np.minimum(whole["gigabytes_per_second"] * reach, whole[f"gflops_{name}"])
+        axes.plot(reach, roof, color=PLAIN, ls="-" if name == "1024_cubed" else ":", label=label)
+    axes.plot(frame["operations_per_byte"], frame["gflops"], "o", color=OURS, label="training, by weights kept")
+    for row in frame.itertuples():
+        place = {"textcoords": "offset points", "xytext": (6, -6), "fontsize": 8}  # away from the slope
+        axes.annotate(f"{100 * row.density:.3g} %", (row.operations_per_byte, row.gflops), **place)
+    axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="billion operations a second")
+    axes.legend(frameon=False, loc="lower right")
+    return figure, frame[["density", "operations_per_byte", "gflops"]]

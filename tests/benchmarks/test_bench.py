@@ -1,0 +1,189 @@
+"""The benchmark: it runs, writes what it promises, and counts the work it divides by. How fast is not tested."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from tickets.data import dataset
+from tickets.files import ROOT
+from tickets.nets import layers, models
+from torch import nn
+from typer.testing import CliRunner
+
+from benchmarks import bench, workloads
+from benchmarks.__main__ import app
+
+COLUMNS = {
+    "densities": {
+        "level", "density", "ms", "plain_ms", "times_faster", "all_dense_ms", "all_sparse_ms", "gflops",
+        "operations_per_byte",
+    },
+    "replicates": {"networks", "processes_ms", "stacked_ms"},
+    "widths": {"width", "weights", "ms", "sparse_ms", "plain_ms"},
+    "convolutions": {"network", "batch", "alone_ms", "loop_ms", "grouped_ms", "unfolded_ms", "channels_last_ms"},
+    "memory": {"process", "megabytes"},
+}  # fmt: skip
+WHOLE = {
+    "plain_threads", "ms_with_dataloader", "times_faster_than_dataloader", "gflops_1024_cubed", "gigabytes_per_second",
+    "gflops_layer_shapes", "gflops_training", "share_of_1024_cubed", "share_of_layer_shapes",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """What `--quick` writes, as read back, and what it prints."""
+    out = tmp_path_factory.mktemp("bench") / "new" / "bench.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "NETWORKS", (1, 2))
+        patch.setattr(bench, "WIDTHS", (0.25, 1))
+        patch.setattr(bench, "IMAGE_NETS", {"resnet-20": 2})
+        patch.setattr(bench, "VECTOR", 1000)
+        told = CliRunner().invoke(app, ["--quick", "--out", str(out)], catch_exceptions=False)
+    assert told.exit_code == 0
+    assert [path.name for path in out.parent.iterdir()] == ["bench.json"]
+    return json.loads(out.read_text()), told.stdout
+
+
+def positive(values):
+    return all(isinstance(x, float | int) and 0 < x < math.inf for x in values)
+
+
+def test_the_file_says_where_the_figures_come_from(quick):
+    found, _ = quick
+    assert {"device", "cores", "torch", "numba", "algorithm", "date", "quick", "notes"} <= set(found)
+    assert found["torch"] == torch.__version__
+    assert found["quick"] is True
+    assert "denormal" in found["notes"]
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_every_table_is_whole(quick, table):
+    rows = quick[0][table]
+    assert len(rows) >= (1 if table == "convolutions" else 2)
+    for row in rows:
+        assert set(row) == COLUMNS[table]
+        assert positive(value for name, value in row.items() if name not in ("level", "network", "process"))
+
+
+def test_densities_are_those_of_the_ladder(quick):
+    rows = quick[0]["densities"]
+    assert [row["level"] for row in rows] == [0, 3, 7, 10, 15, 21]
+    assert [round(row["density"], 3) for row in rows] == [1, 0.513, 0.211, 0.108, 0.036, 0.01]
+    assert all(row["times_faster"] == row["plain_ms"] / row["ms"] for row in rows)
+
+
+def test_the_whole_machine_has_its_figures(quick):
+    assert set(quick[0]["whole"]) == WHOLE
+    assert positive(quick[0]["whole"].values())
+
+
+def test_a_process_that_trains_holds_more_than_one_that_does_not(quick):
+    held = {row["process"]: row["megabytes"] for row in quick[0]["memory"]}
+    assert max(held, key=held.get) == "16 networks stacked"
+    assert held["nothing, libraries loaded"] > 50
+
+
+def test_the_tables_are_narrow(quick):
+    found, printed = quick
+    assert all(str(row["level"]) in printed for row in found["densities"])
+    assert max(map(len, printed.splitlines())) <= 120
+
+
+def complaint(*arguments):
+    """The one line that `python -m benchmarks` says to a mistake."""
+    told = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": "lib"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (told.returncode, told.stdout) == (2, "")
+    (line,) = told.stderr.splitlines()
+    return line
+
+
+def test_a_folder_is_no_file(tmp_path):
+    assert "is a folder" in complaint("--quick", "--out", str(tmp_path))
+
+
+def test_quick_figures_are_not_recorded(tmp_path):
+    assert "quick" in complaint("--quick", "--record", "--out", str(tmp_path / "bench.json"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_gpu_is_timed_with_populations(monkeypatch):
+    """What `--device cuda` does, here on a CPU and small."""
+    monkeypatch.setattr(bench, "STACKED", {"lenet-300-100": (1, 2), "resnet-20": (2,)})
+    monkeypatch.setattr(bench, "IMAGE_NETS", {"resnet-20": 2})
+    few = torch.arange(50).numpy()
+    monkeypatch.setattr(dataset, "split", lambda images, replicate: (few, few))
+    found = bench.on_gpu(1, 1, "cpu")
+    assert [row["networks"] for row in found["replicates"]] == [1, 2]
+    assert all(set(row) == {"networks", "ms", "plain_ms", "times_faster"} for row in found["replicates"])
+    assert positive(value for row in found["replicates"] for value in row.values())
+    assert [row["networks"] for row in found["convolutions"]] == [2]
+
+
+# what is counted
+
+
+def test_the_products_of_a_step_are_counted_whole():
+    """A weight costs a multiplication for each image forward, another for its gradient, a third to go further back."""
+    first, others, batch, validated = 784 * 300, 300 * 100 + 100 * 10, 60, 50
+    counted = sum(math.prod(shape) for shape in workloads.product_shapes())
+    assert counted == batch * (2 * first + 3 * others) + validated * (first + others)
+    assert workloads.operations(0) == 2 * counted
+    assert workloads.operations(15) / workloads.operations(0) == pytest.approx(0.035, abs=0.002)
+
+
+def test_a_sparse_step_moves_less_but_indices():
+    dense, sparse = (workloads.traffic(level) for level in (0, 15))
+    pixels = 784 * (8 * 60 + 4 * 50)
+    assert dense - pixels == 40 * 266_200
+    assert sparse - pixels == 52 * sum(workloads.mask(15).counts().values())
+
+
+@pytest.mark.parametrize("way", workloads.WAYS)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [1, 3])
+def test_every_way_of_convolving_is_the_same_convolution(way, stride, size):
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    x, w = draw(3, 5, 4, 9, 8), draw(3, 6, 4, size, size)
+    expected = layers.conv2d(x, w, stride, size // 2)
+    torch.testing.assert_close(workloads.WAYS[way](x, w, stride, size // 2), expected, rtol=0, atol=1e-12)
+
+
+def test_image_networks_do_train_when_timed():
+    unit = workloads.convolutions("resnet-20", "loop", 2, 4, 1)
+    model = models.build("resnet-20", (3, 32, 32), 10)
+    seen = []
+    original = model.forward
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model), "forward", lambda self, *a, **k: seen.append(a[2].shape) or original(*a, **k))
+        unit()
+    assert seen == [torch.Size([2, 4, 3, 32, 32])]
+
+
+# the baseline
+
+
+def test_the_plain_loop_trains_and_puts_pruned_weights_back():
+    torch.manual_seed(0)
+    layer, x, y = nn.Linear(8, 3), torch.randn(90, 8), torch.arange(90) % 3
+    mask = (torch.rand(3, 8) < 0.5).float()
+    before = layer.weight.detach().clone()
+    optimizer = torch.optim.Adam(layer.parameters(), 0.1)
+    loss, accuracy = workloads.plain_loop(layer, optimizer, [(layer.weight, mask)], [(x, y)] * 50, (x, y))
+    assert bool((layer.weight[mask == 0] == 0).all())
+    assert bool((layer.weight[mask == 1] != before[mask == 1]).all())
+    assert loss < nn.functional.cross_entropy(torch.zeros(90, 3), y).item()
+    assert accuracy > 1 / 3

@@ -1,0 +1,153 @@
+"""The pipeline from notebook to staged page: what may not pass, and what is left of the machine."""
+
+import re
+
+import api_reference
+import build_book
+import execution
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from tickets.errors import BadInput
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+NOISY = """
+import os, sys, warnings
+from pathlib import Path
+print(Path("here").resolve(), object())
+print("progress 3.1 it/s", file=sys.stderr)
+{"path": os.getcwd(), "profile": profile}
+"""
+
+
+def write(path, *cells):
+    """A notebook with the usual parameters; each cell is its source, or (source, tag)."""
+    parameters = new_code_cell('profile: str = "smoke"  # smoke, quick or paper\ntrain: bool = False')
+    parameters.metadata.tags = ["parameters"]
+    book = new_notebook(cells=[parameters], metadata={"kernelspec": KERNEL})
+    for cell in cells:
+        source, *tags = (cell,) if isinstance(cell, str) else cell
+        book.cells.append(new_code_cell(source, metadata={"tags": tags}))
+    nbformat.write(book, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="module")
+def executed(folder):
+    """A noisy notebook executed twice: report, notebook, and both files."""
+    source = write(folder / "01_noisy.ipynb", NOISY)
+    targets = [folder / name / "out.ipynb" for name in ("first", "second")]
+    reports = [execution.execute(source, target, {"profile": "quick"}, folder) for target in targets]
+    return reports[0], nbformat.read(targets[0], as_version=4), targets
+
+
+def test_unknown_parameter_is_refused_before_anything_runs(folder):
+    source = write(folder / "02_plain.ipynb", "1")
+    with pytest.raises(BadInput, match=r"02_plain.ipynb: unknown parameter profil; allowed: profile, train"):
+        execution.execute(source, folder / "never.ipynb", {"profil": "quick"}, folder)
+    assert not (folder / "never.ipynb").exists()
+
+
+@pytest.mark.parametrize("cell", ["1 / 0", ("1 / 0", "raises-exception")], ids=["plain", "allowed to fail"])
+def test_error_output_is_refused(folder, cell):
+    source = write(folder / "03_error.ipynb", cell)
+    with pytest.raises(execution.NotebookError, match=r"03_error.ipynb, cell \d: ZeroDivisionError"):
+        execution.execute(source, folder / "error.ipynb", {}, folder)
+
+
+def test_value_that_the_library_refuses_is_bad_input(folder, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(build_book.ROOT / "lib"))
+    cell = "from tickets import chapters\nchapters.cells('01_winning_tickets', profile)"
+    source = write(folder / "04_profile.ipynb", cell)
+    with pytest.raises(BadInput, match="unknown profile 'huge'"):
+        execution.execute(source, folder / "bad.ipynb", {"profile": "huge"}, folder)
+
+
+def test_injected_cell_is_not_shown(executed):
+    _, book, _ = executed
+    injected = [cell for cell in book.cells if "injected-parameters" in cell.metadata.get("tags", ())]
+    assert ["remove-cell" in cell.metadata.tags for cell in injected] == [True]
+
+
+def test_nothing_of_the_machine_is_left(executed, folder):
+    _, book, targets = executed
+    text = targets[0].read_text()
+    assert str(folder) not in text
+    assert " at 0x" not in text
+    assert [output.get("name") for cell in book.cells for output in cell.outputs] == ["stdout", None]
+    assert "papermill" not in book.metadata
+    assert not any({"papermill", "execution"} & set(cell.metadata) for cell in book.cells)
+
+
+def test_two_executions_give_the_same_bytes(executed):
+    first, second = executed[2]
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_report_holds_all_parameters(executed):
+    assert executed[0]["notebook"] == "01_noisy"
+    assert executed[0]["parameters"] == {"profile": "'quick'", "train": "False"}
+
+
+def test_unknown_study_is_refused(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    write(tmp_path / "notebooks/01_one.ipynb")
+    with pytest.raises(BadInput, match="unknown study '02_two'; allowed: 01_one"):
+        build_book.build(tmp_path, study="02_two")
+
+
+def test_failed_build_leaves_the_former_site(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "html").mkdir()
+    monkeypatch.setattr(build_book, "settle", lambda root: None)
+    monkeypatch.setattr(build_book, "stage", lambda root, folder: folder.mkdir(parents=True))
+    monkeypatch.setattr(build_book.generated, "write", lambda *_, **__: None)
+
+    def refuse(folder, work):
+        raise build_book.SiteError("a warning")
+
+    monkeypatch.setattr(build_book, "render", refuse)
+    with pytest.raises(build_book.SiteError):
+        build_book.build(tmp_path, tmp_path / "html")
+    assert (tmp_path / "html").is_dir()
+
+
+def test_launch_buttons_only_with_a_public_address(tmp_path, monkeypatch):
+    monkeypatch.delenv("TICKETS_REPOSITORY", raising=False)
+    build_book.stage(build_book.ROOT, tmp_path / "stage")
+    assert "binderhub_url" not in (tmp_path / "stage/_config.yml").read_text()
+    monkeypatch.setenv("TICKETS_REPOSITORY", "https://example.org/tickets")
+    build_book.stage(build_book.ROOT, tmp_path / "stage")
+    assert "binderhub_url" in (tmp_path / "stage/_config.yml").read_text()
+
+
+def test_docstrings_become_markdown_that_means_itself():
+    shown = api_reference.prose("Weights w[i] * `mask`, **not** <b>.\n\nTable:\n  a  1\n  b  2")
+    assert shown.startswith(r"Weights w\[i\] \* `mask`, \*\*not\*\* \<b\>.")
+    assert "```text\na  1\nb  2\n```" in shown
+
+
+def test_api_reference_names_public_definitions(tmp_path):
+    source = 'def seen(x: int = 1) -> int:\n    """Doc."""\n\ndef _hidden():\n    """Doc."""\n\ndef bare():\n    pass\n'
+    (tmp_path / "one.py").write_text(f'"""Module."""\n\n{source}')
+    shown = api_reference.reference(tmp_path)
+    assert "{py:function} seen(x: int=1) -> int" in shown
+    assert "hidden" not in shown
+    assert "bare" not in shown
+
+
+def test_api_reference_goes_into_packages(tmp_path):
+    """Modules are named as they are imported; what only starts a program is none."""
+    package = tmp_path / "whole"
+    (package / "part").mkdir(parents=True)
+    for name in ("__init__", "__main__", "part/__init__", "part/inner"):
+        (package / f"{name}.py").write_text(f'"""Purpose of {name}."""\n')
+    shown = api_reference.reference(package)
+    assert re.findall("^## `(.*)`", shown, re.MULTILINE) == ["whole", "whole.part", "whole.part.inner"]
+    assert "{py:module} whole.part.inner" in shown
+    assert "Purpose of part/inner." in shown

@@ -1,0 +1,69 @@
+"""Pieces of a chapter's page: what is listed as waiting, as open, and what is left out."""
+
+import pandas as pd
+import pytest
+from tickets.book import pages, scorecard
+from tickets.cells import Cell
+from tickets.data.sources import NAMES
+from tickets.figures.style import WORDS
+from tickets.nets import models
+
+EMPTY = dict.fromkeys(scorecard.COLUMNS, "")
+VERDICTS = {"L1": "reproduced", "L2a": "inconclusive: n = 5 of 10", "L12": "contradicted", "L4a": "not run"}
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """A chapter of four claims, one with a part."""
+    numbers = {"ours": 1.0, "low": 0.5, "high": 1.5, "theirs": 2.0, "q": 0.01, "scope": "paper", "profile": "paper"}
+    rows = [
+        {**EMPTY, **numbers, "claim": claim, "statement": f"What {claim} says", "verdict": verdict}
+        | {"n": 5 if "5 of 10" in verdict else 10, "paper": "frankle2019lottery", "needs": "time"}
+        for claim, verdict in VERDICTS.items()
+    ]
+    rows.append({**rows[0], "claim": "L1.part", "scope": "part"})
+    monkeypatch.setattr(pages.verdicts, "of_study", lambda results, study, profile: pd.DataFrame(rows))
+    return pages.Judged(None, "01_winning_tickets", "paper")
+
+
+def test_claims_short_of_replicates_wait_and_the_rest_is_listed(judged):
+    text = judged.unsettled().data
+    assert "Waiting for more replicates: L2a." in text
+    assert "What L12 says" in text
+    assert not any(f"What {claim} says" in text for claim in ("L1", "L2a", "L4a"))
+
+
+def test_claims_are_shown_by_name_with_their_parts(judged):
+    text = judged("L1").data
+    assert "L1.part" in text
+    assert "L12" not in text
+
+
+def test_analogs_are_shown_with_their_parts_too(judged):
+    for row in judged.rows:
+        row["claim"] += "-quick"
+    text = judged("L1").data
+    assert "L1.part-quick" in text
+    assert "L12" not in text
+
+
+def test_the_overview_has_every_claim_of_the_chapter_to_link_to(judged):
+    text = judged.overview().data
+    assert all(f'id="claim-{claim}"' in text for claim in VERDICTS)
+    assert 'id="claim-L1.part"' not in text
+
+
+def test_settings_are_written_out():
+    lenet = pages.setting(Cell())
+    assert list(lenet) == ["data", "steps", "batch", "optimizer, rate", "pruned per round"]
+    assert lenet["steps"] == "50,000"
+    assert lenet["optimizer, rate"] == "Adam, 0.0012"
+    assert lenet["pruned per round"] == "dense layers 20%, output layer 10%"
+    net = Cell(dataset="cifar10", model="vgg-19", optimizer="sgd", learning_rate=0.1, drops=(56, 84_000), warmup=10_000)
+    assert pages.setting(net)["optimizer, rate"] == "SGD, 0.1, /10 at 56 and 84,000, 10,000 steps of warmup"
+    assert "convolutions 20%" in pages.setting(net)["pruned per round"]
+    assert pages.setting(net.but(scope="global"))["pruned per round"] == "20% over all layers"
+
+
+def test_every_dataset_and_network_has_a_name_to_print():
+    assert {*NAMES, *models.NAMES} <= set(WORDS)

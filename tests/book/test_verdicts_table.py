@@ -1,0 +1,202 @@
+"""The table of verdicts: which rows it has, what counts in the one correction for many claims, and the file."""
+
+import shutil
+from itertools import product
+
+import pandas as pd
+import pytest
+from handmade import (
+    ENTRY,
+    NETWORKS,
+    STUDY,
+    Kept,
+    dense_and_ticket,
+    entry,
+    judged,
+    plausible,
+    verdicts_on,
+)  # fmt: skip
+from tickets import chapters
+from tickets.book import scorecard, verdicts
+from tickets.chapters import STUDIES, cells
+from tickets.errors import BadInput
+from tickets.evidence import claims, registration
+from tickets.evidence.judge import Judge, parts
+from tickets.results.store import Store
+
+OTHER = "02_linear_mode_connectivity"
+COMMITTED = Store.committed()
+JUDGED = [(profile, study) for profile in chapters.registered() for study in STUDIES]
+
+
+def lenets(cell):
+    """Of LeNet and a few levels there is everything, and replicates differ."""
+    there = cell.model == "lenet-300-100" and cell.level in (0, 7, 15)
+    return plausible(cell) | {"barrier_test": 1 + 0.2 * (cell.replicate % 3)} if there else None
+
+
+def ids(study):
+    """Names of all rows of a chapter: its claims, and parts of them."""
+    return {part["id"] for whole in claims.of(study).values() for part in (whole, *parts(whole))}
+
+
+# profiles
+
+
+def test_quick_yields_analogs_and_smoke_nothing():
+    frame = dense_and_ticket(steps=5000)
+    found = judged(entry(), frame, "quick")
+    assert (found["claim"], found["scope"], found["profile"]) == ("X1-quick", "analog", "quick")
+    assert judged(entry(), frame)["verdict"] == "not run"
+    smoke = verdicts.rows(verdicts.judge(Kept(), "smoke"), "smoke")
+    assert set(smoke["claim"]) == ids(STUDY) | ids(OTHER)
+    assert set(smoke["verdict"]) == {"not run"}
+    with pytest.raises(BadInput, match="profile"):
+        verdicts.judge(Kept(), "full")
+
+
+def test_below_the_paper_s_scale_only_what_was_run_is_shown():
+    nothing = Kept(lambda cell: None)
+    assert verdicts.judge(nothing, "quick") == []
+    assert verdicts.rows([], "quick").empty
+    assert {whole.verdict.word for _, whole, _ in verdicts.judge(nothing, "paper")} == {"not run"}
+
+
+def test_quick_results_are_read_with_the_steps_of_the_quick_networks():
+    """Nothing is loosened: records of other budgets in the same table are other experiments."""
+    others = pd.concat([dense_and_ticket(5), dense_and_ticket(5, steps=6000), dense_and_ticket(5, steps=2400)])
+    found = judged(entry(), pd.concat([dense_and_ticket(steps=5000), others]), "quick")
+    assert (found["n"], found["ours"]) == (10, pytest.approx(0.3))
+    assert judged(entry(), others, "quick")["verdict"] == "not run"
+
+
+@pytest.mark.parametrize(("profile", "study"), JUDGED)
+def test_what_is_read_belongs_to_the_networks_of_its_profile(profile, study):
+    """Every record behind a verdict is of a network of the study at that profile, steps and all."""
+    everything = pd.DataFrame(
+        [plausible(cell) for p, name in product(chapters.PROFILES, STUDIES) for cell in cells(name, p)]
+    )
+    networks = chapters.networks(profile)
+    judge = Judge(everything, profile, claims.of(study, profile=profile), networks)
+    named = {(cell.model, cell.steps) for cell in networks[study].cells.values()}
+    read = {(c.model, c.steps) for part in judge.parts.values() for c in judge.rule(part).rows.get("cell", [])}
+    assert read
+    assert read <= named
+
+
+def test_analogs_of_two_chapters_keep_their_budgets_apart(tmp_path):
+    assert {cells(study, "quick")[0].steps for study in STUDIES} == {5_000, 2_400}
+    small = Kept(lambda cell: plausible(cell) if cell.steps < 20_000 else None)
+    frame = verdicts.publish(small, tmp_path / "claims.csv").set_index("claim")
+    assert {"L2b-quick", "M2-lenet-quick"} <= set(frame.index)
+    assert not frame.index.duplicated().any()
+
+
+@pytest.mark.parametrize(("profile", "study"), JUDGED)
+def test_a_run_under_the_claims_as_they_stand_is_not_post_hoc(profile, study, store):
+    """At every profile, of every claim that shows a number there."""
+    name = registration.register(store, chapters.registered())
+    registered = Kept(lambda cell: plausible(cell) | {"registration": name}, registrations=store.registrations())
+    frame = verdicts.rows(verdicts.judge(registered, profile, [study]), profile)
+    assert (frame["n"] > 0).all()
+    assert list(frame.loc[frame["verdict"].str.contains("post hoc"), "claim"]) == []
+
+
+# one correction for many claims
+
+
+def test_q_counts_claims_and_not_readings():
+    entries = {f"X{i}": entry(id=f"X{i}") for i in range(4)}
+    entries["X4"] = entry(id="X4", headline=False)
+    entries["X5"] = entry(id="X5", contrast={**ENTRY["contrast"], "plus": {"arm": "ticket", "level": 9}})
+    frame = verdicts_on(entries, dense_and_ticket()).set_index("claim")
+    p = Judge(dense_and_ticket(), "paper", entries, NETWORKS["paper"]).rule(entry()).verdict.p
+    assert frame["q"][:4].to_numpy() == pytest.approx(p)  # four equal claims: q = p x 4 / 4
+    assert frame["q"][["X4", "X5"]].isna().all()
+    assert frame["scope"]["X4"] == "reading"
+
+
+def test_analogs_have_no_q():
+    assert pd.isna(judged(entry(), dense_and_ticket(steps=5000), "quick")["q"])
+
+
+def test_a_chapter_shows_the_q_of_the_whole_scorecard(tmp_path):
+    """One correction for many claims: a page must not print another q than the front page."""
+    kept = Kept(lenets, recorded=tmp_path)
+    whole = verdicts.publish(kept, tmp_path / "claims.csv").set_index("claim")
+    for study in STUDIES:
+        own = verdicts.of_study(kept, study, "paper").set_index("claim")
+        assert set(own.index) == ids(study)
+        assert own["q"].notna().any()
+        pd.testing.assert_series_equal(own["q"], whole.loc[own.index, "q"], rtol=1e-5, atol=0)
+
+
+def test_without_the_other_chapters_p_values_q_would_be_another(tmp_path):
+    """They do enter: a chapter judged alone has fewer claims to correct for."""
+    kept = Kept(lenets, recorded=tmp_path)
+    alone = verdicts.of_study(kept, OTHER, "paper").set_index("claim")
+    verdicts.publish(kept, tmp_path / "claims.csv")
+    corrected = verdicts.of_study(kept, OTHER, "paper").set_index("claim")
+    decided = alone["q"].notna()
+    assert (corrected["q"][decided] >= alone["q"][decided]).all()
+    assert (corrected["q"][decided] > alone["q"][decided]).any()
+
+
+def test_of_the_other_chapters_no_record_is_read():
+    for profile, study in JUDGED:
+        kept = Kept()
+        verdicts.of_study(kept, study, profile)
+        assert kept.asked == cells(study, profile)
+
+
+# what is recorded
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The recorded layer judged again: the folder with both tables, as they would be recorded now."""
+    folder = tmp_path_factory.mktemp("recorded")
+    shutil.copytree(COMMITTED.recorded, folder, dirs_exist_ok=True)
+    (folder / verdicts.RATES).unlink()
+    verdicts.publish(Store(folder / "nothing", folder), folder / "claims.csv")
+    return folder
+
+
+def test_recorded_p_values_agree_with_what_is_recorded(published):
+    now, then = (pd.read_csv(folder / verdicts.RATES) for folder in (published, COMMITTED.recorded))
+    pd.testing.assert_frame_equal(now, then, rtol=1e-5, atol=0)
+    assert set(now["study"]) == set(STUDIES)
+    assert set(now["claim"]) <= set(claims.load())
+
+
+def test_the_recorded_table_agrees_with_what_is_recorded(published):
+    now, then = (scorecard.read(folder / "claims.csv") for folder in (published, verdicts.TABLE.parent))
+    assert now == then
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_chapter_of_the_book_is_judged_from_its_own_records(study, tmp_path):
+    """With the other chapters' records out of reach: the same rows, and the q of the front page."""
+    shutil.copytree(COMMITTED.recorded / "registrations", tmp_path / "registrations")
+    for name in (f"{study}.jsonl", verdicts.RATES):
+        shutil.copyfile(COMMITTED.recorded / name, tmp_path / name)
+    alone = verdicts.of_study(Store(tmp_path / "nothing", tmp_path), study, "paper").set_index("claim")
+    whole = verdicts.rows(verdicts.judge(COMMITTED, "paper"), "paper").set_index("claim").loc[alone.index]
+    assert alone["q"].notna().any()
+    pd.testing.assert_frame_equal(alone, whole, rtol=1e-5, atol=0)
+
+
+# the file
+
+
+def test_csv(tmp_path):
+    path = tmp_path / "claims.csv"
+    frame = verdicts_on({"X1": entry(), "X2": entry(id="X2", theirs=None)}, dense_and_ticket())
+    verdicts.write(frame, path)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "claim,paper,statement,theirs,source,ours,low,high,n,unit,scope,profile,device,verdict,q,needs"
+    assert lines[1].split(",")[3:9] == ["0.3", "read in the paper", "0.300", "0.289", "0.311", "10"]
+    assert lines[2].split(",")[3] == ""
+    rows = scorecard.read(path)  # the book's reader
+    assert tuple(rows[0]) == tuple(scorecard.COLUMNS) == verdicts.COLUMNS
+    assert scorecard.verdict(rows[0])[0] == "reproduced"

@@ -1,0 +1,106 @@
+"""Gates: verdicts that the runs themselves do not allow."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from handmade import (
+    ENTRY,
+    TICKET,
+    dense_and_ticket,
+    entry,
+    judged,
+    read,
+    row,
+    table,
+    verdicts_on,
+    with_random,
+)
+from tickets.cells import Cell
+from tickets.evidence import gates
+
+ASSAY = {"plus": TICKET, "minus": {"arm": "random", "level": 7}}
+
+
+def test_gate_2_a_match_needs_arms_that_differ():
+    claim = entry(kind="match", margin=0.15, assay=ASSAY)
+    assert judged(claim, with_random(1.0))["verdict"] == "reproduced"
+    assert "gate G2" in judged(claim, with_random(0.1))["verdict"]
+    found = judged(claim, dense_and_ticket(0.0))
+    assert found["verdict"] == "inconclusive: gate G2, the known-worse arm is not recorded"
+    assert found["ours"] == pytest.approx(0)
+    assert np.isnan(found["q"])
+    assert judged(claim, dense_and_ticket(-1.0))["verdict"].startswith("contradicted")  # no gate saves a refuted match
+
+
+def test_gate_2_by_another_network():
+    """The known-worse arm may be shown where the arms are known to differ."""
+    there = {"network": "LeNet, standardized pixels"}
+    claim = entry(kind="match", margin=0.15, assay={name: {**term, **there} for name, term in ASSAY.items()})
+    assert judged(claim, with_random(0.1))["verdict"].endswith("the known-worse arm is not recorded")
+    both = pd.concat([with_random(0.1), with_random(1.0, inputs="standard")])
+    assert judged(claim, both)["verdict"] == "reproduced"
+
+
+def test_gate_2_by_another_claim():
+    gains = {
+        "id": "X1.a",
+        "kind": "effect",
+        "least": 0.1,
+        "contrast": {**ENTRY["contrast"], "stat": "validation_accuracy"},
+    }
+    keeps = {"id": "X1.b", "kind": "match", "margin": 0.5, "assay": {"claim": "X1.a"}}
+    whole = {name: value for name, value in entry(parts=[gains, keeps]).items() if name not in ("kind", "size")}
+    frame = verdicts_on({"X1": whole}, dense_and_ticket(0.0))
+    assert list(frame["claim"]) == ["X1", "X1.a", "X1.b"]
+    assert list(frame["scope"]) == ["paper", "part", "part"]
+    assert frame["verdict"][2] == "inconclusive: gate G2, X1.a does not hold"
+    assert frame["verdict"][0] == "not reproduced: X1.a"
+
+
+def test_gate_1_dense_accuracy():
+    anchors = {"stat": "test_accuracy_end", "band": [98.5, 99]}
+    assert "gate G1, dense accuracy 98.00" in judged(entry(anchors=anchors), dense_and_ticket())["verdict"]
+    found = judged(entry(anchors=anchors), dense_and_ticket(steps=5000), "quick")
+    assert found["verdict"] == "reproduced"  # the anchor is the paper's, at the paper's steps
+
+
+def test_gate_1_by_another_network():
+    anchors = {"stat": "test_accuracy_end", "band": [98.5, 99], "network": "LeNet, standardized pixels"}
+    claim = entry(anchors=anchors)
+    found = judged(claim, dense_and_ticket())["verdict"]
+    assert found == "inconclusive: gate G1, the dense network of its anchor is not recorded"
+    anchor = dense_and_ticket(inputs="standard").assign(test_accuracy_end=98.7)
+    assert judged(claim, pd.concat([dense_and_ticket(), anchor]))["verdict"] == "reproduced"
+
+
+def test_gate_3_equal_arms():
+    other = with_random(1.0, precision="float64")
+    frame = pd.concat([dense_and_ticket()[lambda f: f["level"] == 0], other[other["level"] > 0]])
+    assert len(read(frame, ENTRY["contrast"])) == 0  # another precision is another cell
+    frame = table({("ticket", 7): {"test_accuracy": 98.3}, ("random", 7): {"kept": 300}})
+    contrast = {"stat": "test_accuracy", "plus": TICKET, "minus": {"arm": "random", "level": 7}}
+    assert "gate G3" in judged(entry(contrast=contrast), frame)["verdict"]
+    assert gates.equal_arms(other) == ""
+    assert gates.equal_arms(pd.concat([dense_and_ticket(), other])) == "G3, precision differs between arms"
+
+
+def test_gate_3_arms_that_keep_more_by_design():
+    frame = table({("ticket", 7): {}, ("random_open", 7): {"kept": 300}})
+    assert gates.equal_arms(frame) == ""
+    assert gates.equal_arms(frame.assign(arm="random")).startswith("G3")
+
+
+def test_networks_of_two_sizes_are_no_unequal_arms():
+    """A concordance looks at several networks, each with as many weights as it has."""
+    sizes = {"lenet-300-100": 266_200, "resnet-20": 267_696}
+    rows = pd.DataFrame([row(Cell(model=model), kept=kept) for model, kept in sizes.items()])
+    assert gates.equal_arms(rows) == ""
+    assert gates.equal_arms(rows.assign(model="resnet-20")).startswith("G3")
+
+
+def test_gate_4_early_stops_inside_the_budget():
+    late = dense_and_ticket().assign(early_stop_step=49_900)
+    assert "gate G4" in judged(entry(), late)["verdict"]
+    at_the_end = {**ENTRY["contrast"], "stat": "test_accuracy_end"}
+    frame = late.assign(test_accuracy_end=late["test_accuracy"])
+    assert judged(entry(contrast=at_the_end), frame)["verdict"] == "reproduced"

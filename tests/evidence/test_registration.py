@@ -1,0 +1,170 @@
+"""Registration: what the hash of a claim covers, by profile, and what a record made under another wording is called."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import yaml
+from handmade import ENTRY, NETWORKS, STUDY, dense_and_ticket, entry, judged
+from tickets import cells, chapters
+from tickets.cells import Cell
+from tickets.evidence import claims, registration
+from tickets.evidence.registration import at_profile, entry_hash, hashes, register
+from tickets.networks import Networks, mentioned
+
+HERE = NETWORKS["paper"][STUDY]
+
+
+def changed_network(profiles, profile, study, name, cell):
+    """The same profiles, but that one network of one study is another cell at one of them."""
+    found = copy.copy(profiles)
+    networks = profiles[profile][study]
+    found[profile] = {**profiles[profile], study: replace(networks, cells={**networks.cells, name: cell})}
+    return found
+
+
+def differing(before, after):
+    assert set(before) == set(after)
+    return {name for name in before if before[name] != after[name]}
+
+
+# the wording
+
+
+def test_registration_follows_the_entry():
+    now = entry_hash(entry(), HERE)
+    assert len(now) == 12
+    assert now == entry_hash(entry(needs="a cluster"), HERE)
+    assert now != entry_hash(entry(size=0.2), HERE)
+    changed = entry()
+    changed["contrast"]["plus"]["level"] = 8
+    assert now != entry_hash(changed, HERE)
+
+
+def test_every_field_but_needs_is_hashed():
+    now = entry_hash(entry(), HERE)
+    for name in ENTRY:
+        assert (entry_hash(entry(**{name: "other"}), HERE) == now) == (name in registration.UNHASHED), name
+
+
+def written(path, **changes):
+    path.write_text(yaml.safe_dump({"claims": [entry(**changes)]}))
+    return path
+
+
+def test_values_by_profile_are_resolved_before_hashing(tmp_path):
+    """A change of the quick value is a new wording there, and leaves the paper's alone; and the other way round."""
+
+    def draws(drawn):
+        return {"contrast": {**ENTRY["contrast"], "minus": {"arm": "reinit", "level": 7, "draw": drawn}}}
+
+    found = {
+        name: hashes(NETWORKS, written(tmp_path / f"{name}.yml", **draws({"paper": paper, "quick": quick})))
+        for name, paper, quick in (("now", [1, 2], [1]), ("quick", [1, 2], [2]), ("paper", [1, 2, 3], [1]))
+    }
+    assert set(found["now"]) == {"X1", "X1@quick"}
+    assert differing(found["now"], found["quick"]) == {"X1@quick"}
+    assert differing(found["now"], found["paper"]) == {"X1"}
+    plain = hashes(NETWORKS, written(tmp_path / "plain.yml", **draws([1, 2])))
+    assert plain["X1"] == found["now"]["X1"]
+
+
+def test_a_value_that_a_profile_does_not_list_is_the_paper_s():
+    given = {"n": {"paper": 5, "quick": 3}, "cases": [{"network": {"paper": "LeNet"}}], "forks": {}, "theirs": None}
+    assert at_profile(given, "quick") == {"n": 3, "cases": [{"network": "LeNet"}], "forks": {}, "theirs": None}
+    assert at_profile(given, "paper")["n"] == at_profile(given, "smoke")["n"] == 5
+
+
+# the networks
+
+
+@pytest.mark.parametrize("profile", ["paper", "quick"])
+@pytest.mark.parametrize(
+    ("study", "name"), [(STUDY, "LeNet, standardized pixels"), ("02_linear_mode_connectivity", "LeNet")]
+)
+def test_a_hash_changes_with_its_network_at_that_profile_and_only_there(profile, study, name):
+    """Of every claim that names the network, as its own, as a fork, as a case or in a term, and of no other."""
+    profiles = chapters.registered()
+    cell = profiles[profile][study].cells[name]
+    other = changed_network(profiles, profile, study, name, cell.but(batch=61))
+    own = {claim for claim, e in claims.load(profile=profile).items() if e["study"] == study and name in mentioned(e)}
+    registered = hashes(profiles)
+    naming = {registration.registered_as(claim, profile) for claim in own} & set(registered)
+    assert len(naming) > 1
+    assert differing(registered, hashes(other)) == naming
+
+
+def test_a_hash_covers_the_networks_that_terms_and_forks_name():
+    pixels = "LeNet, standardized pixels"
+    moved = Networks({**HERE.cells, pixels: Cell(inputs="standard", learning_rate=1e-3)})
+    for changes in (
+        {"forks": {"inputs": pixels}},
+        {"anchors": {"stat": "test_accuracy_end", "band": [97, 99], "network": pixels}},
+        {"contrast": {"stat": "tt", "plus": {"arm": "ticket", "network": {"best": ["LeNet", pixels], "by": "tt"}}}},
+        {"cases": [{"network": pixels, "margin": 0.5}]},
+    ):
+        assert entry_hash(entry(**changes), HERE) != entry_hash(entry(**changes), moved), changes
+    assert entry_hash(entry(), HERE) == entry_hash(entry(), moved)
+
+
+def test_a_hash_covers_named_steps():
+    """What k1000 means is part of the claim, wherever the network says it."""
+    here, there = (Networks(HERE.cells, {"LeNet": {"k1000": step}}) for step in (48, 50))
+    assert entry_hash(entry(), here) != entry_hash(entry(), there)
+    assert entry_hash(entry(), HERE) == entry_hash(entry(), Networks(HERE.cells, {"LeNet": {}}))
+    elsewhere = Networks(HERE.cells, {"LeNet, standardized pixels": {"k1000": 48}})
+    assert entry_hash(entry(), HERE) == entry_hash(entry(), elsewhere)
+
+
+def test_a_field_that_is_added_changes_no_hash(monkeypatch):
+    """A field of cells that is added with a default says nothing new of a network that has the default."""
+    profiles = chapters.registered()
+    before = hashes(profiles)
+    monkeypatch.setattr(Cell, "averaging", 0.0, raising=False)
+    monkeypatch.setattr(cells, "FIELDS", (*cells.FIELDS, "averaging"))
+    assert Cell().to_dict()["averaging"] == 0.0  # the field is there
+    assert hashes(profiles) == before
+    averaged = Cell()
+    object.__setattr__(averaged, "averaging", 0.9)
+    changed = hashes(changed_network(profiles, "paper", STUDY, "LeNet", averaged))
+    assert "L1" in differing(before, changed)
+
+
+def test_claims_are_registered_at_every_profile_that_has_their_network():
+    profiles = chapters.registered()
+    assert set(profiles) == {"quick", "paper"}  # smoke judges nothing
+    registered = hashes(profiles)
+    assert set(claims.load()) <= set(registered)
+    assert {"L2b@quick", "M2-lenet@quick"} <= set(registered)
+    assert not {"L6-conv2@quick", "M1-vgg@quick", "L1@smoke", "L1@paper"} & set(registered)
+    assert registered["L2b@quick"] != registered["L2b"]  # the network is another
+
+
+def test_the_registered_claims_are_kept_with_the_records(store):
+    profiles = chapters.registered()
+    name = register(store, profiles)
+    assert store.registrations() == {name: hashes(profiles)}
+    assert register(store, profiles) == name
+    assert len(store.registrations()) == 1
+    cell = Cell(steps=4000)
+    other = register(store, changed_network(profiles, "quick", STUDY, "LeNet", cell))
+    assert set(store.registrations()) == {name, other}
+
+
+# what it is for
+
+
+def test_post_hoc():
+    frame, now = dense_and_ticket(), entry_hash(entry(), HERE)
+    assert judged(entry(), frame, registrations={"then": {"X1": now}})["verdict"] == "reproduced"
+    for then in ({"then": {"X1": "other"}}, {"then": {}}, {}):
+        assert judged(entry(), frame, registrations=then)["verdict"] == "reproduced (post hoc)"
+
+
+def test_post_hoc_below_the_paper_s_scale():
+    """An analog was registered under the networks of its own profile."""
+    frame, now = dense_and_ticket(steps=5000), entry_hash(entry(), NETWORKS["quick"][STUDY])
+    registered = {"then": {"X1@quick": now}}
+    assert judged(entry(), frame, "quick", registered)["verdict"] == "reproduced"
+    for then in ({"then": {"X1": now}}, {"then": {"X1@quick": entry_hash(entry(), HERE)}}):
+        assert judged(entry(), frame, "quick", then)["verdict"] == "reproduced (post hoc)"

@@ -1,0 +1,263 @@
+"""The verdict rules on hand-made differences, and their error rates where the truth is known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from tickets.errors import BadInput
+from tickets.evidence import verdicts
+from tickets.evidence.verdicts import Verdict, effect, match, order, ranged, value
+
+
+def around(mean, spread=0.1, n=10):
+    """n differences with exactly this mean, and half of them `spread` above it, half below."""
+    return mean + spread * np.where(np.arange(n) % 2, 1.0, -1.0)
+
+
+def test_interval_and_p_are_those_of_scipy():
+    d = np.random.default_rng(0).normal(0.3, 1, 8)
+    verdict = effect(d, least=0.1)
+    theirs = stats.ttest_1samp(d, 0).confidence_interval(0.95)
+    assert (verdict.low, verdict.high) == pytest.approx((theirs.low, theirs.high))
+    sample = verdicts.Sample.of(d)
+    assert sample.p_above(0) == pytest.approx(stats.ttest_1samp(d, 0, alternative="greater").pvalue)
+    assert sample.p_below(0.2) == pytest.approx(stats.ttest_1samp(d, 0.2, alternative="less").pvalue)
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "word", "note"),
+    [
+        (-0.3, 0.1, "contradicted", ""),
+        (0.3, 0.1, "reproduced", ""),
+        (0.12, 0.1, "partly", "smaller"),
+        (0.9, 0.1, "partly", "larger"),
+        (0.0, 0.1, "not reproduced", ""),
+        (0.1, 0.5, "inconclusive", ""),
+    ],
+)
+def test_effect(mean, spread, word, note):
+    verdict = effect(around(mean, spread), least=0.15, most=0.6)
+    assert (verdict.word, verdict.note) == (word, note)
+    assert np.isnan(verdict.p) == (word == "inconclusive")
+    assert word == "inconclusive" or verdict.p < 0.025
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "two_sided", "word"),
+    [
+        (-0.5, 0.1, False, "contradicted"),
+        (0.5, 0.1, True, "contradicted"),
+        (0.5, 0.1, False, "reproduced"),
+        (0.0, 0.1, True, "reproduced"),
+        (-0.17, 0.1, False, "not reproduced"),
+        (0.17, 0.1, True, "not reproduced"),
+        (-0.12, 0.1, False, "inconclusive"),
+        (0.12, 0.1, True, "inconclusive"),
+        (0.0, 0.5, False, "inconclusive"),
+    ],
+)
+def test_match(mean, spread, two_sided, word):
+    assert match(around(mean, spread), margin=0.15, two_sided=two_sided).word == word
+
+
+@pytest.mark.parametrize(
+    ("mean", "word", "note"),
+    [
+        (98.1, "reproduced", ""),
+        (97.0, "not reproduced", "lower"),
+        (99.5, "not reproduced", "higher"),
+        (98.5, "inconclusive", ""),
+    ],
+)
+def test_value(mean, word, note):
+    verdict = value(around(mean, 0.2), theirs=98, margin=0.5)
+    assert (verdict.word, verdict.note) == (word, note)
+
+
+def test_rows_are_tried_in_order():
+    """Far below the margin both rows of refutation apply; contradicted comes first."""
+    assert match(around(-0.5), margin=0.15).word == "contradicted"
+    assert effect(around(-0.5), least=0.1).word == "contradicted"
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 4])
+def test_few_replicates_never_decide(n):
+    for verdict in (effect(around(5, n=n), 0.1), match(around(0, 0, n=n), 0.1), value(around(5, n=n), 5, 1)):
+        assert (verdict.word, verdict.n, verdict.note) == ("inconclusive", n, f"n = {n} of 5")
+        assert np.isfinite(verdict.low) == (n > 1)
+
+
+def test_least_n_of_a_claim():
+    assert effect(around(1, n=9), 0.1, least_n=10).word == "inconclusive"
+    assert effect(around(1, n=10), 0.1, least_n=10).word == "reproduced"
+
+
+def test_equal_replicates_have_an_interval_of_no_width():
+    assert value(np.full(10, 100.0), 100, 0.05).p == 0
+    assert effect(np.zeros(10), least=0.1).word == "not reproduced"
+
+
+def test_differences_must_be_finite():
+    with pytest.raises(BadInput, match="finite"):
+        effect([0.1, np.nan, 0.2], 0.1)
+
+
+# orders, ranges, concordance
+
+
+def test_order():
+    up, same, down, unclear = around(0.5), around(0.0, 0.05), around(-0.5), around(0.05, 0.5)
+    assert order([(up, ">", 0.2), (same, ">=", 0.2)], around(0.6)).word == "reproduced"
+    assert order([(up, ">", 0.2), (unclear, ">=", 0.2)], around(0.6)).word == "partly"
+    assert order([(up, ">", 0.2), (unclear, ">=", 0.2)], around(0.0), least=0.2).word == "not reproduced"
+    assert order([(up, ">", 0.2), (unclear, ">=", 0.2)], unclear, least=0.2).word == "inconclusive"
+    assert order([(up, ">", 0.2), (down, ">=", 0.2)], up).note == "pair 2 is reversed"
+    assert order([(up, ">", 0.2), (around(1, n=4), ">=", 0.2)], up).note == "n = 4 of 5"
+
+
+def test_order_needs_more_to_reverse_one_of_many_pairs():
+    """A pair that one test of its own would call reversed is not, among twenty."""
+    low = around(-0.1, 0.12)
+    assert effect(low, 0.1).word == "contradicted"
+    many = [(around(0.5), ">", 0.1)] * 19
+    assert order([(low, ">", 0.1)], around(0.5)).word == "contradicted"
+    assert order([*many, (low, ">", 0.1)], around(0.5)).word == "partly"
+
+
+def decline(ends, size=0.5):
+    """Rungs 7 to 17; the effect holds down to `ends` and is gone below."""
+    return [(rung, around(size if rung <= ends else 0.0)) for rung in range(7, 18)]
+
+
+def test_range_stops_at_the_first_failure():
+    test = lambda d: effect(d, least=0.1)  # noqa: E731
+    verdict = ranged(decline(14), 16, test)
+    assert (verdict.word, verdict.estimate, verdict.n) == ("reproduced", 14, 10)
+    assert ranged(decline(13), 16, test).word == "partly"
+    assert ranged(decline(6), 16, test).word == "not reproduced"
+    assert (
+        ranged(decline(6, 0.5)[:1] + decline(17)[1:], 16, test).word == "not reproduced"
+    )  # what follows is not looked at
+    assert ranged([(7, around(-0.5))], 16, test).word == "contradicted"
+    assert ranged([(7, around(0.05, 0.05))], 16, test).word == "inconclusive"  # smaller than asked, yet an effect
+    assert ranged([(7, around(1, n=3))], 16, test).note == "n = 3 of 5"
+
+
+def test_range_p_is_that_of_its_weakest_rung():
+    test = lambda d: effect(d, least=0.1)  # noqa: E731
+    rungs = [(1, around(0.5)), (2, around(0.2)), (3, around(0.4))]
+    assert ranged(rungs, 3, test).p == test(around(0.2)).p
+
+
+def test_onset_is_a_range_on_the_grid():
+    test = lambda d: match(d, margin=2)  # noqa: E731
+    grid = [4000, 2000, 1000, 500, 0]
+    held = [(i, around(0 if k >= 1000 else -5)) for i, k in enumerate(grid)]
+    assert ranged(held, grid.index(2000), test, reach=1).word == "reproduced"
+    assert ranged(held, grid.index(4000), test, reach=1).word == "partly"
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ([(True, True)] * 2 + [(False, False)] * 2, "reproduced"),
+        ([(True, True)] * 3, "partly"),
+        ([(True, True)] * 2 + [(False, False)] + [(None, True)], "partly"),
+        ([(True, False)] * 2 + [(False, False)] * 2, "contradicted"),
+        ([(True, False)] + [(True, True)] * 3, "inconclusive"),
+        ([(None, True), (True, None)], "inconclusive"),
+    ],
+)
+def test_concordance(settings, word):
+    assert verdicts.concordance(settings).word == word
+
+
+# several claims
+
+
+def test_compound_needs_all_parts():
+    good, weak = Verdict("reproduced", n=10, p=0.01), Verdict("partly", n=5, p=0.02, note="smaller")
+    whole = verdicts.compound({"a": good, "b": good})
+    assert (whole.word, whole.n, whole.p, whole.note) == ("reproduced", 10, 0.01, "")
+    whole = verdicts.compound({"a": good, "b": weak})
+    assert (whole.word, whole.n, whole.p, whole.note) == ("partly", 5, 0.02, "b smaller")
+    assert verdicts.compound({"a": good, "b": Verdict("inconclusive")}).word == "inconclusive"
+    assert verdicts.compound({"a": Verdict("not run"), "b": Verdict("inconclusive")}).word == "not run"
+    refuted = verdicts.compound({"a": good, "b": Verdict("not reproduced", n=5, p=0.004), "c": Verdict("not run")})
+    assert (refuted.word, refuted.p) == ("not reproduced", pytest.approx(0.012))
+
+
+def test_q_is_benjamini_and_hochberg_s():
+    q = lambda values: verdicts.q_values([Verdict("reproduced", p=p) for p in values])  # noqa: E731
+    assert q([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04] * 4)
+    p = np.random.default_rng(0).uniform(size=20)
+    assert q(p) == pytest.approx(stats.false_discovery_control(p))
+    assert q([0.01, np.nan]) == pytest.approx([0.02, np.nan], nan_ok=True)
+    assert q([]).size == 0
+
+
+def test_families_apart():
+    """Every claim that ran counts in both families, whatever it says."""
+    words = [("reproduced", 0.01), ("partly", 0.04), ("contradicted", 0.01), ("inconclusive", np.nan)]
+    q = verdicts.q_values([Verdict(word, p=p) for word, p in words])
+    assert q == pytest.approx([0.04, 0.08, 0.04, np.nan], nan_ok=True)
+
+
+def test_sign_flip_is_exact():
+    assert verdicts.sign_flip([1, 2, 3, 4, 5, 6]) == pytest.approx(2 / 64)
+    assert verdicts.sign_flip([1, 1, 1, -1, 1, 1]) == pytest.approx(14 / 64)
+    assert verdicts.sign_flip([2, 3, 4], null=3) == 1
+
+
+def test_fragile():
+    """A t-interval that excludes 0 although flipping the one replicate of six that says otherwise does not."""
+    skewed = effect([0.1, 0.1, 0.1, 0.1, 0.1, -0.02], least=0.01)
+    assert skewed.word == "reproduced"
+    assert verdicts.fragile(skewed)
+    assert not verdicts.fragile(effect(around(0.5), least=0.1))
+    assert not verdicts.fragile(effect([1, 1.1, 0.9, 1, 1.2], least=0.1))  # five flips cannot reach 5 %
+
+
+def test_precision_rule_does_not_look_at_the_verdict():
+    wide, narrow = around(0.2, 0.5), around(0.2, 0.05)
+    assert verdicts.wants_more(effect(wide, 0.1), 0.1, 20)
+    assert verdicts.wants_more(effect(wide + 5, 0.1), 0.1, 20)
+    assert not verdicts.wants_more(effect(narrow, 0.1), 0.1, 20)
+    assert not verdicts.wants_more(effect(around(0.2, 0.5, n=20), 0.1), 0.1, 20)
+
+
+# error rates
+
+
+def rates(judge, truth, n=10, runs=1500, seed=0):
+    """Share of each word among simulated experiments with unit spread."""
+    draws = np.random.default_rng(seed).normal(truth, 1, (runs, n))
+    words = [judge(d).word for d in draws]
+    return {word: words.count(word) / runs for word in verdicts.WORDS}
+
+
+NOMINAL = pytest.approx(0.025, abs=0.012)
+
+
+def test_effect_errs_at_the_nominal_rate():
+    """No difference: it is found, in either direction, in 2.5 % of experiments; an effect of the claimed size is
+    refuted in 2.5 %."""
+    null = rates(lambda d: effect(d, least=0.1), 0)
+    assert null["reproduced"] + null["partly"] == NOMINAL
+    assert null["contradicted"] == NOMINAL
+    real = rates(lambda d: effect(d, least=3), 3)
+    assert real["not reproduced"] + real["contradicted"] < 0.03
+
+
+def test_match_errs_at_the_nominal_rate():
+    """An arm that is worse by exactly the margin passes in 2.5 %, and is called worse than the margin in 2.5 %."""
+    edge = rates(lambda d: match(d, margin=1), -1)
+    assert edge["reproduced"] == NOMINAL
+    assert edge["contradicted"] == NOMINAL
+    assert rates(lambda d: match(d, margin=2, two_sided=True), 2, seed=1)["reproduced"] == NOMINAL
+
+
+def test_range_errs_at_the_nominal_rate():
+    """Five rungs without an effect: the fixed order needs no correction."""
+    draws = np.random.default_rng(2).normal(0, 1, (800, 5, 10))
+    found = [ranged(list(enumerate(d)), 4, lambda x: effect(x, least=0.1)).word in verdicts.SUPPORTING for d in draws]
+    assert np.mean(found) < 0.04

@@ -1,0 +1,195 @@
+"""What all figures share: intervals, lines over replicates, axes, one legend, on hand-made tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import same_color
+from scipy import stats
+from tickets.arms import ARMS, measures
+from tickets.figures import style
+
+VALUES = np.array([[1.0, 2.0, 4.0, 3.0], [10.0, 11.0, 15.0, 12.0], [5.0, 5.5, 6.5, 7.0]])
+"""[place, replicate]"""
+
+
+@pytest.fixture
+def axes():
+    yield plt.subplots()[1]
+    plt.close("all")
+
+
+def rows(values=VALUES, places=(0, 100, 500)):
+    """One row a place and replicate."""
+    return pd.DataFrame(
+        {"x": x, "replicate": r, "y": y} for x, at in zip(places, values, strict=True) for r, y in enumerate(at)
+    )
+
+
+def named(axes, label):
+    (line,) = [line for line in axes.lines if line.get_label() == label]
+    return line
+
+
+# numbers
+
+
+@pytest.mark.parametrize(("density", "shown"), [(1, "100 %"), (0.5128, "51.3 %"), (0.036, "3.6 %"), (0.009, "0.9 %")])
+def test_densities_as_the_papers_print_them(density, shown):
+    assert style.percent(density) == shown
+
+
+def test_an_interval_is_that_of_scipy():
+    mean, low, high = style.interval(VALUES[1])
+    theirs = stats.ttest_1samp(VALUES[1], 0).confidence_interval(0.95)
+    assert (mean, low, high) == pytest.approx((12, theirs.low, theirs.high))
+
+
+def test_fewer_than_three_replicates_have_no_interval():
+    assert style.interval([1.0, 3.0]) == (2, 2, 2)
+    assert style.interval([5.0]) == (5, 5, 5)
+    assert len(set(style.interval([1.0, 2.0, 4.0]))) == 3
+
+
+def test_what_is_not_finite_is_left_out():
+    assert style.interval([1.0, 2.0, np.nan, 4.0, np.inf]) == style.interval([1.0, 2.0, 4.0])
+    assert np.isnan(style.interval([np.nan])[0])
+
+
+def test_draws_are_averaged_inside_a_replicate():
+    table = pd.DataFrame({"level": 7, "replicate": [0, 0, 1], "y": [1.0, 3.0, 5.0]})
+    found = style.by_replicate(table, "y", "level")
+    assert found["y"].tolist() == [2, 5]
+    assert found["replicate"].tolist() == [0, 1]
+
+
+# lines
+
+
+def test_a_mean_line_has_means_its_intervals_and_a_dot_a_replicate(axes):
+    style.mean_line(axes, rows(), "x", "y", "ours", "C3")
+    line = named(axes, "ours")
+    assert line.get_xdata().tolist() == [0, 100, 500]
+    assert line.get_ydata() == pytest.approx(VALUES.mean(axis=1))
+    assert same_color(line.get_color(), "C3")
+    (band,) = axes.collections
+    (edge,) = band.get_paths()
+    for x, values in zip((0, 100, 500), VALUES, strict=True):
+        at = edge.vertices[edge.vertices[:, 0] == x, 1]
+        assert (at.min(), at.max()) == pytest.approx(style.interval(values)[1:])
+    (dots,) = [line for line in axes.lines if line.get_marker() == "."]
+    assert sorted(dots.get_ydata()) == sorted(VALUES.flatten())
+
+
+def test_a_mean_line_may_do_without_dots_and_without_a_label(axes):
+    style.mean_line(axes, rows(), "x", "y", None, "C0", dots=False, ls="--")
+    assert [line for line in axes.lines if line.get_marker() == "."] == []
+    assert axes.get_legend_handles_labels()[1] == []
+    assert axes.lines[0].get_linestyle() == "--"
+    assert axes.get_legend() is None  # the figure has one below
+
+
+def test_the_replicate_is_the_unit_of_a_mean_line(axes):
+    """Three draws of a replicate are one dot, and weigh no more than the single draw of another."""
+    table = pd.concat([rows(), *[rows().query("replicate == 0").assign(y=lambda f: f["y"] + 3)] * 2])
+    style.mean_line(axes, table, "x", "y", "ours", "C0")
+    expected = VALUES + np.array([2.0, 0, 0, 0])
+    assert named(axes, "ours").get_ydata() == pytest.approx(expected.mean(axis=1))
+    (dots,) = [line for line in axes.lines if line.get_marker() == "."]
+    assert len(dots.get_ydata()) == VALUES.size
+
+
+def test_at_a_single_place_the_interval_is_a_bar(axes):
+    style.mean_line(axes, rows(VALUES[:1], places=(500,)), "x", "y", "ours", "C0", dots=False)
+    (bars,) = axes.containers
+    _, caps, (bar,) = bars.lines
+    assert len(caps) == 2
+    ((low, high),) = [segment[:, 1] for segment in bar.get_segments()]
+    assert (low, high) == pytest.approx(style.interval(VALUES[0])[1:])
+
+
+def test_a_diverged_replicate_does_not_lose_the_others(axes):
+    spoiled = np.where(VALUES == 15, np.nan, VALUES)
+    style.mean_line(axes, rows(spoiled), "x", "y", "ours", "C0", dots=False)
+    assert named(axes, "ours").get_ydata() == pytest.approx(np.nanmean(spoiled, axis=1))
+
+
+def test_a_level_line_runs_across_with_its_interval(axes):
+    style.level_line(axes, VALUES[1], "dense", colour="C2")
+    line = named(axes, "dense")
+    assert set(line.get_ydata()) == {12}
+    assert same_color(line.get_color(), "C2")
+    (band,) = axes.patches
+    low, high = style.interval(VALUES[1])[1:]
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((low, high))
+
+
+def test_a_level_line_of_nothing_is_not_drawn(axes):
+    style.level_line(axes, pd.Series(dtype=float), "dense")
+    assert not list(axes.lines)
+    assert not list(axes.patches)
+
+
+# axes, panels, legends
+
+
+def test_densities_run_from_dense_to_sparse(axes):
+    style.density_axis(axes, pd.Series([1.0, 0.2, 0.036]))
+    left, right = axes.get_xlim()
+    assert left > 100 > 3.6 > right > 0
+    assert axes.get_xscale() == "log"
+    assert list(axes.get_xticks()) == [100, 51.3, 21.1, 7.0, 3.6, 1.9]
+    assert axes.xaxis.get_major_formatter()(51.3, 0) == "51.3"
+
+
+def test_steps_have_a_tick_each_and_room_for_step_0(axes):
+    style.step_axis(axes, pd.Series([500, 0, 2000, 500]))
+    assert list(axes.get_xticks()) == [0, 500, 2000]
+    assert axes.get_xscale() == "symlog"
+    at = axes.transData.transform([(0, 0), (500, 0), (2000, 0)])[:, 0]
+    assert at[0] < at[1] < at[2]
+    assert axes.xaxis.get_major_formatter()(2000, 0) == "2,000"
+
+
+def test_an_axis_of_step_0_alone(axes):
+    style.step_axis(axes, pd.Series([0, 0]))
+    assert list(axes.get_xticks()) == [0]
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (2, (1, 2)), (3, (2, 2)), (4, (2, 2))])
+def test_panels_are_two_a_row_and_no_more_than_asked_for(count, shape):
+    figure, grid = style.panels(count)
+    assert grid.shape == shape
+    assert [axes.get_visible() for axes in grid.flat] == [i < count for i in range(grid.size)]
+    style.finish(figure)
+
+
+def test_one_legend_has_each_label_once():
+    figure, grid = style.panels(2)
+    for axes in grid.flat:
+        axes.plot([0, 1], label="ticket")
+    grid[0, 1].plot([1, 0], label="dense")
+    style.legend_below(figure, grid)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ticket", "dense"]
+    style.finish(figure)
+
+
+def test_a_finished_figure_has_no_frame_and_is_closed():
+    figure, grid = style.panels(1)
+    assert style.finish(figure) is figure
+    assert not grid[0, 0].spines["top"].get_visible()
+    assert not grid[0, 0].spines["right"].get_visible()
+    assert figure.number not in plt.get_fignums()
+
+
+# words and colours
+
+
+def test_arms_of_figures_have_labels_and_colours_of_their_own():
+    assert set(style.LABELS) == set(ARMS)
+    assert len(set(style.LABELS.values())) == len(ARMS)
+    assert len(set(style.COLOURS.values())) == len(style.COLOURS)
+    assert not any(measures(name) for name in style.COLOURS)
+    assert {"ticket", "reinit", "random", "one_shot", "noise"} <= set(style.COLOURS)
+    assert not {"pulled", "pulled_reinit"} & set(style.COLOURS)  # they stand in a table

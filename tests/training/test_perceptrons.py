@@ -1,0 +1,162 @@
+"""The path of perceptrons: what autograd says, from any storage, and what a network costs in memory."""
+
+import os
+from functools import cache
+
+import numpy as np
+import pytest
+from small import MASKS, NET, RULES, SMALL, assert_close, assert_same, random_mask, starts_of
+from tickets.nets import models
+from tickets.pruning import imp
+from tickets.pruning.imp import Start
+from tickets.seeds import stream
+from tickets.training import perceptrons
+from tickets.training.train import train
+
+STORAGE = {"mlp": perceptrons.SPARSE_BELOW, "mlp-dense": 0, "mlp-sparse": 2}
+
+
+def cells_of(rule, **fields):
+    """One cell for each mask, each of another replicate."""
+    return [NET.but(**RULES[rule], replicate=r, level=r, **fields) for r in range(len(MASKS))]
+
+
+@cache
+def by_autograd(rule):
+    """A population with a different mask in each place."""
+    cells = cells_of(rule)
+    return train(cells, SMALL, starts_of(cells, MASKS), path="autograd")[0]
+
+
+# compiled = autograd
+
+
+@pytest.mark.parametrize("path", STORAGE)
+@pytest.mark.parametrize("rule", RULES)
+def test_compiled_training_is_that_of_autograd(rule, path):
+    cells = cells_of(rule)
+    starts = starts_of(cells, MASKS)
+    outcomes, taken = train(cells, SMALL, starts, path=path)
+    assert taken == path
+    for mine, theirs in zip(outcomes, by_autograd(rule), strict=True):
+        assert_same(mine, theirs)
+        assert mine.curves["step"][-1] == 120
+    for outcome, start in zip(outcomes[:3], starts, strict=False):
+        moved = np.abs(outcome.weights["fc2.weight"] - start.mask.apply(start.weights)["fc2.weight"])
+        assert moved.max() > 0.01  # something was learned: the agreement is not that of two idle loops
+
+
+@pytest.mark.parametrize("path", STORAGE)
+def test_a_pull_is_that_of_autograd(path):
+    """A term of the loss that the compiled path knows the gradient of; strong enough to change where training ends."""
+    pulls, goal = (-1, 2, 0.5, -3, 1), SMALL.init(stream("init", 9))
+    cells = [NET.but(replicate=r, level=r + 1, arm="pulled", pull=p, weight_decay=1e-4) for r, p in enumerate(pulls)]
+    free = starts_of(cells, MASKS)
+    pulled = [Start(s.weights, s.mask, goal, pull) for s, pull in zip(free, pulls, strict=True)]
+    mine, theirs, without = (
+        train(some, SMALL, starts, path=one)[0]
+        for some, starts, one in (
+            (cells, pulled, path),
+            (cells, pulled, "autograd"),
+            ([cell.but(arm="ticket") for cell in cells], free, path),
+        )
+    )
+    for one, other, unpulled in zip(mine, theirs, without, strict=True):
+        assert_same(one, other)
+        assert np.abs(one.weights["fc1.weight"] - unpulled.weights["fc1.weight"]).max() > 0.01
+
+
+def test_the_paths_agree_on_the_papers_network():
+    model = models.build("lenet-300-100", (1, 8, 8), 10)
+    cell = NET.but(steps=100)
+    starts = starts_of([cell], [random_mask(model, 0.15)], model)
+    assert_same(*(train([cell], model, starts, path=path)[0][0] for path in ("mlp", "autograd")))
+
+
+# single precision
+
+
+def test_single_precision_follows_double_precision():
+    cells = cells_of("sgd")[:4]
+    single = [cell.but(precision="float32") for cell in cells]
+    for path in ("mlp", "autograd"):
+        outcomes = train(single, SMALL, starts_of(cells, MASKS[:4]), path=path)[0]
+        for mine, exact in zip(outcomes, by_autograd("sgd"), strict=False):
+            assert mine.weights["fc1.weight"].dtype == np.float32
+            np.testing.assert_allclose(mine.curves["validation_loss"], exact.curves["validation_loss"], rtol=1e-4)
+
+
+def test_single_precision_curves_of_both_paths_are_alike():
+    """Rounding decides which of two close paths Adam takes: over replicates, neither path may do better."""
+    net = NET.but(precision="float32", learning_rate=5e-3, steps=100)
+    cells = [net.but(replicate=r) for r in range(8)]
+    starts = starts_of(cells, [MASKS[1]] * len(cells))
+    compiled, stacked = (
+        np.array([outcome.curves["validation_loss"] for outcome in train(cells, SMALL, starts, path=path)[0]])
+        for path in ("mlp", "autograd")
+    )
+    gap = compiled - stacked
+    assert compiled[:, -1].mean() < 0.5 * compiled[:, 0].mean()
+    assert (np.abs(gap.mean(0)) < 5 * gap.std(0, ddof=1) / np.sqrt(len(cells)) + 1e-5).all()
+    assert np.abs(gap).max() < 0.02
+
+
+# the flat layout
+
+
+@pytest.mark.parametrize("storage", STORAGE)
+def test_packing_loses_nothing(storage):
+    for mask in MASKS:
+        weights = mask.apply(imp.initial(NET, SMALL))
+        network = perceptrons.pack(weights, mask, SMALL.prunable, STORAGE[storage])
+        assert_close(perceptrons.unpack(network, mask, SMALL.prunable), weights, 0)
+        densities = np.array([kept.mean() for kept in mask.values()])
+        np.testing.assert_array_equal(network.sparse, densities < STORAGE[storage])
+        stored = [
+            kept.sum() if sparse else kept.size for kept, sparse in zip(mask.values(), network.sparse, strict=True)
+        ]
+        assert network.value.size == sum(stored) + sum(SMALL.widths[1:])
+
+
+@pytest.mark.parametrize("path", STORAGE)
+def test_a_path_stores_layers_below_its_density_by_their_kept_weights(path, monkeypatch):
+    seen, pack = [], perceptrons.pack
+
+    def packed(*arguments):
+        seen.append(arguments[3])
+        return pack(*arguments)
+
+    monkeypatch.setattr(perceptrons, "pack", packed)
+    cells = [NET.but(steps=1)]
+    train(cells, SMALL, starts_of(cells, MASKS[:1]), path=path)
+    assert seen == [STORAGE[path]]
+
+
+@pytest.mark.parametrize("density", [1.0, 0.03])
+def test_a_network_costs_what_it_weighs_in_memory_too(density):
+    """Value, two moments and one byte of mask for each weight stored; a position of 4 bytes where stored sparsely."""
+    model = models.build("lenet-300-100", (1, 28, 28), 10)
+    mask, cell = random_mask(model, density), NET.but(precision="float32")
+    weights = {name: array.astype("float32") for name, array in imp.initial(cell, model).items()}
+    network = perceptrons.pack(weights, mask, model.prunable)
+    stored = mask.kept if density < 0.2 else 266_200
+    each = 13 + 4 * (density < 0.2)
+    offsets = 6 * 300 + 3 * 100 + 2 * 10  # of rows in each tile of columns
+    small = 13 * 410 + 8 * offsets + 200  # biases, offsets, widths
+    held = sum(array.nbytes for array in vars(network).values() if isinstance(array, np.ndarray))
+    assert each * stored <= held <= each * stored + small
+
+
+# compiled once
+
+
+def test_kernels_are_compiled_by_another_process_and_once(monkeypatch):
+    ran = []
+    monkeypatch.setattr(perceptrons.subprocess, "run", lambda command, **_: ran.append(command[-1]))
+    monkeypatch.setenv("TICKETS_COMPILED", "")
+    for precision in ("float32", "float64", "float32"):
+        perceptrons.settle(precision)
+    assert len(ran) == 2
+    assert "float32" in ran[0]
+    assert "float64" in ran[1]
+    assert os.environ["TICKETS_COMPILED"].split() == ["float32", "float64"]  # a worker inherits it
