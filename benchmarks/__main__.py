@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from tickets.book.costs import FILES
 from tickets.errors import BadInput
 from tickets.files import BOOK, ROOT
 
 from . import bench
+from .pictures import FILES
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

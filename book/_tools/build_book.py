@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "lib")]
+sys.path[:0] = [str(ROOT / "lib"), str(ROOT)]  # the library and the benchmarks of this tree
 
 import execution  # noqa: E402
 import generated  # noqa: E402

@@ -11,10 +11,12 @@ import api_reference
 import reproduction
 from markdown_table import markdown_table
 from tickets import chapters
-from tickets.book import costs, scorecard
+from tickets.book import scorecard
 from tickets.book import verdicts as judged
 from tickets.evidence import registration
 from tickets.results.store import Store
+
+from benchmarks import pictures
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "numba", "papermill", "jupyter-book", "Sphinx")
 
@@ -31,9 +33,9 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "execution.md": execution(reports),
         "versions.md": versions(),
         "recorded.md": recorded(Store(local=root / "build/none", recorded=root / "book/results")),
-        "costs.html": costs.page(costs.read(root / "book/results")),
+        "costs.html": pictures.page(pictures.read(root / "book/results")),
         "reproduction.md": reproduction.NOTHING,
-        "api.md": api_reference.reference(root / "lib/tickets"),
+        "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
     }
     if trained:
         parts["reproduction.md"], cells = reproduction.report(

@@ -63,7 +63,7 @@ ARMS: dict[str, Arm] = {}
 
 
 def declare(**arms: Arm) -> None:
-    """Add arms by their names; BadInput for a name that is taken, or an own parameter with another default elsewhere."""
+    """Add arms by their names; BadInput for a name that is taken or a parameter with another default elsewhere."""
     known = own_defaults()
     for name, arm in arms.items():
         if name in ARMS:

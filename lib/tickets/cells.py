@@ -119,7 +119,7 @@ class Cell:
         return digest(self.to_dict(), 24)
 
     def to_dict(self) -> dict:
-        """Every field, defaults included, as JSON knows it; fields of `ADDED` and own parameters unlike their default."""
+        """Every field, as JSON knows it; those of `ADDED`, and own parameters, only where unlike their defaults."""
         spec = {name: getattr(self, name) for name in FIELDS} | {"drops": list(self.drops)}
         spec = {name: value for name, value in spec.items() if name not in ADDED or value != ADDED[name]}
         return spec | {name: value for name, value in self.own.items() if value != ARMS[self.arm].own[name]}

@@ -75,7 +75,9 @@ def _q_values(judged: Judged, others: list[Verdict]) -> dict[str, float]:
 def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     analog, verdict = profile not in ("paper", "smoke"), finding.verdict
     scope = "analog" if analog else entry["scope"] if entry["headline"] else "reading"
-    marks = "; ".join([*finding.marks, *(["q > 0.05"] if q > verdicts.MOST_Q else [])])
+    marks = "; ".join(
+        [*([finding.beside] if finding.beside else []), *finding.marks, *(["q > 0.05"] if q > verdicts.MOST_Q else [])]
+    )
     note = f": {verdict.note}" if verdict.note else ""
     return {
         **{name: entry[name] for name in ("paper", "statement", "theirs", "source", "unit")},
@@ -98,6 +100,8 @@ def _needs(entry: dict, verdict: Verdict, analog: bool) -> str:
     if verdict.n < entry["n"]:
         missing = entry["n"] - verdict.n
         return f"{missing} more replicate{'s' * (missing > 1)}" + ("" if analog else f": {entry['needs']}")
+    if not analog and verdict.n < (planned := max((more["n"] for more in entry.get("extensions", ())), default=0)):
+        return f"{planned - verdict.n} more of the replicates that were added, to n = {planned}"
     if "n_max" in entry and verdicts.wants_more(verdict, entry["half_width"], entry["n_max"]):
         return f"{MORE}, to a half-width of {entry['half_width']:g} {entry['unit']} or n = {entry['n_max']}"
     return ""

@@ -7,7 +7,7 @@ profile; and, where a named step is not the number in its name, `STEPS`, by prof
 
 from ..cells import Cell
 from ..errors import choose
-from ..evidence.networks import PROFILES, Networks
+from ..networks import PROFILES, Networks
 from .linear_mode_connectivity import study as linear_mode_connectivity
 from .winning_tickets import study as winning_tickets
 

@@ -27,8 +27,8 @@ class Reader:
     def __init__(self, cells: list[Cell], device="cpu", dtype=torch.float32):
         self.cells, self.cell, self.device, self.dtype = cells, cells[0], device, dtype
         self.data = sources.load(self.cell.dataset)
-        splits = [images.split(self.data, cell.replicate) for cell in cells]
-        self.index = {name: np.stack(part) for name, part in zip(("train", "validation"), zip(*splits), strict=False)}
+        train, validation = zip(*(images.split(self.data, cell.replicate) for cell in cells), strict=True)
+        self.index = {"train": np.stack(train), "validation": np.stack(validation)}
         self.index["test"] = np.stack([np.arange(len(self.data.test_labels))] * len(cells))
         self._images = {"train": self.data.train_images.to(device), "test": self.data.test_images.to(device)}
         self._labels = {"train": self.data.train_labels.to(device), "test": self.data.test_labels.to(device)}

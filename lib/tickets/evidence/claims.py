@@ -1,12 +1,12 @@
-"""Claims: what papers say, registered in book/claims.yml before the runs. The grammar stands at the head of that file."""
+"""Claims: what papers say, registered in book/claims.yml before the runs; its head has the grammar."""
 
 from pathlib import Path
 
 from ..arms import ARMS
 from ..errors import BadInput, choose
+from ..networks import Networks, mentioned
 from . import registration
 from .judge import PRINTS, parts
-from .networks import Networks, mentioned
 from .registration import CLAIMS
 
 REQUIRED = (
@@ -15,7 +15,7 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = (
     "contrast", "kind", "size", "band", "least", "margin", "two_sided", "rungs", "end", "n_max", "half_width",
-    "assay", "anchors", "forks", "cases", "matching",
+    "assay", "anchors", "forks", "cases", "matching", "extensions",
 )  # fmt: skip
 TERM = ("network", "arm", "level", "rewind", "draw", "order", "schedule", "stat")
 """What a term of a contrast may name, beside its arm's own parameters: the network says all else."""

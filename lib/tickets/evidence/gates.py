@@ -3,8 +3,8 @@
 import pandas as pd
 
 from ..arms import ARMS
+from ..networks import Scene
 from .contrasts import LATE, Records
-from .networks import Scene
 from .verdicts import Sample
 
 EARLY_STOP = ("early_stop_step", "test_accuracy", "validation_accuracy")

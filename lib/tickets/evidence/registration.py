@@ -7,12 +7,13 @@ from pathlib import Path
 import yaml
 
 from ..files import BOOK, digest
+from ..networks import PROFILES, Networks, mentioned
 from ..results.store import Store
-from .networks import PROFILES, Networks, mentioned
+from .verdicts import VERSIONS
 
 CLAIMS = BOOK / "claims.yml"
-UNHASHED = ("needs",)
-"""Fields of an entry that may be improved later without changing what is judged."""
+UNHASHED = ("needs", "extensions")
+"""Fields of an entry that may change without changing what is judged; `extensions` says which replicates were added."""
 Profiles = dict[str, dict[str, Networks]]
 """Profile -> study -> its networks."""
 
@@ -35,10 +36,22 @@ def at_profile(value, profile: str):
 def entry_hash(entry: dict, networks: Networks) -> str:
     """Twelve hexadecimal digits over everything that a verdict can depend on: the entry, and the networks it names.
 
-    Of a network all that is unlike the defaults of a cell: a field that is added later changes nothing.
+    Of a network all that is unlike the defaults of a cell: a field that is added later changes nothing. A rule that was
+    changed in code enters with its version.
     """
     judged = {name: value for name, value in entry.items() if name not in UNHASHED}
-    return digest([judged, {name: networks.described(name) for name in sorted(set(mentioned(judged)))}])
+    rules = {name: version for name, version in VERSIONS.items() if name in _rules(judged)}
+    named = {name: networks.described(name) for name in sorted(set(mentioned(judged)))}
+    return digest([judged, named, *([rules] if rules else [])])
+
+
+def _rules(value) -> set[str]:
+    """The rules that an entry and its parts are judged by."""
+    if isinstance(value, dict):
+        own = {value["kind"]} if "kind" in value else set()
+        picked = {"best of several"} if "by" in value else set()
+        return own | picked | {rule for part in value.values() for rule in _rules(part)}
+    return {rule for part in value for rule in _rules(part)} if isinstance(value, list) else set()
 
 
 def registered_as(claim: str, profile: str) -> str:

@@ -13,7 +13,7 @@ def figure(there, make, name: str, alt: str, by: str, as_is: bool = False, api: 
     """A matplotlib or plotly figure with alternative text, its numbers as a file, and a link to what drew it.
 
     there: whether there is anything to draw, else a line says that it was not run; make: called without arguments,
-    gives the figure and the numbers in it; name: stable id and file name; by: what drew it, as in "plots.ladder";
+    gives the figure and the numbers in it; name: stable id and file name; by: the full name of what drew it;
     as_is: lightness is data, so dark mode must not turn it over; api: where the page finds the reference.
     """
     if not there:
@@ -21,10 +21,7 @@ def figure(there, make, name: str, alt: str, by: str, as_is: bool = False, api: 
     drawn, data = make()
     picture = _interactive(drawn, name) if hasattr(drawn, "to_html") else _static(drawn, alt)
     numbers = base64.b64encode(data.to_csv(index=False, float_format="%.6g").encode()).decode()
-    links = (
-        f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · '
-        f'<a href="{api}#tickets.{by}">tickets.{by}</a>'
-    )
+    links = f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · <a href="{api}#{by}">{by}</a>'
     label = f'id="{name}" role="group" aria-label="{escape(alt)}"' + ' class="as-is"' * as_is
     return HTML(f"<figure {label}>{picture}<figcaption>{links}</figcaption></figure>")
 

@@ -59,7 +59,7 @@ def by_replicate(table: pd.DataFrame, value: str, *keys: str) -> pd.DataFrame:
 
 
 def mean_line(axes, rows: pd.DataFrame, x: str, y: str, label: str | None, colour, dots: bool = True, **line) -> None:
-    """Mean over replicates against `x`, its interval as a band (a bar where there is one place only), replicates as dots."""
+    """Mean over replicates against `x`, its interval as a band (at a single place as a bar), replicates as dots."""
     each = by_replicate(rows, y, x)
     alone = each[x].nunique() == 1
     bars = {"err_style": "bars", "err_kws": {"capsize": 3}} if alone else {"err_kws": {"alpha": 0.15, "lw": 0}}

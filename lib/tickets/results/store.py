@@ -78,7 +78,7 @@ class Store:
     # what networks leave
 
     def put_tensors(self, key: str, tensors: Weights, start: str = "") -> None:
-        """Write what later cells need of a record that is, or will be, there. start: digest of the W_k it began from."""
+        """Write what later cells need of a record that is, or will be, there. start: digest of the W_k it came from."""
         self._write(key, "safetensors", _packed(tensors, {"start": start} if start else None))
 
     def tensors(self, cell: Cell) -> Weights:
@@ -112,7 +112,7 @@ class Store:
             return self._recorded_rewound(cell)
 
     def start_of(self, cell: Cell) -> str:
-        """Digest of the W_k that a cell would begin from; empty where it begins from its initialization, or W_k is lost."""
+        """Digest of the W_k that a cell would begin from; empty where that is its initialization, or lost."""
         weights = self.rewound(cell) if cell.rewind else None
         return array_digest(weights) if weights else ""
 
@@ -176,7 +176,7 @@ class Store:
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=empty)
 
     def curves(self, cells: list[Cell], axis: str = "test_step", value: str = "test_accuracy") -> pd.DataFrame:
-        """Long table of one curve per cell that has it: the cell's fields, `axis` and `value`. axis: step or test_step."""
+        """Long table, one curve a cell that has it: the cell's fields, `axis` and `value`. axis: step or test_step."""
         frames = []
         for cell in cells:
             if (record := self.get(cell)) and value in record["curves"]:

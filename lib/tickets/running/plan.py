@@ -8,7 +8,7 @@ from ..results.store import Store
 Population = tuple[Cell, ...]
 WEIGHTS = "weights"
 Leaves = dict[Cell, frozenset]
-"""Cell -> what later cells need of it: WEIGHTS, its final ones with its mask, and steps, whose weights they return to."""
+"""Cell -> what later cells need of it: WEIGHTS, final ones with the mask, and steps, whose weights they return to."""
 
 
 def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:

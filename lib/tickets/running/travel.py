@@ -1,9 +1,9 @@
 """Results on their way between machines: `export` writes files of at most 15 MiB, `merge` takes them in.
 
 A file is a zip archive with records.jsonl, registrations.json and, for networks that others start from,
-tensors/KEY.safetensors and, for dense ones that others return to, rewound/KEY-STEP.safetensors: JSON and plain arrays, no
-pickle. Nothing of a file is written before all of it has been
-checked, and no name in it becomes a path: keys are recomputed from the cells.
+tensors/KEY.safetensors and, for dense ones that others return to, rewound/KEY-STEP.safetensors: JSON and plain arrays,
+no pickle. Nothing of a file is written before all of it has been checked, and no name in it becomes a path: keys are
+recomputed from the cells.
 """
 
 import io
@@ -204,7 +204,7 @@ def _spread(store: Store, cell: Cell, arrays: Arrays) -> None:
 
 
 def contents(path: Path) -> tuple[dict, list[tuple[Cell, dict, Arrays, dict[int, Arrays]]]]:
-    """(registrations; each cell with its record, its tensors, its weights by rewind step), all checked; else BadInput."""
+    """(registrations; each cell with record, tensors and weights by rewind step), all checked; else BadInput."""
     members = _members(path)
     packed = {name.removesuffix(".safetensors"): text for name, text in members.items() if "/" in name}
     registrations = _registrations(members.get("registrations.json", b"{}"), path)

@@ -50,7 +50,7 @@ def _outdated(cell: Cell, store: Store) -> bool:
 
 
 def compute(cells: Population, store: Store, device: str, leaves: Leaves, deadline: float = inf) -> None:
-    """Train or measure the cells of one population and store what they leave. Paused (see `checkpoint`) at the deadline."""
+    """Train or measure the cells of one population and store what they leave. Paused at the deadline."""
     began = time.perf_counter()
     owner = {"cells": " ".join(cell.key() for cell in cells), "device": device.partition(":")[0]}
     owner |= {"torch": torch.__version__, "source": fingerprint()}

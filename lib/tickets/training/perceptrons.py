@@ -29,7 +29,7 @@ from .kernels import WIDE, advance, evaluate, lines
 from .schedule import learning_rates
 
 SPARSE_BELOW = 0.55
-"""Density below which a layer is stored by its kept weights: `make bench` shows where the two kinds of storage cross."""
+"""Density below which a layer is stored by its kept weights: `make bench` shows where the two storages cross."""
 CHUNK = WIDE
 """Images per evaluation block."""
 TILE = 160
@@ -242,7 +242,7 @@ def _offsets(sizes) -> np.ndarray:
 
 
 def _starts(mask: np.ndarray) -> np.ndarray:
-    """Where each row begins among the kept weights in each tile of columns: [tiles + 1, out], flat; last, where it ends."""
+    """Where each row begins among the kept weights in each tile of columns, and ends: [tiles + 1, out], flat."""
     rows, width = np.concatenate([[0], np.cumsum(mask.sum(1))]), mask.shape[1]
     edges = np.linspace(0, width, -(-width // TILE) + 1).round().astype(int)
     return np.concatenate([rows[:-1] + mask[:, :edge].sum(1) for edge in edges])

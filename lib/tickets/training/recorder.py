@@ -13,8 +13,8 @@ from .schedule import readouts
 class Outcome:
     """What one trained network leaves: result scalars, curves, wrongly classified test images, final weights.
 
-    saved: step -> weights, of those that were asked for. The weights of a network with batch normalization come with its
-    running statistics, named as in `Model.buffers`.
+    saved: step -> weights, of those that were asked for. The weights of a network with batch normalization come with
+    its running statistics, named as in `Model.buffers`.
     """
 
     result: dict

@@ -72,11 +72,9 @@ def tickets(net: Cell, top: int, rewind: int = 0, start: int = 0) -> Iterator[Ce
 
 
 def chord(net: Cell, level: int, rewind: int = 0, subject: str = "ticket", pull: float = 0) -> Iterator[Cell]:
-    """Two copies and the line between them; where the first copy is a network of the ladder, that is not named again."""
-    own = {"subject": subject, "pull": pull}
-    # a probe of the row: of a subject that is redrawn the line has its draw
+    """Two copies and the line between them; a first copy that is a network of the ladder is not named again."""
     draw = int(ARMS[subject].redrawn(net))
-    line = net.but(arm="chord", level=level, rewind=rewind, draw=draw, **own)
+    line = net.but(arm="chord", level=level, rewind=rewind, draw=draw, subject=subject, pull=pull)
     yield from (cell for cell in ARMS["chord"].parents(line) if subject != "ticket" or cell.order)
     yield line
 
@@ -92,14 +90,15 @@ def keeps_curves(cell: Cell) -> bool:
 
 
 def _paper() -> Iterator[Cell]:
-    for r in range(10):
-        yield from _lenet(LENET.but(replicate=r))
-    for r in range(10):
-        yield from _lenet_by_density(LENET.but(replicate=r))
+    for block in (range(10), range(10, 20)):  # the second ten extend the claims, see `extensions` in claims.yml
+        for r in block:
+            yield from _lenet(LENET.but(replicate=r))
+        for r in block:
+            yield from _lenet_by_density(LENET.but(replicate=r))
+        for r in block:
+            yield from _pulled(LENET.but(replicate=r), RUNG, 0)
     for r in range(5):
         yield from _matching(LENET.but(replicate=r), RUNG, (1000,))
-    for r in range(10):
-        yield from _pulled(LENET.but(replicate=r), RUNG, 0)
     nets = [[net.but(replicate=r) for r in range(5)] for net in (RESNET20, LOW, WARM, VGG16, VGG_LOW, VGG_WARM)]
     standard, low, warm, vgg, vgg_low, vgg_warm = nets
     for net in standard:

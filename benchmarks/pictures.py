@@ -8,9 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-
-from ..figures.show import figure as show
-from . import pages
+from tickets.book import pages
+from tickets.figures.show import figure as show
 
 FILES = {"cpu": "bench_cpu.json", "cuda": "bench_cuda.json"}
 """Where `bench` figures are recorded, under book/results, by kind of device."""
@@ -67,7 +66,7 @@ def _facts(found: dict) -> str:
 
 
 def _figure(found: dict, draw, name: str, alt: str) -> str:
-    by = f"book.costs.{draw.__name__}"
+    by = f"benchmarks.pictures.{draw.__name__}"
     return show(True, lambda: draw(found), name, alt, by, api="api.html").data
 
 

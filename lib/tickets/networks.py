@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ..arms import ARMS, measures
-from ..cells import FIELDS, Cell
-from ..errors import BadInput
+from .arms import ARMS, measures
+from .cells import FIELDS, Cell
+from .errors import BadInput
 
 PROFILES = ("smoke", "quick", "paper")
 """Sizes of a study: seconds, minutes, the paper's own. Claims are judged at all but the first."""
@@ -17,8 +17,8 @@ FREE = ("replicate", "draw")
 class Networks:
     """The networks of one study at one profile.
 
-    cells: name -> dense network of replicate 0; steps: name -> {named step, such as k1000: the step it is there}. A named
-    step that is not listed is the number in its name.
+    cells: name -> dense network of replicate 0; steps: name -> {named step, such as k1000: the step it is there}. A
+    named step that is not listed is the number in its name.
     """
 
     cells: Mapping[str, Cell]
