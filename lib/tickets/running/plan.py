@@ -12,17 +12,19 @@ Leaves = dict[Cell, frozenset]
 
 
 def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
-    """The populations that must be trained, parents before children, otherwise in the order of `cells`.
+    """The populations that must be trained, parents before children, otherwise in the order of the missing `cells`.
 
     Populations are cut from all cells of the shard, then those with nothing missing are dropped: what is trained
-    together never depends on what happens to be there already.
+    together never depends on what happens to be there already. What is trained again, for its weights, comes just
+    before the first cell that needs them, however early its own place is.
     """
     cells, needed = in_shard(cells, shard), {}
     for cell in cells:
         if cell not in store:
             _require(cell, store, needed)
-    groups = populations(closure(cells), device)
-    return [group for group in groups if any(cell in needed for cell in group)]
+    groups = [group for group in populations(closure(cells), device) if any(cell in needed for cell in group)]
+    turn = {cell: i for i, cell in enumerate(needed)}
+    return _parents_first(groups, lambda group: min(turn[cell] for cell in group if cell in turn))
 
 
 def _require(cell: Cell, store: Store, needed: dict) -> None:
@@ -73,11 +75,12 @@ def populations(cells, device="cpu") -> list[Population]:
         groups.setdefault(place, []).append(cell)
     size = lambda cell: population_size(cell.model, device)  # noqa: E731
     cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
-    return _parents_first(cut, {cell: i for i, cell in enumerate(cells)})
+    place = {cell: i for i, cell in enumerate(cells)}
+    return _parents_first(cut, lambda group: place[group[0]])
 
 
-def _parents_first(groups: list[Population], place: dict[Cell, int]) -> list[Population]:
-    """Groups in the order of their first cells, each after the groups that its cells start from."""
+def _parents_first(groups: list[Population], turn) -> list[Population]:
+    """Groups in the order of `turn`, each after the groups that its cells start from."""
     home = {cell: group for group in groups for cell in group}
     ordered: dict[Population, None] = {}
 
@@ -85,10 +88,11 @@ def _parents_first(groups: list[Population], place: dict[Cell, int]) -> list[Pop
         if group not in ordered:
             for cell in group:
                 for parent in cell.parents():
-                    add(home[parent])
+                    if parent in home:
+                        add(home[parent])
             ordered[group] = None
 
-    for group in sorted(groups, key=lambda group: place[group[0]]):
+    for group in sorted(groups, key=turn):
         add(group)
     return list(ordered)
 
