@@ -40,15 +40,16 @@ def work(
     deadline: float = inf,
     workers: int | None = None,
     gpu: bool = False,
+    parents: Callable[[Cell], list[Cell]] = Cell.parents,
 ) -> Iterator[tuple[Population, str]]:
     """Each population with how it ended (see `outcomes`).
 
     compute(population, seconds left): what a worker calls; it returns the outcome, and what it raises ends the run.
-    held: populations not to be started. What descends from a held or failed population is never started. deadline:
-    the monotonic time after which nothing is started. A population that was in flight when a worker died is computed
+    held: populations not to be started. What waits for a held or failed population is never started. parents: the cells
+    that a cell waits for, of those to be computed. deadline: the monotonic time after which nothing is started. A population that was in flight when a worker died is computed
     once more, alone in a fresh process: if that dies too, it has failed.
     """
-    queue, running, suspects = Queue(todo, held), {}, []
+    queue, running, suspects = Queue(todo, held, parents), {}, []
     with _open(engine, workers, gpu) as pool:
         while True:
             if time.monotonic() < deadline:
@@ -89,9 +90,10 @@ def _outcome(future: Future) -> str:
 class Queue:
     """Populations in the order of their value, each held back until what it starts from is done."""
 
-    def __init__(self, todo: list[Population], held: set[Population] = frozenset()):
+    def __init__(self, todo: list[Population], held: set[Population] = frozenset(), parents=Cell.parents):
         ours = {cell for group in todo for cell in group}
-        self.needs = {group: ours.intersection(*[_parents(group)]) for group in todo if group not in held}
+        needs = lambda group: ours.intersection(parent for cell in group for parent in parents(cell))  # noqa: E731
+        self.needs = {group: needs(group) for group in todo if group not in held}
 
     def take(self, n: int) -> list[Population]:
         """The first n populations that can start, which are then no longer in the queue."""
@@ -109,10 +111,6 @@ class Queue:
         """What starts from this population no longer waits for it."""
         for needs in self.needs.values():
             needs.difference_update(group)
-
-
-def _parents(group: Population) -> set[Cell]:
-    return {parent for cell in group for parent in cell.parents()}
 
 
 # the executors

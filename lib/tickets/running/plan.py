@@ -22,17 +22,22 @@ def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
     for cell in cells:
         if cell not in store:
             _require(cell, store, needed)
-    groups = [group for group in populations(closure(cells), device) if any(cell in needed for cell in group)]
+    groups, todo = populations(closure(cells), device), []
+    while len(todo) < len(todo := [group for group in groups if any(cell in needed for cell in group)]):
+        for cell in [cell for group in todo for cell in group]:  # all of a population are trained, or none
+            _require(cell, store, needed)
     turn = {cell: i for i, cell in enumerate(needed)}
-    return _parents_first(groups, lambda group: min(turn[cell] for cell in group if cell in turn))
+    return _parents_first(todo, lambda group: min(turn[cell] for cell in group), needed.__getitem__)
 
 
-def _require(cell: Cell, store: Store, needed: dict) -> None:
+def _require(cell: Cell, store: Store, needed: dict[Cell, list[Cell]]) -> None:
+    """Add a cell to what must be trained, after the parents that it lacks."""
     if cell in needed:
         return
-    for parent in lacking(cell, store):
+    parents = lacking(cell, store)
+    for parent in parents:
         _require(parent, store, needed)
-    needed[cell] = None
+    needed[cell] = parents
 
 
 def lacking(cell: Cell, store: Store) -> list[Cell]:
@@ -76,20 +81,19 @@ def populations(cells, device="cpu") -> list[Population]:
     size = lambda cell: population_size(cell.model, device)  # noqa: E731
     cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
     place = {cell: i for i, cell in enumerate(cells)}
-    return _parents_first(cut, lambda group: place[group[0]])
+    return _parents_first(cut, lambda group: place[group[0]], Cell.parents)
 
 
-def _parents_first(groups: list[Population], turn) -> list[Population]:
-    """Groups in the order of `turn`, each after the groups that its cells start from."""
+def _parents_first(groups: list[Population], turn, parents) -> list[Population]:
+    """Groups in the order of `turn`, each after the groups that its cells start from (cell -> `parents`)."""
     home = {cell: group for group in groups for cell in group}
     ordered: dict[Population, None] = {}
 
     def add(group: Population) -> None:
         if group not in ordered:
             for cell in group:
-                for parent in cell.parents():
-                    if parent in home:
-                        add(home[parent])
+                for parent in parents(cell):
+                    add(home[parent])
             ordered[group] = None
 
     for group in sorted(groups, key=turn):
