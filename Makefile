@@ -9,7 +9,7 @@ PY := PYTHONPATH=lib .venv/bin/python
 START := $(shell date +%s)
 ELAPSED = now=$$(date +%s); s=$$((now - $(START))); echo "$@: $$((s / 60)) min $$((s % 60)) s"
 
-.PHONY: help book test reproduce serve lint bench soak clean environment
+.PHONY: help book test reproduce serve lab lint bench soak clean environment
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,9 @@ lint: environment ## ruff, the layers of the library, notebooks without outputs
 
 serve: ## the built site at http://localhost:PORT
 	@echo "http://localhost:$(PORT)" && $(PY) -m http.server --bind 127.0.0.1 --directory build/html $(PORT)
+
+lab: environment ## the notebooks in JupyterLab, as they stand
+	@.venv/bin/jupyter lab --notebook-dir .
 
 bench: environment ## speed against a plain loop, into build/bench.json
 	@$(PY) -m benchmarks $(if $(DEVICE),--device "$(DEVICE)")

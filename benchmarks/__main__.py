@@ -10,7 +10,6 @@ from tickets.errors import BadInput
 from tickets.files import BOOK, ROOT
 
 from . import bench
-from .pictures import FILES
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -31,8 +30,8 @@ def main(
         typer.echo(f"benchmarks: {error}", err=True)
         raise typer.Exit(2) from error
     if record:
-        shutil.copyfile(out, BOOK / "results" / FILES[device.split(":")[0]])
+        shutil.copyfile(out, BOOK / "results" / bench.FILES[device.split(":")[0]])
 
 
-if __name__ == "__main__":  # workers import this module again
+if __name__ == "__main__":
     sys.exit(app())

@@ -31,6 +31,8 @@ from tqdm.std import tqdm
 from . import workloads
 from .workloads import STORAGE, WAYS, convolutions, plain, population, products, sums, training
 
+FILES = {"cpu": "bench_cpu.json", "cuda": "bench_cuda.json"}
+"""Where figures are recorded, under book/results, by kind of device."""
 LEVELS, WIDTHS, NETWORKS = (0, 3, 7, 10, 15, 21), (0.25, 0.5, 1, 2, 4), (1, 2, 4, 8, 16)
 IMAGE_NETS = {"conv-2": 60, "resnet-20": 128}  # batch sizes
 STACKED = {"lenet-300-100": (1, 50), "conv-2": (1, 10), "resnet-20": (1, 10)}

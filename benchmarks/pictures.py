@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from tickets.book import pages
 from tickets.figures.show import figure as show
 
-FILES = {"cpu": "bench_cpu.json", "cuda": "bench_cuda.json"}
-"""Where `bench` figures are recorded, under book/results, by kind of device."""
+from .bench import FILES
+
 OURS, PLAIN = "#1b6ca8", "0.45"
 DENSITIES = {
     "level": "Level", "density": "Weights kept", "ms": "Ours, ms", "plain_ms": "Plain loop, ms",

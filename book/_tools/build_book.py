@@ -12,6 +12,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +25,7 @@ import generated  # noqa: E402
 import yaml  # noqa: E402
 from tickets.errors import BadInput  # noqa: E402
 
-LAST_COMMIT = ("git", "log", "-1", "--format=%ct")
+LAST_COMMIT = ("log", "-1", "--format=%ct")
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 LONG_AGO = "1767225600"  # 1 January 2026, where there is no commit to take the date from
 
@@ -37,18 +40,29 @@ def build(root=ROOT, output=None, parameters=None, study=None):
     `parameters` go to every notebook, `study` (a notebook's name) limits training to one of them. A failed build
     leaves the former site in place.
     """
-    root, output = Path(root), Path(output or root / "build/html")
-    work = output.with_name(f"{output.name}.unfinished")
+    root, output = Path(root), Path(output or root / "build/html").resolve()  # a link is followed, not replaced
     sources = chosen(root, study)
     settle(root)
-    stage(root, work / "stage")
-    reports = [run_one(source, work / "stage", parameters or {}, study, root) for source in sources]
-    generated.write(root, work / "stage", reports, trained=bool(parameters and parameters.get("train")))
-    render(work / "stage", work)
-    shutil.rmtree(output, ignore_errors=True)
-    (work / "_build/html").rename(output)
-    shutil.rmtree(work)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".book-", dir=output.parent) as folder:  # of its own: builds may overlap
+        work = Path(folder)
+        stage(root, work / "stage")
+        reports = [run_one(source, work / "stage", parameters or {}, study, root) for source in sources]
+        generated.write(root, work / "stage", reports, trained=bool(parameters and parameters.get("train")))
+        with told("pages"):
+            render(work / "stage", work)
+        shutil.rmtree(output, ignore_errors=True)
+        (work / "_build/html").rename(output)
     return output
+
+
+@contextmanager
+def told(name):
+    """Say what is being done, and how long it took."""
+    print(f"{name} ...", end=" ", flush=True, file=sys.stderr)
+    began = time.perf_counter()
+    yield
+    print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr)
 
 
 def chosen(root, study=None):
@@ -64,20 +78,22 @@ def run_one(source, folder, parameters, study, root):
     """Execute one notebook; a study that was not asked for is shown from its records."""
     if study not in (None, source.stem):
         parameters = {"train": False}
-    return execution.execute(source, folder / "notebooks" / source.name, parameters, root)
+    with told(source.stem):
+        return execution.execute(source, folder / "notebooks" / source.name, parameters, root)
 
 
 def settle(root):
     """Make the same book twice give the same bytes: fixed dates, fixed ids in SVG, the library of this tree."""
-    commit = subprocess.run(LAST_COMMIT, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
-    os.environ.setdefault("SOURCE_DATE_EPOCH", commit or LONG_AGO)
+    git = shutil.which("git")  # a fresh machine has Python and make
+    commit = subprocess.run([git, *LAST_COMMIT], cwd=root, capture_output=True, text=True, check=False) if git else None
+    os.environ.setdefault("SOURCE_DATE_EPOCH", (commit and commit.stdout.strip()) or LONG_AGO)
+    os.environ["TICKETS_PLAIN_PROGRESS"] = "yes"  # nobody watches a notebook that is being executed
     os.environ["MATPLOTLIBRC"] = str(root / "book/_tools/matplotlibrc")
     os.environ["PYTHONPATH"] = str(root / "lib")
 
 
 def stage(root, folder):
     """Copy the book's sources into `folder`, with launch buttons only where the public address is known."""
-    shutil.rmtree(folder.parent, ignore_errors=True)
     shutil.copytree(root / "book", folder, ignore=shutil.ignore_patterns("_tools", "__pycache__"))
     address = os.environ.get("TICKETS_REPOSITORY", "")
     if address:
@@ -123,8 +139,10 @@ def main():
         print(build(output=output, parameters=parameters, study=study) / "index.html")
     except BadInput as error:
         sys.exit(fail(error, 2))
-    except (execution.NotebookError, SiteError) as error:
+    except (execution.NotebookError, SiteError, OSError) as error:
         sys.exit(fail(error, 1))
+    except KeyboardInterrupt:
+        sys.exit(fail("stopped; the former site, if there was one, is still there", 130))
 
 
 def fail(error, status):

@@ -8,12 +8,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import api_reference
+import pandas as pd
 import reproduction
+import yaml
 from markdown_table import markdown_table
 from tickets import chapters
+from tickets.arms import measures
 from tickets.book import scorecard
 from tickets.book import verdicts as judged
-from tickets.evidence import registration
+from tickets.cells import unseeded
+from tickets.evidence import claims, registration
+from tickets.figures import style
+from tickets.networks import mentioned
 from tickets.results.store import Store
 
 from benchmarks import pictures
@@ -31,6 +37,10 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
     parts = {
         "scorecard.html": verdicts(root, folder) + (own_verdicts(root, folder) if trained else ""),
         "execution.md": execution(reports),
+        "scope.md": scope(Store(local=root / "build/none", recorded=root / "book/results")),
+        "corrections.md": corrections(root),
+        "open_claims.md": open_claims(root),
+        "error_rates.md": error_rates(root / "book/results/error_rates.csv"),
         "versions.md": versions(),
         "recorded.md": recorded(Store(local=root / "build/none", recorded=root / "book/results")),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
@@ -52,6 +62,80 @@ def verdicts(root: Path, folder: Path) -> str:
     """The scorecard of the recorded results."""
     rows = scorecard.read(root / "book/results/claims.csv")
     return scorecard.page(rows, chapter_links(rows, root, folder))
+
+
+def corrections(root: Path) -> str:
+    """What was corrected and why, and the verdicts before and now of the claims that it concerns."""
+    entries, now = registration.entries(root / "book/claims.yml"), by_claim(root / "book/results/claims.csv")
+    text = []
+    for correction in yaml.safe_load((root / "book/corrections.yml").read_text("utf-8")):
+        before = by_claim(root / "book/results" / correction["before"])
+        text.append(f"## {correction['date']}\n")
+        for change in correction["changes"]:
+            rows = [
+                (name, said(before[name]), said(now[name]))
+                for entry in entries
+                if concerned(entry, change)
+                for name in (entry["id"], *(part["id"] for part in entry.get("parts", ())))
+                if name in before and name in now and scorecard.filled(now[name]["ours"])
+            ]
+            shown = markdown_table(("Claim", "Before", "Now"), rows) if rows else "No recorded verdict is concerned.\n"
+            text += [f"### {change['what']}\n", change["why"], shown]
+    return "\n".join(text)
+
+
+def open_claims(root: Path) -> str:
+    """What was not run, network by network: what is missing, what it would cost, and which claims it decides."""
+    store = Store(local=root / "build/none", recorded=root / "book/results")
+    now, rows = by_claim(root / "book/results/claims.csv"), []
+    for study, networks in chapters.networks("paper").items():
+        cells, entries = chapters.cells(study, "paper"), claims.of(study).values()
+        for name, network in networks.cells.items():
+            missing = [c for c in cells if unseeded(c) == unseeded(network) and c not in store and not measures(c.arm)]
+            named = [entry for entry in entries if name in mentioned(entry)]
+            decided = [entry["id"] for entry in named if now[entry["id"]]["verdict"].startswith("not run")]
+            if missing and decided:
+                steps = sum(cell.steps for cell in missing)
+                hours = hours_of(network.model, network.batch, steps, pictures.read(root / "book/results"))
+                rows.append((study, name, len(missing), f"{steps / 1e6:.1f} M", hours, ", ".join(decided)))
+    heads = ("Chapter", "Network", "Trainings", "Steps", "Hours", "Would decide, in part or whole")
+    return markdown_table(heads, rows) if rows else "Every claim has been run.\n"
+
+
+def hours_of(model: str, batch: int, steps: int, bench: dict | None) -> str:
+    """Hours of one core of the machine whose benchmark is recorded; a dash where it timed no such network."""
+    timed = {row["network"]: row for row in (bench or {}).get("convolutions", ())}
+    if model not in timed or timed[model]["batch"] != batch:
+        return "–"
+    return f"{steps * timed[model]['alone_ms'] / 3.6e6:,.0f}"
+
+
+def by_claim(path: Path) -> dict[str, dict]:
+    """The rows of a table of claims by their names."""
+    return {row["claim"]: row for row in scorecard.read(path)}
+
+
+def concerned(entry: dict, change: dict) -> bool:
+    """Whether a correction is about a claim: named, judged by a rule that it changed, or the best of several."""
+    kinds = {entry.get("kind"), *(part.get("kind") for part in entry.get("parts", ()))}
+    return (
+        entry["id"] in change.get("claims", ())
+        or bool(kinds & set(change.get("kinds", ())))
+        or (change.get("picks", False) and "'by':" in str(entry))
+    )
+
+
+def said(row: dict) -> str:
+    """A verdict with its number, for a table."""
+    span = f" [{row['low']}, {row['high']}]" if row["low"] else ""
+    return f"{row['verdict']}: {row['ours']}{span} {row['unit']}, n = {row['n']}".replace("|", "")
+
+
+def error_rates(path: Path) -> str:
+    """How often each rule is wrong, as `benchmarks.rates` simulated it."""
+    frame = pd.read_csv(path)
+    heads = ("Rule", "Truth", "n", "Supports, %", "Refutes, %", "Open, %")
+    return markdown_table(heads, list(frame.itertuples(index=False, name=None)))
 
 
 def own_verdicts(root: Path, folder: Path) -> str:
@@ -77,6 +161,17 @@ def chapter_links(rows: list[dict], root: Path, folder: Path) -> dict[str, str]:
         if name in pages:
             links[claim] = f"notebooks/{name}.html" + (f"#claim-{claim}" if f'"claim-{claim}\\"' in pages[name] else "")
     return links
+
+
+def scope(store: Store) -> str:
+    """What has been recorded at the papers' own settings so far: networks, data, replicates."""
+    cells = [cell for study in chapters.STUDIES for cell in chapters.cells(study, "paper")]
+    table = store.table(cells)
+    if table.empty:
+        return "So far nothing is recorded at the papers' settings.\n"
+    found = table.groupby(["model", "dataset"])["replicate"].nunique()
+    named = [f"{style.WORDS[model]} on {style.WORDS[data]}, up to {n} replicates" for (model, data), n in found.items()]
+    return f"So far every verdict at the papers' settings is on {'; '.join(named)}. All other claims are *not run*.\n"
 
 
 def execution(reports: list[dict]) -> str:

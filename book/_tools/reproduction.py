@@ -37,7 +37,7 @@ def report(recorded: Store, new: Store) -> tuple[str, pd.DataFrame]:
     """(the page's generated part, one row a cell that both stores have)."""
     text, frames, there = [], [], 0
     for profile in chapters.PROFILES[::-1]:
-        cells = [cell for study in chapters.STUDIES for cell in chapters.cells(study, profile)]
+        cells = list(dict.fromkeys(cell for study in chapters.STUDIES for cell in chapters.cells(study, profile)))
         there += sum(cell in new for cell in cells)
         if (frame := by_cell(recorded, new, cells)).empty:
             continue
@@ -143,6 +143,8 @@ def compare(judges: list[Judge], part: dict) -> tuple | None:
     The test is of the mean difference: paired by replicate (t) where at least two replicates are on both sides, since
     these share all their random streams; else between independent groups (Welch).
     """
+    if part["kind"] == "concordance":
+        return None  # a share of settings, no contrast
     rung = part.get("end")
     old, ours = (judge.read(part, rung).values for judge in judges)
     if old.empty or ours.empty:

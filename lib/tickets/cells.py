@@ -73,6 +73,7 @@ class Cell:
     # numbers
     precision: str = "float32"
     schedule: str = "resumed"  # at the rewind step; "restarted": all steps again from there, a branch of the ladder
+    micro_batch: int = 0  # images that a step takes in, and batch normalization sees, at a time; 0: the whole batch
     # the arm's own parameters
     own: Own = field(default_factory=lambda: Own({}))
 
@@ -86,7 +87,7 @@ class Cell:
                 object.__setattr__(self, entry.name, _number(entry.name, getattr(self, entry.name), entry.type))
         if self.level == int(self.level):
             object.__setattr__(self, "level", int(self.level))
-        object.__setattr__(self, "drops", tuple(self.drops))
+        object.__setattr__(self, "drops", tuple(_number("drops", step, int) for step in self.drops))
         object.__setattr__(self, "own", _own(self.arm, self.own))
         self._check()
         ARMS[self.arm].check(self)
@@ -198,9 +199,11 @@ CHOICES = {
     "precision": ("float32", "float64"),
     "schedule": ("resumed", "restarted"),
 }
-LEAST = {"steps": 1, "batch": 1, "level": 0, "rewind": 0, "warmup": 0, "replicate": 0, "draw": 0, "order": 0}
+LEAST = {"steps": 1, "batch": 1} | dict.fromkeys(
+    ("level", "rewind", "warmup", "replicate", "draw", "order", "micro_batch"), 0
+)
 """The smallest value of a field."""
-ADDED: dict = {"schedule": "resumed"}
+ADDED: dict = {"schedule": "resumed", "micro_batch": 0}
 """Fields added after the first records were written, with the value that all earlier records had."""
 FIELDS = tuple(entry.name for entry in fields(Cell) if entry.name != "own")
 BRANCH = {"arm": "ticket", "draw": 0, "order": 0, "schedule": "resumed"}
@@ -230,7 +233,7 @@ def _number(name: str, value, kind: type):
     """`value` as an int or a float; BadInput where it is none, not finite, or not whole where it must be."""
     if not isinstance(value, Real) or not isfinite(value) or (kind is int and value != int(value)):
         raise BadInput(f"{name} {value}: must be a {'whole ' if kind is int else ''}number")
-    return kind(value)
+    return kind(value) + kind(0)  # no zero has a sign
 
 
 @lru_cache(maxsize=100_000)
@@ -242,4 +245,4 @@ def unseeded(cell: Cell) -> Cell:
 def like(table, cell: Cell):
     """The rows of a tidy table (it has a column `cell`) that belong to the experiment of `cell`."""
     experiment = unseeded(cell)
-    return table[[unseeded(one) == experiment for one in table["cell"]]]
+    return table.loc[[unseeded(one) == experiment for one in table["cell"]]]

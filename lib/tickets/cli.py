@@ -4,16 +4,14 @@ A user's mistake is one line and exit status 2; what failed for another reason i
 """
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from tqdm.std import tqdm
 
 from . import chapters
-from .errors import BadInput, choose
+from .errors import BadInput, MachineFault, choose
 from .results.store import Store
 from .running import faults, recording, travel
 from .running import status as states
@@ -47,9 +45,8 @@ def run_command(
         choose("model of this study", model, sorted({cell.model for cell in cells}))
         cells = [cell for cell in cells if cell.model == model]
     where = Store(store) if store else Store()
-    with _Progress() as tell:
-        limits = {"minutes": minutes, "shard": shard, "workers": workers, "retry_failed": retry_failed}
-        run(cells, engine, device, where, tell=tell, say=partial(typer.echo, err=True), **limits)
+    limits = {"minutes": minutes, "shard": shard, "workers": workers, "retry_failed": retry_failed}
+    run(cells, engine, device, where, say=partial(typer.echo, err=True), **limits)
     typer.echo(f"{study} {profile}: {states.left(where, cells)}")
     if faults.failed(where, closure(in_shard(cells, shard))):
         raise typer.Exit(1)
@@ -114,27 +111,6 @@ def record_command(study: Study, profile: Profile = "paper"):
     )
 
 
-class _Progress:
-    """A bar with rate and time left on a terminal, a plain line with the same now and then elsewhere."""
-
-    def __enter__(self):
-        self.bar, self.told = None, -1.0
-        return self
-
-    def __call__(self, done: int, total: int, seconds: float) -> None:
-        if sys.stderr.isatty():
-            self.bar = self.bar or tqdm(total=total, unit="population", smoothing=0.1)
-            self.bar.update(done - self.bar.n)
-        elif done == total or seconds - self.told > 30:
-            self.told = seconds
-            rest = f", {60 * done / seconds:.3g} a minute, {(total - done) * seconds / done:.0f} s left" if done else ""
-            typer.echo(f"{done} of {total} populations, {seconds:.0f} s{rest}", err=True)
-
-    def __exit__(self, *_):
-        if self.bar:
-            self.bar.close()
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; 0 for success, 1 for failures, 2 for bad input, 130 for Ctrl-C."""
     try:
@@ -143,10 +119,10 @@ def main(arguments: list[str] | None = None) -> int:
     except BadInput as error:
         return _complain(str(error), 2)
     except Exception as error:
-        if faults.is_full(error) or isinstance(error, ConnectionError):
-            return _complain(f"{error}; {GOES_ON}", 1)
         if hasattr(error, "format_message"):  # the option parser's own complaints
             return _complain(_with_names(error), 2)
+        if isinstance(error, (MachineFault, ConnectionError)) or faults.of_machine(error):
+            return _complain(f"{faults.of_machine(error) or error}; {GOES_ON}", 1)
         raise
 
 

@@ -9,7 +9,7 @@ import numpy as np
 ROOT = 1803_03635
 """One root for the whole book, so that equal cells are trained once."""
 
-PURPOSES = "split init order augment mask redraw noise sample".split()  # noqa: SIM905, words of its own, no arms
+PURPOSES = tuple("split init order augment mask redraw noise sample".split())  # noqa: SIM905, words of its own, no arms
 
 
 def stream(purpose: str, replicate: int = 0, level: float = 0, draw: int = 0) -> np.random.Generator:

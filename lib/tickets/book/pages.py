@@ -6,8 +6,10 @@ import pandas as pd
 from IPython.display import HTML
 
 from ..cells import Cell
-from ..evidence.claims import load
+from ..errors import BadInput
 from ..figures.style import WORDS
+from ..files import LOCAL
+from ..results.store import Store
 from . import scorecard, verdicts
 
 
@@ -48,13 +50,33 @@ class Judged:
 
     def unsettled(self) -> HTML:
         """Claims that wait for replicates, by name; then a table of those that did not replicate or stay open."""
-        needed = {entry["id"] + self.suffix: entry["n"] for entry in load().values()}
-        short = [row for row in self.main if row["n"] and row["n"] < needed[row["claim"]]]
-        waiting = [row["claim"] for row in short if row["verdict"].startswith("inconclusive")]
+        waiting = [row["claim"] for row in self.main if row["n"] and row["needs"]]
         held = ("reproduced", "not run")
-        rest = [row for row in self.main if not row["verdict"].startswith(held) and row["claim"] not in waiting]
+        rest = [row for row in self.main if not row["verdict"].startswith(held)]
         listed = table(pd.DataFrame(rest, columns=["claim", "statement", "verdict", "needs"]))
         return HTML(f"<p>Waiting for more replicates: {', '.join(waiting) or 'none'}.</p>\n{listed.data}")
+
+
+def results_of(store: str, train: bool) -> Store:
+    """The store that a notebook reads: what is recorded, or a folder of local results, which training fills.
+
+    BadInput for parameters of another kind: papermill hands over whatever it is given.
+    """
+    if not isinstance(train, bool):
+        raise BadInput(f"train {train!r}: must be True or False")
+    if not isinstance(store, str):
+        raise BadInput(f"store {store!r}: must be the name of a folder, or empty")
+    if train:
+        return Store(store or LOCAL, recorded=None)
+    return Store(store) if store else Store.committed()
+
+
+def chosen(name: str, given, allowed) -> list[int]:
+    """A parameter that lists pruning rounds; BadInput unless every one of them is in the study."""
+    rounds = sorted(set(allowed))
+    if not isinstance(given, list) or not all(type(one) is int and one in rounds for one in given):
+        raise BadInput(f"{name} {given!r}: must be a list of pruning rounds among {', '.join(map(str, rounds))}")
+    return given
 
 
 def setting(cell: Cell) -> dict[str, str]:

@@ -22,7 +22,13 @@ SIGNS = {
     "contradicted": "⇄",
     "inconclusive": "?",
     "not run": "–",
+    "yes": "✓",
+    "no": "✗",
+    "open": "?",
 }
+"""Verdicts on claims, then findings on our own questions and controls."""
+PAPERS = {"frankle2019lottery": "Frankle & Carbin 2019"}
+"""Labels that a key of the bibliography does not give: two papers of one year by one first author."""
 
 
 def read(path) -> list[dict]:
@@ -91,9 +97,9 @@ def counts(rows) -> list[tuple[str, int]]:
 
 
 def citation(paper) -> str:
-    """Author and year from a key of the bibliography such as frankle2019lottery; other text stays as it is."""
+    """Authors and year from a key of the bibliography such as frankle2020linear; other text stays as it is."""
     key = re.match(r"([a-z]+)(\d{4})[a-z]*$", paper)
-    return f"{key[1].capitalize()} {key[2]}" if key else paper
+    return PAPERS.get(paper) or (f"{key[1].capitalize()} et al. {key[2]}" if key else paper)
 
 
 def result(row) -> dict:
@@ -115,7 +121,7 @@ def rate(q: float) -> str:
 def sketch(ours, low, high, row) -> dict[str, str]:
     """Places in a small picture: our interval and mean; the paper's number and no difference, where there are such."""
     places = {"ours": ours, "low": low, "high": high}
-    if row["unit"] == "pp":
+    if row["unit"] == "points":
         places["zero"] = 0.0
     if is_number(row["theirs"]) and row["source"] == CONFIRMED:
         places["paper"] = float(row["theirs"])

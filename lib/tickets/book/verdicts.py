@@ -19,12 +19,23 @@ from ..files import BOOK, write_atomically
 from ..results.store import Store
 
 TABLE = BOOK / "results" / "claims.csv"
+OWN = "our own question"
 RATES = "p_values.csv"
 """In the recorded layer: claim, word and p of every claim that enters the one correction for many claims."""
 COLUMNS = (
     *("claim", "paper", "statement", "theirs", "source", "ours", "low", "high"),
     *("n", "unit", "scope", "profile", "device", "verdict", "q", "needs"),
 )
+UNITS = {
+    "pp": "points",
+    "percent earlier": "% earlier",
+    "step": "",
+    "times faster": "times as fast",
+    "times rarer": "times as rare",
+}
+"""How units are written, where that is not how claims.yml has them."""
+FINDINGS = dict.fromkeys(verdicts.SUPPORTING, "yes") | dict.fromkeys(verdicts.REFUTING, "no") | {"inconclusive": "open"}
+"""What is said of our own questions and controls: no paper claims them, so nothing is reproduced."""
 MORE = "more replicates"
 """How a row says that it wants more replicates for its precision, in `needs`."""
 Judged = list[tuple[dict, Finding, list[Finding]]]
@@ -36,7 +47,8 @@ def judge(store: Store, profile: str, studies=tuple(chapters.STUDIES)) -> Judged
     Below the paper's scale only of those claims that it has records for; smoke judges nothing.
     """
     choose("profile", profile, chapters.PROFILES)
-    table = store.table([cell for study in studies for cell in chapters.cells(study, profile)])
+    cells = dict.fromkeys(cell for study in studies for cell in chapters.cells(study, profile))
+    table = store.table(list(cells))
     entries = claims.of(*studies, profile=profile)
     networks = chapters.networks(profile)
     judges = Judge(table.iloc[:0] if profile == "smoke" else table, profile, entries, networks, store.registrations())
@@ -74,15 +86,20 @@ def _q_values(judged: Judged, others: list[Verdict]) -> dict[str, float]:
 
 def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     analog, verdict = profile not in ("paper", "smoke"), finding.verdict
-    scope = "analog" if analog else entry["scope"] if entry["headline"] else "reading"
-    marks = "; ".join([*finding.marks, *(["q > 0.05"] if q > verdicts.MOST_Q else [])])
+    own = entry["source"] == OWN
+    scope = "finding" if own else "analog" if analog else entry["scope"] if entry["headline"] else "reading"
+    word = FINDINGS.get(verdict.word, verdict.word) if own else verdict.word
+    marks = "; ".join(
+        [*([finding.beside] if finding.beside else []), *finding.marks, *(["q > 0.05"] if q > verdicts.MOST_Q else [])]
+    )
     note = f": {verdict.note}" if verdict.note else ""
     return {
-        **{name: entry[name] for name in ("paper", "statement", "theirs", "source", "unit")},
+        **{name: entry[name] for name in ("statement", "theirs", "source")},
+        **{"paper": "" if own else entry["paper"], "unit": UNITS.get(entry["unit"], entry["unit"])},
         **{"claim": entry["id"] + suffix(profile), "scope": scope, "profile": profile, "n": verdict.n, "q": q},
         **{"ours": finding.ours, "low": finding.low, "high": finding.high, "needs": _needs(entry, verdict, analog)},
         "device": " + ".join(sorted(finding.rows["device"].unique())) if verdict.n else "",
-        "verdict": verdict.word + note + (f" ({marks})" if marks else ""),
+        "verdict": word + note + (f" ({marks})" if marks else ""),
     }
 
 
@@ -98,6 +115,8 @@ def _needs(entry: dict, verdict: Verdict, analog: bool) -> str:
     if verdict.n < entry["n"]:
         missing = entry["n"] - verdict.n
         return f"{missing} more replicate{'s' * (missing > 1)}" + ("" if analog else f": {entry['needs']}")
+    if not analog and verdict.n < (planned := max((more["n"] for more in entry.get("extensions", ())), default=0)):
+        return f"{planned - verdict.n} more of the replicates that were added, to n = {planned}"
     if "n_max" in entry and verdicts.wants_more(verdict, entry["half_width"], entry["n_max"]):
         return f"{MORE}, to a half-width of {entry['half_width']:g} {entry['unit']} or n = {entry['n_max']}"
     return ""

@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import pickle
+import socket
+import sys
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -14,12 +17,14 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from ..errors import BadInput, choose
+from ..errors import BadInput, MachineFault, choose
 from ..files import ROOT
 from .dataset import Dataset
 
 # in torchvision
 REAL = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+PATIENCE = 60
+"""Seconds that a download may be silent."""
 NAMES = ("digits", "digits16", *REAL, "imagenet")
 # MD5 of the unpacked files; torchvision's own checksums cover the packed ones only
 UNPACKED = {
@@ -85,15 +90,18 @@ def _digits(name: str, zoom: int) -> Dataset:
 
 @cache
 def _real(name: str, root: Path) -> Dataset:
-    """One of torchvision's datasets, every file verified before it is read."""
-    from torchvision import datasets
+    """One of torchvision's datasets: the very bytes that were verified are read, whatever else lies in the folder."""
+    from torchvision import datasets  # half a second that the embedded digits do without
 
     source = getattr(datasets, REAL[name])
     missing = lambda: not all(file.exists() for file, _ in _files(name, source, root))  # noqa: E731
     if missing():
         _download(name, source, root, missing)
-    _verify(name, source, root)
-    train, test = _read(source, root, train=True), _read(source, root, train=False)
+    verified = [_verified(file, md5) for file, md5 in _files(name, source, root)]
+    if name in UNPACKED:
+        parts = [_unpacked(content) for content in verified]
+        return Dataset(name, parts[0], parts[1].long(), parts[2], parts[3].long(), classes=10)
+    train, test = (_batches(verified[part]) for part in (slice(0, -2), slice(-2, -1)))
     return Dataset(name, *train, *test, classes=100 if name == "cifar100" else 10)
 
 
@@ -108,33 +116,43 @@ def _files(name: str, source, root: Path) -> Iterator[tuple[Path, str]]:
 
 def _download(name: str, source, root: Path, missing) -> None:
     """By one process, while the other workers of a run, which start together, wait for it."""
+    before = socket.getdefaulttimeout()
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}.lock"):
             if missing():
-                _open(source, root, download=True)
+                print(f"downloading {name} into {root}", file=sys.stderr, flush=True)
+                socket.setdefaulttimeout(PATIENCE)  # of every read: a server that falls silent is given up
+                source(root, download=True)
     except (OSError, RuntimeError, HTTPException) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(f"{name} is not in {root} (set by TICKETS_DATA) and its download failed: {reason}") from error
+    finally:
+        socket.setdefaulttimeout(before)
 
 
-def _verify(name: str, source, root: Path) -> None:
-    for file, md5 in _files(name, source, root):
-        if hashlib.md5(file.read_bytes()).hexdigest() != md5:
-            raise BadInput(
-                f"wrong bytes in {file}: remove it to download it anew, or set TICKETS_DATA to another folder"
-            )
+def _verified(file: Path, md5: str) -> bytes:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise MachineFault(f"{file} cannot be read: {error.strerror}") from error
+    if hashlib.md5(content).hexdigest() != md5:
+        raise BadInput(f"wrong bytes in {file}: remove it to download it anew, or set TICKETS_DATA to another folder")
+    return content
 
 
-def _read(source, root: Path, train: bool) -> tuple[Tensor, Tensor]:
-    """Images uint8 [N, C, H, W] and labels int64 [N]."""
-    part = _open(source, root, train=train)
-    images = torch.as_tensor(part.data)
-    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
-    return images, torch.as_tensor(part.targets, dtype=torch.int64)
+def _unpacked(content: bytes) -> Tensor:
+    """The array in a file of MNIST's kind: two zero bytes, kind and number of axes, the axes, then uint8 values."""
+    axes = np.frombuffer(content, ">u4", content[3], offset=4)
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(axes)
+    return torch.from_numpy(values.copy()).unsqueeze(1) if len(axes) == 3 else torch.from_numpy(values.copy())
 
 
-def _open(source, root: Path, **options):
+def _batches(contents: list[bytes]) -> tuple[Tensor, Tensor]:
+    """Images uint8 [N, 3, 32, 32] and labels int64 [N] of CIFAR's pickles, whose bytes were verified before."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # CIFAR's pickles are older than NumPy's rules for their dtypes
-        return source(root, **options)
+        warnings.simplefilter("ignore")  # they are older than NumPy's rules for their dtypes
+        parts = [pickle.loads(content, encoding="latin1") for content in contents]
+    images = np.concatenate([part["data"] for part in parts]).reshape(-1, 3, 32, 32)
+    labels = [label for part in parts for label in part.get("labels", part.get("fine_labels"))]
+    return torch.from_numpy(images), torch.tensor(labels, dtype=torch.int64)

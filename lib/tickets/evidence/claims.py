@@ -15,7 +15,7 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = (
     "contrast", "kind", "size", "band", "least", "margin", "two_sided", "rungs", "end", "n_max", "half_width",
-    "assay", "anchors", "forks", "cases", "matching",
+    "assay", "anchors", "forks", "cases", "matching", "extensions",
 )  # fmt: skip
 TERM = ("network", "arm", "level", "rewind", "draw", "order", "schedule", "stat")
 """What a term of a contrast may name, beside its arm's own parameters: the network says all else."""

@@ -28,12 +28,17 @@ class Reading:
 
     values: Series by replicate, complete blocks only; rows: the records behind them, with the columns `value`, `weight`
     (the contrast is the sum of weight x value in a replicate) and `censored` (the step was not reached, or only at the
-    end of the budget); level: of the interval to read it with.
+    end of the budget); tried: values of a field among which one was picked, by whatever statistic.
     """
 
     values: pd.Series
     rows: pd.DataFrame
-    level: float = LEVEL
+    tried: int = 1
+
+    @property
+    def level(self) -> float:
+        """Of the interval to read it with."""
+        return 1 - (1 - LEVEL) / self.tried
 
     def on(self, replicates) -> "Reading":
         """The same for some replicates only."""
@@ -42,12 +47,13 @@ class Reading:
 
 
 class Records:
-    """A tidy table (`Store.table`) by cell."""
+    """A tidy table (`Store.table`) by cell. twin: with the dense network and its second order (A/A) exchanged."""
 
-    def __init__(self, table: pd.DataFrame):
+    def __init__(self, table: pd.DataFrame, twin: bool = False):
         self.table, self._rows = table, defaultdict(list)
         for i, cell in enumerate(table["cell"]):
-            self._rows[place(cell)].append(i)
+            swapped = twin and cell.is_dense and not cell.rewind and cell.order < 2
+            self._rows[place(cell.but(order=1 - cell.order) if swapped else cell)].append(i)
 
     def at(self, scene: Scene, **fields) -> pd.DataFrame:
         """Rows of a network with these fields, every other as it has it: all replicates and, if `draw` is not named,
@@ -61,31 +67,31 @@ class Records:
         """The contrast, replicate by replicate; `rung` stands for the word `rung` in its terms."""
         if "slope" in contrast:
             return self._slope(contrast, scene)
-        values, rows, level = contrast.get("constant", 0.0), [], LEVEL
+        values, rows, tried = contrast.get("constant", 0.0), [], 1
         for sign, name in ((1, "plus"), (-1, "minus")):
             if name in contrast:
                 term = self._term(contrast, contrast[name], scene, rung)
-                values, level = values + sign * term.values, max(level, term.level)
+                values, tried = values + sign * term.values, tried * term.tried
                 rows.append(term.rows.assign(weight=sign * term.rows["weight"]))
-        return _blocks(values, rows, level)
+        return _blocks(values, rows, tried)
 
     def _term(self, contrast: dict, term: dict, scene: Scene, rung) -> Reading:
         """One arm of a contrast: the mean over its lists of the mean over draws."""
         fields = {"stat": contrast.get("stat"), **{k: rung if v == "rung" else v for k, v in term.items()}}
-        level, chosen_on = LEVEL, None
+        tried, chosen_on = 1, None
         for name, wanted in fields.items():
             if isinstance(wanted, dict):
-                fields[name], level, chosen_on = self._pick(fields, name, scene)
+                fields[name], tried, chosen_on = self._pick(fields, name, scene)
         columns, rows = zip(*(self._column(contrast, one, scene) for one in _combinations(fields)), strict=True)
         rows = [one.assign(weight=one["weight"] / len(columns)) for one in rows]
-        reading = _blocks(_side_by_side(columns).mean(axis=1), rows, level)
+        reading = _blocks(_side_by_side(columns).mean(axis=1), rows, tried)
         return reading if chosen_on is None else reading.on(chosen_on)
 
     def _pick(self, fields: dict, name: str, scene: Scene) -> tuple:
-        """(value, level, replicates) of a field: the value with the best (or worst) mean of a statistic.
+        """(value, values tried, replicates) of a field: the value with the best (or worst) mean of a statistic.
 
-        It is chosen once, on the replicates that have every value. If the statistic is the one that will be read, the
-        level of the interval allows for the number of values.
+        It is chosen once, on the replicates that have every value. A choice by another statistic of the same networks
+        is a choice all the same.
         """
         wanted = fields[name]
         how = "best" if "best" in wanted else "worst"
@@ -94,9 +100,8 @@ class Records:
         columns = [self._column({}, reads(value), scene)[0] for value in wanted[how]]
         frame = _side_by_side(columns)
         means = frame.mean().fillna(0).to_numpy()
-        place = int(means.argmax() if how == "best" else means.argmin())
-        tried = len(means) if wanted["by"] == fields["stat"] else 1
-        return wanted[how][place], 1 - (1 - LEVEL) / tried, frame.index
+        at = int(means.argmax() if how == "best" else means.argmin())
+        return wanted[how][at], len(means), frame.index
 
     def _column(self, contrast: dict, fields: dict, scene: Scene) -> tuple[pd.Series, pd.DataFrame]:
         """A statistic of one kind of network: Series by replicate (mean over draws), and its rows."""
@@ -132,7 +137,7 @@ class Records:
         centred = np.asarray(fields["level"], dtype=float) - np.mean(fields["level"])
         weights = centred / (centred**2).sum()
         rows = [one.assign(weight=one["weight"] * weight) for one, weight in zip(rows, weights, strict=True)]
-        return _blocks(_side_by_side(columns) @ weights, rows, LEVEL)
+        return _blocks(_side_by_side(columns) @ weights, rows)
 
 
 def _combinations(fields: dict) -> list[dict]:
@@ -146,12 +151,12 @@ def _side_by_side(columns) -> pd.DataFrame:
     return pd.concat(columns, axis=1, join="inner").dropna().set_axis(range(len(columns)), axis=1)
 
 
-def _blocks(values: pd.Series, rows, level: float) -> Reading:
+def _blocks(values: pd.Series, rows, tried: int = 1) -> Reading:
     """A reading of the replicates with a number, and of no other rows."""
     values = values.dropna()
     full = [r for r in rows if len(r)]
     found = pd.concat(full) if full else rows[0]
-    return Reading(values, found, level).on(values.index)
+    return Reading(values, found, tried).on(values.index)
 
 
 def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:

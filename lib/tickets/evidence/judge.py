@@ -1,17 +1,20 @@
 """Judging one claim: its estimand read from the records, the rule of its kind, the gates, and what stands beside it."""
 
+from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from math import exp, inf, log, nan
 
+import numpy as np
 import pandas as pd
 
+from ..arms import measures
 from ..networks import Networks, Scene
 from . import gates, verdicts
 from .contrasts import Reading, Records, in_blocks
 from .registration import entry_hash, registered_as
 from .resample import images_matter
-from .verdicts import SUPPORTING, Verdict
+from .verdicts import LEAST_N, SUPPORTING, Verdict
 
 PRINTS = {
     "difference": (lambda x: x, lambda d: d),
@@ -27,13 +30,14 @@ FORK_N = 6
 
 @dataclass(frozen=True)
 class Finding:
-    """A verdict with the printed numbers, the records behind it and the remarks that stand beside it."""
+    """A verdict with the printed numbers, the records behind it, a second number and the remarks beside it."""
 
     verdict: Verdict
     ours: float = nan
     low: float = nan
     high: float = nan
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    beside: str = ""
     marks: tuple[str, ...] = ()
 
 
@@ -87,9 +91,31 @@ class Judge:
             return Finding(Verdict("not run"))
         if part["kind"] in ("range", "onset"):
             return self._range(part, readings)
-        verdict = _test(part, reading.level)(reading.values)
-        back = PRINTS[part["prints"]][1]
-        return Finding(verdict, back(verdict.estimate), back(verdict.low), back(verdict.high), reading.rows)
+        verdict = verdicts.of_many(_test(part, reading.level)(reading.values), reading.tried)
+        shown = natural(part)
+        low, high = sorted((shown(verdict.low), shown(verdict.high)))
+        return Finding(verdict, shown(verdict.estimate), low, high, reading.rows, direction(part))
+
+    def on(self, replicates) -> "Judge":
+        """The same on some replicates only."""
+        table = self.records.table
+        return self._with(Records(table[table["replicate"].isin(list(replicates))]))
+
+    def _with(self, records: Records) -> "Judge":
+        other = copy(self)
+        other.__dict__.pop("_exchanged", None)
+        other.records = records
+        return other
+
+    @cached_property
+    def _made(self) -> dict:
+        """Cell -> the claims that stood when its record was made."""
+        return dict(zip(self.records.table["cell"], self.records.table["registration"], strict=True))
+
+    @cached_property
+    def _exchanged(self) -> Records:
+        """The records with the dense network and its second order exchanged."""
+        return Records(self.records.table, twin=True)
 
     def _read(self, part: dict) -> dict[float | None, Reading]:
         """The reading of each rung of a range, or the one of another claim (rung None), in complete blocks."""
@@ -97,23 +123,29 @@ class Judge:
         return in_blocks({rung: self.read(part, rung) for rung in rungs})
 
     def _range(self, part: dict, readings: dict[float, Reading]) -> Finding:
-        """The last rung that holds; rows of the rungs tested.
+        """The last rung that holds; rows of all rungs.
 
         A range prints the percentage of weights kept there. An onset prints the rung itself, a step on a grid that it
         walks from the latest to the earliest, and is off by places on that grid.
         """
-        rungs, onset = list(readings), part["kind"] == "onset"
-        places = list(range(len(rungs))) if onset else rungs
-        pairs = [(place, reading.values) for place, reading in zip(places, readings.values(), strict=True)]
-        end = rungs.index(part["end"]) if onset else part["end"]
-        verdict = verdicts.ranged(pairs, end, _test(part), reach=1 if onset else 2)
-        tested = places.index(verdict.estimate) + 2 if verdict.estimate in places else 1
-        rows = pd.concat([readings[rung].rows for rung in rungs[:tested]]).drop_duplicates("key")
-        if onset:
-            step = self.networks[part["study"]].step(part["network"], rungs[tested - 2])
-            return Finding(verdict, ours=step if verdict.estimate in places else nan, rows=rows)
-        kept = rows.loc[rows["level"] == verdict.estimate, "density"]
-        return Finding(verdict, ours=100 * kept.mean(), rows=rows)
+        rungs, rows = list(readings), pd.concat([reading.rows for reading in readings.values()]).drop_duplicates("key")
+        places = range(len(rungs)) if part["kind"] == "onset" else rungs
+        pairs = [(at, reading.values) for at, reading in zip(places, readings.values(), strict=True)]
+        if part["kind"] == "onset":
+            verdict = verdicts.onset(pairs, rungs.index(part["end"]), _test(part))
+            found = rungs[int(verdict.estimate)] if verdict.estimate == verdict.estimate else None
+            step = nan if found is None else self.networks[part["study"]].step(part["network"], found)
+            return Finding(verdict, ours=step, rows=rows)
+        verdict = verdicts.ranged(pairs, part["end"], _test(part))
+        kept = 100 * rows.groupby("level")["density"].mean()
+        ours = kept.get(verdict.estimate, nan)
+        if verdict.note in ("not so far", "further"):
+            alone = verdict.estimate == rungs[0]
+            verdict = replace(
+                verdict,
+                note=f"holds at {ours:.3g} % only" if alone else f"holds from {kept[rungs[0]]:.3g} to {ours:.3g} %",
+            )
+        return Finding(verdict, ours=ours, rows=rows, beside=crossing(part, readings, kept))
 
     def _concordance(self, part: dict) -> Finding:
         """Whether `contrast` (an effect) and `matching` (a match) hold in the same settings; ours: share that agree."""
@@ -124,8 +156,8 @@ class Judge:
             x, y = in_blocks(both).values()
             sides.append(
                 (
-                    _holds(verdicts.effect(x.values, least=0, least_n=part["n"])),
-                    _holds(verdicts.match(y.values, case["margin"], least_n=part["n"])),
+                    partial(_at, verdicts.effect, x.values, 0, part["n"]),
+                    partial(_at, verdicts.match, y.values, case["margin"], part["n"]),
                 )
             )
             readings += [reading for reading in (x, y) if len(reading.values)]
@@ -171,8 +203,8 @@ class Judge:
         accuracy = part["contrast"].get("stat") == "test_accuracy" and part["kind"] != "range"
         if verdicts.fragile(finding.verdict) or (accuracy and images_matter(finding.verdict, finding.rows)):
             marks.append("fragile")
-        if self._post_hoc(entry, rows):
-            marks.append("post hoc")
+        marks += self._other_order(part, finding)
+        marks += self._post_hoc(part, entry, rows)
         if count := int(rows["diverged"].eq(True).sum()):
             marks.append(f"{count} of {len(rows)} diverged")
         if count := int(rows["censored"].sum()):
@@ -180,13 +212,37 @@ class Judge:
             marks.append(f"{count} of {len(rows)} steps censored, rungs {levels}")
         return tuple(marks)
 
-    def _post_hoc(self, entry: dict, rows: pd.DataFrame) -> bool:
-        """Whether a record was made under another wording of the claim, or before there was one."""
+    def _other_order(self, part: dict, finding: Finding) -> list[str]:
+        """Whether the word depends on which of its two orders of the data the dense network was trained in (A/A)."""
+        compared = part["contrast"].get("stat") == "tt" or finding.rows["cell"].map(_is_dense).any()
+        if not finding.verdict.decided or not compared:
+            return []
+        other = self._with(self._exchanged).rule(part)
+        if other.verdict.n < part["n"] or other.verdict.word == finding.verdict.word:
+            return []
+        return [f"fragile (A/A): with its second order {other.verdict.word}{_brief(other)}"]
+
+    def _post_hoc(self, part: dict, entry: dict, rows: pd.DataFrame) -> list[str]:
+        """Whether a record was made under another wording or rule of the claim, or before there was one.
+
+        What is measured on networks is as old as these. What the replicates that were made under the present wording
+        say alone stands beside it: that was registered.
+        """
         if self.registrations is None:
-            return False
+            return []
         now = entry_hash(entry, self.networks[entry["study"]])
         name = registered_as(entry["id"], self.profile)
-        return any(self.registrations.get(made, {}).get(name) != now for made in rows["registration"].unique())
+        old = {made for made in self._made.values() if self.registrations.get(made, {}).get(name) != now}
+        sources = rows["cell"].map(lambda cell: [cell, *(cell.parents() if measures(cell.arm) else ())])
+        changed = sources.map(lambda cells: any(self._made.get(cell) in old for cell in cells))
+        if not changed.any():
+            return []
+        fresh = set(rows["replicate"]) - set(rows.loc[changed, "replicate"])
+        alone = self.on(fresh).rule({**part, "n": min(part["n"], LEAST_N)}) if fresh else None
+        said = (
+            f": the {len(fresh)} registered replicates alone say {alone.verdict.word}{_brief(alone)}" if alone else ""
+        )
+        return [f"post hoc{said}"]
 
     def _turning_forks(self, part: dict, finding: Finding) -> list[str]:
         """Fields that the paper leaves open and whose other value turns a decided verdict around."""
@@ -205,8 +261,62 @@ def _filled(contrast: dict, case: dict) -> dict:
     return {**contrast, **filled}
 
 
-def _holds(verdict: Verdict) -> bool | None:
-    return verdict.word in SUPPORTING if verdict.decided else None
+def natural(part: dict):
+    """Contrast -> the quantity that a row prints.
+
+    A threshold minus something, or something minus a threshold, prints the something: a barrier, not what is left of 2
+    points; otherwise the contrast on the scale that the entry prints.
+    """
+    contrast, back = part["contrast"], PRINTS[part["prints"]][1]
+    threshold = contrast.get("constant", 0)
+    if not threshold:
+        return back
+    return (lambda d: threshold - d) if "minus" in contrast else (lambda d: d - threshold)
+
+
+def direction(part: dict) -> str:
+    """On which side of its threshold a printed quantity must lie, where it has one."""
+    threshold = part["contrast"].get("constant", 0)
+    return f"claimed {'below' if 'minus' in part['contrast'] else 'above'} {abs(threshold):g}" if threshold else ""
+
+
+def _at(rule, values, bound: float, least_n: int, level: float) -> Verdict:
+    return rule(values, bound, least_n=least_n, level=level)
+
+
+def _is_dense(cell) -> bool:
+    return cell.is_dense
+
+
+def _brief(finding: Finding) -> str:
+    """A number with its interval, for a remark."""
+    span = f" [{finding.low:.3g}, {finding.high:.3g}]" if finding.low <= finding.high else ""
+    return f", {finding.ours:.3g}{span}" if finding.ours == finding.ours else ""
+
+
+def crossing(part: dict, readings: dict[float, Reading], kept: pd.Series) -> str:
+    """Where each replicate crosses the line between holding and failing, as its own second number.
+
+    Log density is interpolated between the last rung that a replicate holds and the first that it does not; a replicate
+    that holds everywhere, or nowhere, counts at the end it is beyond, and is counted.
+    """
+    line = -_scaled(part, part["margin"]) if "margin" in part else 0.0
+    frame = pd.DataFrame({rung: reading.values - line for rung, reading in readings.items()})
+    logs = np.log(kept[list(frame)].to_numpy())
+    found, beyond = [], 0
+    for gaps in frame.to_numpy():
+        fails = np.flatnonzero(gaps < 0)
+        first = fails[0] if len(fails) else len(gaps)
+        beyond += first in (0, len(gaps))
+        if first in (0, len(gaps)):
+            found.append(logs[min(first, len(gaps) - 1)])
+        else:
+            share = gaps[first - 1] / (gaps[first - 1] - gaps[first])
+            found.append(logs[first - 1] + share * (logs[first] - logs[first - 1]))
+    sample = verdicts.Sample.of(found)
+    low, high = np.exp(sample.interval())
+    ends = f", {beyond} of {sample.n} beyond the rungs tested" if beyond else ""
+    return f"replicates cross at {exp(sample.mean):.3g} % [{low:.3g}, {high:.3g}]{ends}" if sample.n > 1 else ""
 
 
 def _test(part: dict, level: float = verdicts.LEVEL):

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import yaml
 
+from ..errors import BadInput
 from ..files import BOOK, digest
 from ..networks import PROFILES, Networks, mentioned
 from ..results.store import Store
+from .verdicts import VERSIONS
 
 CLAIMS = BOOK / "claims.yml"
-UNHASHED = ("needs",)
-"""Fields of an entry that may be improved later without changing what is judged."""
+UNHASHED = ("needs", "extensions")
+"""Fields of an entry that may change without changing what is judged; `extensions` says which replicates were added."""
 Profiles = dict[str, dict[str, Networks]]
 """Profile -> study -> its networks."""
 
@@ -27,6 +29,8 @@ def at_profile(value, profile: str):
     """An entry as it stands at a profile: {paper: ..., quick: ...} is one value there, where not listed the paper's."""
     if isinstance(value, dict):
         if value and set(value) <= set(PROFILES):
+            if "paper" not in value:
+                raise BadInput(f"value by profile {value}: none for paper")
             return at_profile(value.get(profile, value["paper"]), profile)
         return {name: at_profile(part, profile) for name, part in value.items()}
     return [at_profile(part, profile) for part in value] if isinstance(value, list) else value
@@ -35,10 +39,22 @@ def at_profile(value, profile: str):
 def entry_hash(entry: dict, networks: Networks) -> str:
     """Twelve hexadecimal digits over everything that a verdict can depend on: the entry, and the networks it names.
 
-    Of a network all that is unlike the defaults of a cell: a field that is added later changes nothing.
+    Of a network all that is unlike the defaults of a cell: a field that is added later changes nothing. A rule that was
+    changed in code enters with its version.
     """
     judged = {name: value for name, value in entry.items() if name not in UNHASHED}
-    return digest([judged, {name: networks.described(name) for name in sorted(set(mentioned(judged)))}])
+    rules = {name: version for name, version in VERSIONS.items() if name in _rules(judged)}
+    named = {name: networks.described(name) for name in sorted(set(mentioned(judged)))}
+    return digest([judged, named, *([rules] if rules else [])])
+
+
+def _rules(value) -> set[str]:
+    """The rules that an entry and its parts are judged by."""
+    if isinstance(value, dict):
+        own = {value["kind"]} if "kind" in value else set()
+        picked = {"best of several"} if "by" in value else set()
+        return own | picked | {rule for part in value.values() for rule in _rules(part)}
+    return {rule for part in value for rule in _rules(part)} if isinstance(value, list) else set()
 
 
 def registered_as(claim: str, profile: str) -> str:
@@ -47,7 +63,7 @@ def registered_as(claim: str, profile: str) -> str:
 
 
 def hashes(profiles: Profiles, path: Path = CLAIMS) -> dict[str, str]:
-    """Registered name -> hash, of every claim at every profile that has its network."""
+    """Registered name -> hash, of every claim at every profile that has one of its networks."""
     return dict(_hashes(profiles, path))
 
 
@@ -55,7 +71,7 @@ def _hashes(profiles: Profiles, path: Path) -> Iterator[tuple[str, str]]:
     for profile, studies in profiles.items():
         for entry in at_profile(list(entries(path)), profile):
             networks = studies[entry["study"]]
-            if entry["network"] in networks.cells:
+            if any(name in networks.cells for name in mentioned(entry)):
                 yield registered_as(entry["id"], profile), entry_hash(entry, networks)
 
 

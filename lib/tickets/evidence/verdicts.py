@@ -7,6 +7,7 @@ one-sided: of what the word asserts. Fewer than `least_n` replicates never decid
 """
 
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from math import inf, nan, sqrt
 
 import numpy as np
@@ -20,6 +21,8 @@ WORDS = (*SUPPORTING, *REFUTING, "inconclusive", "not run")
 LEAST_N = 5
 LEVEL = 0.95
 MOST_Q = 0.05
+VERSIONS = {"match": 2, "range": 2, "onset": 2, "concordance": 2, "best of several": 2}
+"""Rules that were changed after runs, with their version: it enters the hash of the claims that are judged by them."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +128,6 @@ def match(values, margin: float, two_sided: bool = False, least_n: int = LEAST_N
         return s.says("reproduced", level, s.p_above(-margin), nulls=(-margin,))
     if low > -margin and high < margin:
         return s.says("reproduced", level, max(s.p_above(-margin), s.p_below(margin)), nulls=(-margin, margin))
-    if high < 0 and s.mean <= -margin:
-        return s.says("not reproduced", level, s.p_below(0), "worse", (0,))
-    if two_sided and low > 0 and s.mean >= margin:
-        return s.says("not reproduced", level, s.p_above(0), "better", (0,))
     return s.says("inconclusive", level)
 
 
@@ -183,25 +182,60 @@ def _reversed(values, sign: str, bound: float, level: float) -> bool:
 
 
 def ranged(rungs, end: float, test, reach: float = 2) -> Verdict:
-    """ "Holds from the start down to `end`" (or onset, "from `end` on", with positions on the grid and reach 1).
+    """ "Holds from the start down to `end`".
 
-    `rungs`: (rung, differences) from the named start outward; `test`: differences -> Verdict of an effect or a match.
-    Fixed-order testing: each rung at the full level, stop at the first that is not reproduced. The estimate is the last
-    rung that holds (nan if the start fails), within `reach` of `end` if reproduced.
+    `rungs`: (rung, differences) from the named start outward, `end` among them; `test`: differences -> Verdict of an
+    effect or a match. Fixed-order testing: each rung at the full level, stop at the first that is not reproduced. The
+    estimate is the last rung that holds (nan if the start fails): reproduced needs the named end itself, and not much
+    more; a named end that is significantly reversed refutes.
     """
-    held = []
-    for rung, values in rungs:
-        verdict = test(values)
-        if verdict.word != "reproduced":
-            break
-        held.append((rung, verdict))
+    tested = [(rung, test(values)) for rung, values in rungs]
+    held, at_end = _held(tested), dict(tested)[end]
     if not held:
-        return _failed_start(verdict)
+        return _failed_start(tested[0][1])
+    if at_end.word == "contradicted":
+        return replace(
+            _last(held), word="not reproduced", p=at_end.p, note="reversed at its own end", nulls=at_end.nulls
+        )
+    if end not in dict(held):
+        return replace(_last(held), word="partly", note="not so far")
+    further = abs(held[-1][0] - end) > reach
+    return replace(_last(held), word="partly" if further else "reproduced", note="further" if further else "")
+
+
+def onset(steps, end: float, test) -> Verdict:
+    """ "Holds from `end` on, and not before". `steps`: (step, differences) from the latest to the earliest.
+
+    Fixed-order testing as in `ranged`. Reproduced: the named step holds, as all later ones do, and the one before it is
+    significantly reversed. A named step that is significantly reversed refutes.
+    """
+    tested = [(step, test(values)) for step, values in steps]
+    held, at_end = _held(tested), dict(tested)[end]
+    if not held:
+        return _failed_start(tested[0][1])
+    if at_end.word == "contradicted":
+        return replace(
+            _last(held), word="not reproduced", p=at_end.p, note="reversed at its own step", nulls=at_end.nulls
+        )
     ours = held[-1][0]
-    passed = [v for _, v in held]
-    word = "reproduced" if abs(ours - end) <= reach else "partly"
-    nulls = sum((v.nulls for v in passed), ())
-    return Verdict(word, ours, nan, nan, min(v.n for v in passed), max(v.p for v in passed), "", nulls)
+    if ours != end:
+        return replace(_last(held), word="partly", note="later" if end not in dict(held) else "earlier")
+    before = tested[len(held)][1] if len(held) < len(tested) else None
+    if before and before.word != "contradicted":
+        return replace(_last(held), word="inconclusive", p=nan, note="undecided at the step before", nulls=())
+    whole = _last(held)
+    return whole if not before else replace(whole, p=max(whole.p, before.p), nulls=whole.nulls + before.nulls)
+
+
+def _held(tested: list[tuple[float, Verdict]]) -> list[tuple[float, Verdict]]:
+    """The rungs from the start on that are reproduced without a gap."""
+    return list(takewhile(lambda pair: pair[1].word == "reproduced", tested))
+
+
+def _last(held: list[tuple[float, Verdict]]) -> Verdict:
+    """The verdict that the rungs so far hold: all of them must, so the largest p is theirs."""
+    passed, nulls = [v for _, v in held], sum((v.nulls for _, v in held), ())
+    return Verdict("reproduced", held[-1][0], n=min(v.n for v in passed), p=max(v.p for v in passed), nulls=nulls)
 
 
 def _failed_start(start: Verdict) -> Verdict:
@@ -213,33 +247,48 @@ def _failed_start(start: Verdict) -> Verdict:
 
 
 def concordance(settings) -> Verdict:
-    """ "X if and only if Y". `settings`: (X holds, Y holds) of each setting, None where it is undecided."""
-    decided = [(x, y) for x, y in settings if x is not None and y is not None]
-    wrong = sum(x != y for x, y in decided)
-    classes = [sum(x is side and y is side for x, y in decided) for side in (True, False)]
-    word = "inconclusive"
-    if wrong >= 2:
-        word = "contradicted"
-    elif not wrong and min(classes) >= 2:
-        word = "reproduced"
+    """ "X if and only if Y". `settings`: for each (level -> Verdict of X, level -> Verdict of Y).
+
+    A setting counts against the rule only where both its sides are decided at a level that keeps the error of the whole
+    below 5 %, whatever the number of settings. Each pair of decisions is as sure as the less sure of the two.
+    """
+    strict = 1 - (1 - LEVEL) / max(1, len(settings))
+    sides = [[(x(level), y(level)) for x, y in settings] for level in (LEVEL, strict)]
+    decided, firmly = ([pair for pair in pairs if pair[0].decided and pair[1].decided] for pairs in sides)
+    against = [max(x.p, y.p) for x, y in firmly if _holds(x) != _holds(y)]
+    wrong = sum(_holds(x) != _holds(y) for x, y in decided)
+    classes = [sum(_holds(x) is _holds(y) is side for x, y in decided) for side in (True, False)]
+    word, p = "inconclusive", nan
+    if against:
+        word, p = "contradicted", min(1.0, len(settings) * min(against))
     elif not wrong and sum(classes) >= 2:
-        word = "partly"
+        word = "reproduced" if min(classes) >= 2 else "partly"
+        p = max(max(x.p, y.p) for x, y in decided)
     share = (len(decided) - wrong) / len(decided) if decided else nan
-    return Verdict(word, share, n=len(decided), note="one class only" if word == "partly" else "")
+    return Verdict(word, share, n=len(decided), p=p, note="one class only" if word == "partly" else "")
+
+
+def _holds(verdict: Verdict) -> bool:
+    return verdict.word in SUPPORTING
 
 
 def compound(parts: dict[str, Verdict]) -> Verdict:
-    """ "A and B": the weakest part decides and is named. All parts must pass, so a supporting p is the largest of
-    the parts'; any part may refute, so a refuting p is the smallest times the number of parts."""
+    """ "A and B": the weakest part decides, is named, and says n. All parts must pass, so a supporting p is the largest
+    of the parts'; any part may refute, so a refuting p is the smallest times the number of parts."""
     ranks = ("contradicted", "not reproduced", "not run", "inconclusive", "partly", "reproduced")
     name, worst = min(parts.items(), key=lambda item: ranks.index(item[1].word))
     alike = [v for v in parts.values() if v.word == worst.word]
-    n = min(v.n for v in parts.values())
+    n = min(v.n for v in (parts.values() if worst.word in SUPPORTING else alike))
     note = "" if worst.word in ("reproduced", "not run") else f"{name} {worst.note}".strip()
     if worst.word in SUPPORTING:
         return Verdict(worst.word, n=n, p=max(v.p for v in parts.values()), note=note)
     p = min(1.0, len(parts) * min(v.p for v in alike)) if worst.word in REFUTING else nan
     return Verdict(worst.word, n=n, p=p, note=note)
+
+
+def of_many(verdict: Verdict, tried: int) -> Verdict:
+    """A verdict on the best (or worst) of so many values: its p counts them, as the level of its interval does."""
+    return replace(verdict, p=min(1.0, verdict.p * tried)) if tried > 1 and verdict.p == verdict.p else verdict
 
 
 def q_values(verdicts) -> np.ndarray:

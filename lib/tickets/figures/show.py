@@ -21,7 +21,10 @@ def figure(there, make, name: str, alt: str, by: str, as_is: bool = False, api: 
     drawn, data = make()
     picture = _interactive(drawn, name) if hasattr(drawn, "to_html") else _static(drawn, alt)
     numbers = base64.b64encode(data.to_csv(index=False, float_format="%.6g").encode()).decode()
-    links = f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · <a href="{api}#{by}">{by}</a>'
+    links = (
+        f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · '
+        f'<a href="{api}#{by}">{".".join(by.split(".")[-2:])}</a>'
+    )
     label = f'id="{name}" role="group" aria-label="{escape(alt)}"' + ' class="as-is"' * as_is
     return HTML(f"<figure {label}>{picture}<figcaption>{links}</figcaption></figure>")
 

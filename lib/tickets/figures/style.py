@@ -112,7 +112,7 @@ def legend_below(figure: Figure, grid, columns: int = 4) -> None:
     found = {}
     for axes in grid.flat:
         found |= dict(reversed(pair) for pair in zip(*axes.get_legend_handles_labels(), strict=True))
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.01), "frameon": False}
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "frameon": False}
     figure.legend(found.values(), found.keys(), ncols=min(columns, max(1, len(found))), **place)
 
 

@@ -30,7 +30,7 @@ def provenance(device: str, path: str, population: int, seconds: float, precisio
         "source": fingerprint(),
         "torch": torch.__version__,
         "numba": version("numba"),  # which decides the roundings of the kernels
-        "device": torch.cuda.get_device_name(device) if cuda else processor(),
+        "device": name_of(device),
         "device_kind": "cuda" if cuda else "cpu",
         "threads": torch.get_num_threads(),
         "precision": precision,
@@ -39,6 +39,11 @@ def provenance(device: str, path: str, population: int, seconds: float, precisio
         "seconds": round(seconds, 2),
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def name_of(device: str) -> str:
+    """The name of a processor or of a GPU: what is begun on one is not gone on with on another."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
 
 
 @cache

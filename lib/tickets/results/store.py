@@ -28,10 +28,13 @@ SMALL = ("lenet-300-100",)
 
 
 class Store:
-    """The results of cells: `local` (a folder, read and written) over `recorded` (a folder, read; None for none)."""
+    """The results of cells: `local` (a folder, read and written) over `recorded` (a folder, read; None for none).
+
+    Both are absolute, since workers may run elsewhere.
+    """
 
     def __init__(self, local: Path | str = LOCAL, recorded: Path | None = BOOK / "results"):
-        self.local, self.recorded = Path(local), recorded and Path(recorded)
+        self.local, self.recorded = Path(local).absolute(), recorded and Path(recorded).absolute()
 
     @classmethod
     def committed(cls) -> "Store":

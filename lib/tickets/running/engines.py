@@ -40,15 +40,16 @@ def work(
     deadline: float = inf,
     workers: int | None = None,
     gpu: bool = False,
+    parents: Callable[[Cell], list[Cell]] = Cell.parents,
 ) -> Iterator[tuple[Population, str]]:
     """Each population with how it ended (see `outcomes`).
 
-    compute(population, seconds left): what a worker calls; it returns the outcome, and what it raises ends the run.
-    held: populations not to be started. What descends from a held or failed population is never started. deadline:
-    the monotonic time after which nothing is started. A population that was in flight when a worker died is computed
-    once more, alone in a fresh process: if that dies too, it has failed.
+    compute(population, seconds left): what a worker calls; it returns how it ended, and what it raises ends the run.
+    held: populations not to be started. What waits for a held or failed population is never started. parents: cell ->
+    the cells that it waits for. deadline: the monotonic time after which nothing is started. A population that was in
+    flight when a worker died is computed once more, alone in a fresh process: if that dies too, it has failed.
     """
-    queue, running, suspects = Queue(todo, held), {}, []
+    queue, running, suspects = Queue(todo, held, parents), {}, []
     with _open(engine, workers, gpu) as pool:
         while True:
             if time.monotonic() < deadline:
@@ -89,9 +90,10 @@ def _outcome(future: Future) -> str:
 class Queue:
     """Populations in the order of their value, each held back until what it starts from is done."""
 
-    def __init__(self, todo: list[Population], held: set[Population] = frozenset()):
+    def __init__(self, todo: list[Population], held: set[Population] = frozenset(), parents=Cell.parents):
         ours = {cell for group in todo for cell in group}
-        self.needs = {group: ours.intersection(*[_parents(group)]) for group in todo if group not in held}
+        needs = lambda group: ours.intersection(parent for cell in group for parent in parents(cell))  # noqa: E731
+        self.needs = {group: needs(group) for group in todo if group not in held}
 
     def take(self, n: int) -> list[Population]:
         """The first n populations that can start, which are then no longer in the queue."""
@@ -111,8 +113,9 @@ class Queue:
             needs.difference_update(group)
 
 
-def _parents(group: Population) -> set[Cell]:
-    return {parent for cell in group for parent in cell.parents()}
+def cores() -> int:
+    """Cores that this process may use, where the system tells; else those of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # the executors
@@ -122,7 +125,7 @@ def _open(engine: str, workers: int | None, gpu: bool):
     if engine == "serial":
         return _Here()
     if engine == "processes":
-        return _Processes(workers or (1 if gpu else os.cpu_count()))  # a GPU is one worker's
+        return _Processes(workers or (1 if gpu else cores()))  # a GPU is one worker's
     return _Dask(engine.partition(":")[2], workers, gpu)
 
 
@@ -196,7 +199,7 @@ class _Dask:
         self.cluster = None
         if not self.where:
             # a GPU is one worker's; the memory of a worker is the system's affair, not a reason to kill it
-            count, resources = (self.workers or 1, {"GPU": 1}) if self.gpu else (self.workers or os.cpu_count(), {})
+            count, resources = (self.workers or 1, {"GPU": 1}) if self.gpu else (self.workers or cores(), {})
             self.cluster = distributed.LocalCluster(
                 n_workers=count, threads_per_worker=1, memory_limit=0, dashboard_address=None, resources=resources
             )

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 import time
 import uuid
 from contextlib import suppress
@@ -26,6 +27,22 @@ DAY = 24 * 3600
 def is_full(error: BaseException) -> bool:
     """Whether a disk, a quota or a limit on files is what stopped a write."""
     return isinstance(error, OSError) and error.errno in FULL
+
+
+def of_machine(error: BaseException) -> str:
+    """One line on what is wrong with this machine, if that is why something was raised; empty where it is not.
+
+    What the system or a device refuses is no failure of a network: disks, files, memories, compilers' caches.
+    """
+    reason = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "out of memory" in reason:
+        return f"out of memory: {reason[:200] or 'of this machine'}"
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"compiling failed: {(error.stderr or '').strip().splitlines()[-1:] or [reason]}"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else reason
+    refused = ("CUDA error", "invalid device ordinal", "cannot cache function")
+    return reason[:200] if isinstance(error, RuntimeError) and any(said in reason for said in refused) else ""
 
 
 # populations that fail

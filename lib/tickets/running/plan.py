@@ -12,25 +12,32 @@ Leaves = dict[Cell, frozenset]
 
 
 def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
-    """The populations that must be trained, parents before children, otherwise in the order of `cells`.
+    """The populations that must be trained, parents before children, otherwise in the order of the missing `cells`.
 
     Populations are cut from all cells of the shard, then those with nothing missing are dropped: what is trained
-    together never depends on what happens to be there already.
+    together never depends on what happens to be there already. What is trained again, for its weights, comes just
+    before the first cell that needs them, however early its own place is.
     """
     cells, needed = in_shard(cells, shard), {}
     for cell in cells:
         if cell not in store:
             _require(cell, store, needed)
-    groups = populations(closure(cells), device)
-    return [group for group in groups if any(cell in needed for cell in group)]
+    groups, todo = populations(closure(cells), device), []
+    while len(todo) < len(todo := [group for group in groups if any(cell in needed for cell in group)]):
+        for cell in [cell for group in todo for cell in group]:  # all of a population are trained, or none
+            _require(cell, store, needed)
+    turn = {cell: i for i, cell in enumerate(needed)}
+    return _parents_first(todo, lambda group: min(turn[cell] for cell in group), needed.__getitem__)
 
 
-def _require(cell: Cell, store: Store, needed: dict) -> None:
+def _require(cell: Cell, store: Store, needed: dict[Cell, list[Cell]]) -> None:
+    """Add a cell to what must be trained, after the parents that it lacks."""
     if cell in needed:
         return
-    for parent in lacking(cell, store):
+    parents = lacking(cell, store)
+    for parent in parents:
         _require(parent, store, needed)
-    needed[cell] = None
+    needed[cell] = parents
 
 
 def lacking(cell: Cell, store: Store) -> list[Cell]:
@@ -73,22 +80,23 @@ def populations(cells, device="cpu") -> list[Population]:
         groups.setdefault(place, []).append(cell)
     size = lambda cell: population_size(cell.model, device)  # noqa: E731
     cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
-    return _parents_first(cut, {cell: i for i, cell in enumerate(cells)})
+    place = {cell: i for i, cell in enumerate(cells)}
+    return _parents_first(cut, lambda group: place[group[0]], Cell.parents)
 
 
-def _parents_first(groups: list[Population], place: dict[Cell, int]) -> list[Population]:
-    """Groups in the order of their first cells, each after the groups that its cells start from."""
+def _parents_first(groups: list[Population], turn, parents) -> list[Population]:
+    """Groups in the order of `turn`, each after the groups that its cells start from (cell -> `parents`)."""
     home = {cell: group for group in groups for cell in group}
     ordered: dict[Population, None] = {}
 
     def add(group: Population) -> None:
         if group not in ordered:
             for cell in group:
-                for parent in cell.parents():
+                for parent in parents(cell):
                     add(home[parent])
             ordered[group] = None
 
-    for group in sorted(groups, key=lambda group: place[group[0]]):
+    for group in sorted(groups, key=turn):
         add(group)
     return list(ordered)
 

@@ -11,11 +11,12 @@ from contextlib import closing
 from functools import partial
 from math import inf
 
-from ..errors import BadInput
+from ..errors import BadInput, MachineFault
 from ..results.store import Store
 from . import engines, faults
 from .outcomes import AGAIN, DONE, PAUSED
-from .plan import closure, in_shard, leaves, plan
+from .plan import closure, in_shard, lacking, leaves, plan
+from .progress import Progress
 
 SITTINGS = 2
 """Times that a run plans: again where the weights at a rewind step, trained again, came out as others."""
@@ -30,9 +31,10 @@ def run(
     engine: serial, processes (one worker per core, one thread each), dask (a cluster on this machine), dask:ADDRESS or
     dask:FILE (of a scheduler); minutes: after that long start nothing new, and stop what is in flight at its next
     checkpoint; shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds) after each
-    population; say: called with the lines on files that were set aside, on cells left out for want of ImageNet, and on
-    populations that failed, in this run or before (default: printed); only retry_failed tries the latter again.
-    BadInput for an unknown engine or a device that is not there; OSError where the disk is full.
+    population (default: `progress.Progress`, on stderr); say: called with the lines on files that were set aside, on
+    cells left out for want of ImageNet, and on populations that failed, in this run or before (default: printed); only
+    retry_failed tries the latter again.
+    BadInput for an unknown engine or a device that is not there; MachineFault where a disk or a device gives up.
     """
     cells, store = list(cells), store or Store()
     engines.check(engine)
@@ -43,7 +45,9 @@ def run(
         faults.sweep(store)
         mine = closure(in_shard(cells, shard))
         faults.set_aside(store, mine, say)
-        job = partial(_sitting, store, engine, device, mine, workers, retry_failed, began, minutes, tell, say)
+        job = partial(
+            _sitting, store, engine, device, mine, workers, retry_failed, began, minutes, tell or Progress(), say
+        )
         for _ in range(SITTINGS):
             if not job(plan(cells, store, device, shard)):
                 break
@@ -60,18 +64,25 @@ def _sitting(store, engine, device, mine, workers, retry_failed, began, minutes,
     if not retry_failed:
         held |= {group for group in todo if any(faults.failure(store, cell) for cell in group)}
     deadline = inf if minutes is None else began + 60 * minutes
-    work = partial(attempt, store, device, leaves(mine))
+    work, gpu = partial(attempt, store, device, leaves(mine)), device.startswith("cuda")
+    waits_for = {cell: lacking(cell, store) for group in todo for cell in group}.__getitem__
     done, again = 0, False
-    with closing(engines.work(engine, todo, work, held, deadline, workers, device.startswith("cuda"))) as outcomes:
+    with closing(engines.work(engine, todo, work, held, deadline, workers, gpu, waits_for)) as outcomes:
         for group, outcome in outcomes:
             if outcome == DONE:
+                _check_there(store, group)
                 faults.forgive(store, group)
             elif outcome not in (PAUSED, AGAIN):
                 faults.fail(store, group, outcome)
             done, again = done + (outcome == DONE), again or outcome == AGAIN
-            if tell:
-                tell(done, len(todo), time.monotonic() - began)
+            tell(done, len(todo), time.monotonic() - began)
     return again
+
+
+def _check_there(store: Store, group) -> None:
+    """MachineFault where a worker has finished and its results are not where this process looks for them."""
+    if lost := [cell for cell in group if cell not in store]:
+        raise MachineFault(f"{lost[0]} is computed, and not in {store.local}: do all workers see this folder?")
 
 
 def check_device(device: str, remote: bool = False) -> None:
@@ -83,3 +94,6 @@ def check_device(device: str, remote: bool = False) -> None:
 
         if not torch.cuda.is_available():
             raise BadInput(f"device {device!r}: no GPU is available to torch here; use cpu")
+        number = int(device.partition(":")[2] or 0)
+        if number >= (count := torch.cuda.device_count()):
+            raise BadInput(f"device {device!r}: there are {count} here, cuda:0 to cuda:{count - 1}")

@@ -1,5 +1,6 @@
 """Working: what a worker does with one population, from its parents' weights to its records."""
 
+import os
 import sys
 import time
 import traceback
@@ -12,11 +13,11 @@ from .. import chapters
 from ..arms import ARMS
 from ..cells import Cell
 from ..data import sources
-from ..errors import BadInput
+from ..errors import BadInput, MachineFault
 from ..evidence.registration import register
 from ..nets import models
 from ..pruning import imp, masks
-from ..results.provenance import fingerprint, provenance
+from ..results.provenance import fingerprint, name_of, provenance
 from ..results.records import differences, record_of
 from ..results.store import Store
 from ..training.checkpoint import Checkpoint, Paused
@@ -37,9 +38,11 @@ def attempt(store: Store, device: str, leaves: Leaves, cells: Population, second
         compute(cells, store, device, leaves, time.monotonic() + seconds)
     except Paused:
         return PAUSED
+    except (BadInput, MachineFault):
+        raise
     except Exception as error:
-        if isinstance(error, BadInput) or faults.is_full(error):
-            raise
+        if said := faults.of_machine(error):
+            raise MachineFault(said) from error
         return "".join(traceback.format_exception(error))
     return DONE
 
@@ -52,18 +55,20 @@ def _outdated(cell: Cell, store: Store) -> bool:
 def compute(cells: Population, store: Store, device: str, leaves: Leaves, deadline: float = inf) -> None:
     """Train or measure the cells of one population and store what they leave. Paused at the deadline."""
     began = time.perf_counter()
-    owner = {"cells": " ".join(cell.key() for cell in cells), "device": device.partition(":")[0]}
+    settle(device)
+    owner = {"cells": " ".join(cell.key() for cell in cells), "device": name_of(device)}
     owner |= {"torch": torch.__version__, "source": fingerprint()}
+    saves = sorted({step for cell in cells for step in missing_steps(cell, store, leaves[cell])})
+    owner["saves"] = " ".join(map(str, saves))  # a sitting that was not asked for them has passed them by
     keep = Checkpoint(store.beside(cells[0], "part.safetensors"), owner, deadline)
     digest = register(store, chapters.registered())
     with threadpool_limits(1 if device == "cpu" else None):
-        settle(device)
         model = models.build(cells[0].model, *sources.described(cells[0].dataset))
         if ARMS[cells[0].arm].measure:
             outcomes, path, starts = *_measure(cells, model, store, device), None
         else:
             starts = imp.starts(cells, model, store)
-            outcomes, path = _train(cells, model, starts, store, device, leaves, keep)
+            outcomes, path = _train(cells, model, starts, store, device, leaves, keep, saves)
     seconds = (keep.seconds + time.perf_counter() - began) / len(cells)
     for i, (cell, outcome) in enumerate(zip(cells, outcomes, strict=True)):
         for step, weights in outcome.saved.items():
@@ -79,20 +84,28 @@ def compute(cells: Population, store: Store, device: str, leaves: Leaves, deadli
 
 
 def settle(device: str) -> None:
-    """Torch's settings for a device, the same wherever something is trained or measured."""
+    """What makes numbers repeat on a device, the same wherever something is trained, measured or timed.
+
+    Libraries that bring threads of their own are loaded here, before their number is limited: numba loads SciPy's
+    matrix products at its first call, and a library that comes later would use every core, and round otherwise.
+    """
+    import scipy.linalg.cython_blas  # noqa: F401, numba's
+
     if device == "cpu":
         torch.set_num_threads(1)
         # moments of weights that rarely get a gradient decay below 1e-38, where every product costs a trap:
         # training slows down two- to threefold. Flushed to zero they change nothing that rounds to a float.
         torch.set_flush_denormal(True)
     else:
-        torch.backends.cudnn.allow_tf32 = False  # a cell says float32, and convolutions would not be
-        torch.backends.cudnn.deterministic = True  # a trunk trained again must be the trunk of its copies
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it sums may come in another order
+        # a cell says float32, and neither products nor convolutions would be
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        # a trunk trained again must be the trunk of its copies
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
-def _train(cells: Population, model, starts, store: Store, device: str, leaves: Leaves, keep: Checkpoint):
+def _train(cells: Population, model, starts, store: Store, device: str, leaves: Leaves, keep: Checkpoint, saves):
     """(outcomes, path). Dense networks that have their records and weights are trained no further than needed."""
-    saves = sorted({step for cell in cells for step in missing_steps(cell, store, leaves[cell])})
     there = all(left(cell, store, leaves[cell] & {WEIGHTS}) for cell in cells)
     stop = max(saves) if there and saves else None
     return train(cells, model, starts, device, keep=None if stop else keep, saves=saves, stop=stop)

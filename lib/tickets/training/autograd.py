@@ -46,11 +46,13 @@ class Autograd:
     def advance(self, begin: int, end: int) -> None:
         """Take the steps from `begin` to `end`."""
         for step in range(begin, end):
-            x, y = self.reader.batch(step)
-            logits = self.model.forward(self.params, self.buffers, x, training=True, dropout=self.dropout)
-            # mean over the batch, sum over the networks: each gets the gradient it would get alone
-            loss = cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / self.cell.batch
-            (loss - self.pull(self.params) if self.pull else loss).backward()
+            size = self.cell.micro_batch or self.cell.batch
+            for x, y in zip(*(part.split(size, dim=1) for part in self.reader.batch(step)), strict=True):
+                logits = self.model.forward(self.params, self.buffers, x, training=True, dropout=self.dropout)
+                # mean over the batch, sum over the networks: each gets the gradient it would get alone
+                (cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / self.cell.batch).backward()
+            if self.pull:
+                (-self.pull(self.params)).backward()
             # a pruned weight is zero, its gradient and hence its moments are zero: it stays exactly zero
             for name, pruned in self.gone.items():
                 self.params[name].grad.masked_fill_(pruned, 0)

@@ -138,7 +138,7 @@ def settle(precision: str) -> None:
     if precision not in done:
         there = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         command = f"from tickets.training import perceptrons; perceptrons.compile_now({precision!r})"
-        subprocess.run([sys.executable, "-c", command], check=True, env=there)
+        subprocess.run([sys.executable, "-c", command], check=True, env=there, capture_output=True, text=True)
         os.environ[_COMPILED] = " ".join([*done, precision])  # workers inherit it
 
 

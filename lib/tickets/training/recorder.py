@@ -69,7 +69,7 @@ class Recorder:
         right: right answers [N] on the test images at the step of minimum validation loss; fitted: accuracy on the
         training images at the end; weights: final ones.
         """
-        curves, named = self.curves[r], readouts(self.cells[r].steps)
+        curves, named = self.curves[r], readouts(self.cells[r])
         best = curves["step"].index(curves["best_step"][-1]) if curves["best_step"] else 0
         losses = dict(zip(curves["step"], curves["validation_loss"], strict=True))
         tested = dict(zip(curves["test_step"], curves["test_accuracy"], strict=True))

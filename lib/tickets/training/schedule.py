@@ -16,25 +16,29 @@ def learning_rates(cell: Cell) -> np.ndarray:
     return rates
 
 
-def interval(steps: int) -> int:
+RARELY = {"imagenet": 1202}
+"""Steps between validations where every 100 would cost half as much as training: an epoch of ImageNet."""
+
+
+def interval(cell: Cell) -> int:
     """Steps between validations: 100 as in the paper (App. G.1), fewer in budgets too short for that."""
-    return max(1, min(100, steps // 20))
+    return max(1, min(RARELY.get(cell.dataset, 100), cell.steps // 20))
 
 
-def readouts(steps: int) -> dict[str, int]:
+def readouts(cell: Cell) -> dict[str, int]:
     """Named steps at which the test set is read, whatever validation says: at 30 % of the budget and at its end."""
-    every = interval(steps)
-    return {"mid": max(every, round(0.3 * steps / every) * every), "end": steps}
+    every = interval(cell)
+    return {"mid": max(every, round(0.3 * cell.steps / every) * every), "end": cell.steps}
 
 
-def test_steps(steps: int) -> set[int]:
+def test_steps(cell: Cell) -> set[int]:
     """A thin, roughly geometric curve of test readings, the named readouts among them."""
-    every = interval(steps)
-    thin = np.unique(np.round(np.geomspace(every, steps, 24) / every).astype(int)) * every
-    return {int(step) for step in thin if step <= steps} | set(readouts(steps).values())
+    every = interval(cell)
+    thin = np.unique(np.round(np.geomspace(every, cell.steps, 24) / every).astype(int)) * every
+    return {int(step) for step in thin if step <= cell.steps} | set(readouts(cell).values())
 
 
 def stops(cell: Cell, start: int) -> list[int]:
     """The steps after `start` at which training pauses to evaluate."""
-    every = interval(cell.steps)
-    return sorted(s for s in {*range(every, cell.steps + 1, every), *test_steps(cell.steps)} if s > start)
+    every = interval(cell)
+    return sorted(s for s in {*range(every, cell.steps + 1, every), *test_steps(cell)} if s > start)

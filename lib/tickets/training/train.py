@@ -37,7 +37,7 @@ def train(cells, model, starts: list[Start], device="cpu", path=None, keep=None,
     cell, path = cells[0], path or choose_path(model, device, cells[0])
     begin = cell.first_step
     networks = PATHS[path](list(cells), model, starts, device, begin=begin)
-    recorder, reading = Recorder(list(cells), model.classes), test_steps(cell.steps)
+    recorder, reading = Recorder(list(cells), model.classes), test_steps(cell)
     saved: dict[int, list[Weights]] = {}
     if earlier := keep and keep.resume(recorder):
         begin = earlier[0]
@@ -73,7 +73,7 @@ def train(cells, model, starts: list[Start], device="cpu", path=None, keep=None,
 def choose_path(model, device, cell) -> str:
     """The numeric path: never a matter of timing, so that a re-run gives the same bits on the same machine."""
     plain = model.widths is not None and not cell.dropout and cell.augment == "none"
-    plain = plain and cell.dataset != "imagenet"  # the kernels want all pixels in memory
+    plain = plain and cell.dataset != "imagenet" and not cell.micro_batch  # the kernels want all pixels in memory
     if not plain or torch.device(device).type != "cpu":
         return "autograd"
     return "mlp-dense" if ARMS[cell.arm].dense else "mlp"

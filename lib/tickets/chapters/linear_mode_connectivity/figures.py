@@ -33,7 +33,7 @@ from .pairs import STABLE
 LINES = {"dense": ("dense", "0.3")} | {
     name: (LABELS[name], COLOURS[name]) for name in ("ticket", "random", "reinit")
 }  # what is copied -> (label, colour)
-MARKED = {"marker": "o", "markersize": 4, "markeredgewidth": 0, "lw": 1.8}
+MARKED = {"marker": "o", "markersize": 5, "markeredgewidth": 0, "lw": 1.8}
 
 
 def chords(titled: dict[str, pd.DataFrame], lines: dict) -> Figure:

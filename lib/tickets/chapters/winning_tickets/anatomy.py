@@ -19,8 +19,28 @@ SIZES = np.linspace(-3.2, 3.2, 41)
 def measure(cell, model, store) -> tuple[dict, dict]:
     """(scalars, histograms) of the ticket of a cell's level, against its dense network in a second order."""
     second, mask = store.tensors(cell.dense().but(order=1)), imp.ticket_mask(cell, model, store)
-    lit = (sources.load(cell.dataset).train_images.flatten(1) > 0).any(0).numpy()
-    return anatomy(cell, mask, imp.initial(cell, model), final(second), lit)
+    return anatomy(cell, mask, imp.initial(cell, model), final(second), _lit(cell))
+
+
+def measure_degrees(cell, model, store) -> tuple[dict, dict]:
+    """(scalars, no curves) of the degrees of units under the mask of a ticket: no training, a mask is enough."""
+    return spreads(list(imp.ticket_mask(cell, model, store).values()), _lit(cell)), {}
+
+
+def measure_selection(cell, model, store) -> tuple[dict, dict]:
+    """(scalars, no curves): what weights chosen by size in one order of the data did in another, beyond chance."""
+    one, other = (final(store.tensors(cell.dense().but(order=order))) for order in (0, 1))
+    init, counts = imp.initial(cell, model), imp.ticket_mask(cell, model, store).counts()
+    generator, scalars = stream("sample", cell.replicate, cell.level, 1), {}
+    for i, (name, count) in enumerate(counts.items(), 1):
+        found = selection(*(weights[name].astype(float) for weights in (init, one, other)), count, generator)
+        scalars |= {f"{key}_{i}": value for key, value in found.items()}
+    return scalars, {}
+
+
+def _lit(cell) -> np.ndarray:
+    """Bool [features]: False where a pixel is zero in every training image."""
+    return (sources.load(cell.dataset).train_images.flatten(1) > 0).any(0).numpy()
 
 
 def anatomy(cell, mask: Mask, init, trained, lit: np.ndarray) -> tuple[dict, dict]:
@@ -41,11 +61,12 @@ def anatomy(cell, mask: Mask, init, trained, lit: np.ndarray) -> tuple[dict, dic
 
 
 def movement(kept: np.ndarray, w0: np.ndarray, w1: np.ndarray, generator) -> dict[str, float]:
-    """Did kept weights move more than pruned ones, and more often away from zero (F.5)? With the selection null.
+    """Did kept weights move more than pruned ones, and more often away from zero (F.5)?
 
     moved_more: chance that a kept weight moved further than a pruned one; grew: share of kept weights that grew in size
-    minus the share of pruned ones. The nulls permute the layer's movements over its weights and select the same number
-    by final magnitude again: what selection alone makes of movements that know nothing of the weight.
+    minus the share of pruned ones. Where the mask comes from another run than the movement, as here, movements that
+    know nothing of the mask give 1/2 and 0. The nulls select by size in the very run that they score: they were this
+    book's first reading, are no null of a mask from elsewhere, and stay as a curiosity (see the page Corrections).
     """
     step = w1 - w0
     shuffled = generator.permutation(step.ravel()).reshape(step.shape)
@@ -59,6 +80,22 @@ def movement(kept: np.ndarray, w0: np.ndarray, w1: np.ndarray, generator) -> dic
         "grew": _excess(np.abs(w1) > np.abs(w0), kept),
         "grew_null": _excess(np.abs(w0 + shuffled) > np.abs(w0), chosen),
     }
+
+
+def selection(w0, one, other, count: int, generator) -> dict[str, float]:
+    """What the `count` largest weights of run `one` did in run `other`; the nulls permute the pairs of movements.
+
+    Permuted jointly within the layer, the two runs stay as alike as they are, and know nothing of the weight that they
+    started from: what is beyond that null is not selection by size alone.
+    """
+    found, moves = {}, np.stack([one - w0, other - w0]).reshape(2, -1)
+    for name, (first, second) in {"": moves, "_null": moves[:, generator.permutation(w0.size)]}.items():
+        sizes = np.abs(w0.ravel() + first)
+        chosen = np.zeros(w0.size, bool)
+        chosen[np.argsort(sizes, kind="stable")[w0.size - count :]] = True
+        found[f"chosen_moved_more{name}"] = exceedance(np.abs(second), chosen)
+        found[f"chosen_grew{name}"] = _excess(np.abs(w0.ravel() + second) > np.abs(w0.ravel()), chosen)
+    return found
 
 
 def exceedance(values: np.ndarray, group: np.ndarray) -> float:
@@ -93,6 +130,34 @@ def unevenness(degree: np.ndarray, kept: np.ndarray) -> float:
     places, density = kept.size / degree.size, kept.mean()
     expected = places * density * (1 - density) * (kept.size - places) / (kept.size - 1)
     return float(degree.var() / expected) if expected else float("nan")
+
+
+def spread(degree: np.ndarray, kept: np.ndarray) -> float:
+    """Excess relative variance of unit degrees: what their variance has beyond a random mask's, over the mean squared.
+
+    Unlike the ratio of the two (`unevenness`), it does not grow with the number of places that a unit has, so that
+    pixels with 300 places and units with 784 can be compared. 0.1 is a relative spread of 32 % beyond chance.
+    """
+    places, density = kept.size / degree.size, kept.mean()
+    expected = places * density * (1 - density) * (kept.size - places) / (kept.size - 1)
+    return float((degree.var() - expected) / degree.mean() ** 2) if density else float("nan")
+
+
+def spreads(masks: list[np.ndarray], lit: np.ndarray) -> dict[str, float]:
+    """Spread of outgoing (pixels, first hidden units) and incoming degrees, and the means of both sides.
+
+    masks: [out, in] of the layers, input to output; those that end in _lit leave out the pixels that are always dark.
+    """
+    first, second = masks[:2]
+    found = {f"spread_{name}": spread(kept.sum(0), kept) for name, kept in (("pixels", first), ("units", second))}
+    found["spread_pixels_lit"] = spread(first[:, lit].sum(0), first[:, lit])
+    found |= {f"spread_incoming_{i}": spread(kept.sum(1), kept) for i, kept in enumerate((first, second), 1)}
+    mean = lambda *names: (found[f"spread_{names[0]}"] + found[f"spread_{names[1]}"]) / 2  # noqa: E731
+    return found | {
+        "spread_outgoing": mean("pixels", "units"),
+        "spread_outgoing_lit": mean("pixels_lit", "units"),
+        "spread_incoming": mean("incoming_1", "incoming_2"),
+    }
 
 
 def connectivity(masks: list[np.ndarray], lit: np.ndarray) -> dict[str, float]:

@@ -88,6 +88,20 @@ def anatomy(cell, model, store, device):
     return measure(cell, model, store)
 
 
+def degrees(cell, model, store, device):
+    """How evenly the connections of the ticket of this level are spread over its units."""
+    from .anatomy import measure_degrees  # brings SciPy
+
+    return measure_degrees(cell, model, store)
+
+
+def selection(cell, model, store, device):
+    """What weights that are large in one order of the data did in another."""
+    from .anatomy import measure_selection  # brings SciPy
+
+    return measure_selection(cell, model, store)
+
+
 declare(
     ticket=Arm(
         "winning ticket",
@@ -108,6 +122,13 @@ declare(
         "anatomy of a ticket",
         measure=anatomy,
         parents=lambda cell: [cell.dense().but(order=1), cell.ticket(cell.level)],
+        mask_suffices=True,
+    ),
+    degrees=Arm("degrees of a ticket's units", measure=degrees, mask_suffices=True),
+    selection=Arm(
+        "weights large in one order, moved in another",
+        measure=selection,
+        parents=lambda cell: [cell.dense(), cell.dense().but(order=1), cell.ticket(cell.level)],
         mask_suffices=True,
     ),
 )
