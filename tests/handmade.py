@@ -49,6 +49,16 @@ def entry(**changes):
     return {**copy.deepcopy(ENTRY), **changes}
 
 
+def unsized(**changes):
+    """An entry of a claim that names no size of an effect."""
+    return {name: value for name, value in entry(**changes).items() if name != "size"}
+
+
+def around(mean, spread=0.1, n=10):
+    """n differences with exactly this mean, and half of them `spread` above it, half below."""
+    return mean + spread * np.where(np.arange(n) % 2, 1.0, -1.0)
+
+
 # tables
 
 
@@ -70,15 +80,14 @@ def row(cell, **results):
 
 def plausible(cell):
     """A row with every statistic that an entry can name."""
-    layers = {
-        f"{name}_{i}": 0.5
-        for name in ("moved_more", "moved_more_null", "grew", "grew_null", "rarity")
-        for i in (1, 2, 3)
-    }
-    uneven = {f"uneven_{side}": 2.0 for side in ("outgoing", "incoming", "outgoing_lit")}
+    by_layer = ("moved_more", "grew", "rarity", "chosen_moved_more", "chosen_grew")
+    nulls = ("chosen_moved_more_null", "chosen_grew_null")
+    layers = {f"{name}_{i}": 0.5 for name in (*by_layer, *nulls) for i in (1, 2, 3)}
+    sides = ("pixels", "units", "incoming", "outgoing", "outgoing_lit")
+    spread = {f"spread_{side}": 0.5 for side in sides}
     barriers = {"barrier_test": 1.0, "barrier_test_reestimated": 1.0, "disagreement": 5.0, "distance_ratio": 0.4}
     rest = {"test_accuracy_mid": 98.0, "train_accuracy_end": 100.0, "validation_accuracy_end": 98.0}
-    return row(cell, **layers, **uneven, **barriers, **rest)
+    return row(cell, **layers, **spread, **barriers, **rest)
 
 
 def table(arms, n=10, **fields):

@@ -5,6 +5,7 @@ import pytest
 from short_chain import MODEL, NET
 from small import SMALL, starts_of
 from tickets.cells import Cell
+from tickets.chapters.linear_mode_connectivity.study import EPOCH, RESNET50
 from tickets.pruning import imp
 from tickets.training import schedule
 from tickets.training.recorder import Recorder
@@ -60,18 +61,30 @@ def test_warmup_rises_from_zero_and_drops_divide_by_ten():
 
 
 def test_validation_is_every_100_steps_of_the_papers_budget():
-    assert schedule.interval(50_000) == 100
-    stops, tests = schedule.stops(Cell(), 0), schedule.test_steps(50_000)
+    assert schedule.interval(Cell()) == 100
+    stops, tests = schedule.stops(Cell(), 0), schedule.test_steps(Cell())
     assert stops == list(range(100, 50_001, 100))
-    assert schedule.readouts(50_000) == {"mid": 15_000, "end": 50_000}
+    assert schedule.readouts(Cell()) == {"mid": 15_000, "end": 50_000}
     assert {15_000, 50_000} <= tests <= set(stops)
     assert len(tests) <= 26
 
 
+def test_imagenet_is_validated_once_an_epoch():
+    """50,000 images every 100 steps of 1024 would cost half as much as the training itself."""
+    assert schedule.interval(RESNET50) == int(EPOCH) == 1202
+    stops = schedule.stops(RESNET50, 0)
+    assert stops[:2] == [1202, 2404]
+    assert stops[-1] == RESNET50.steps == schedule.readouts(RESNET50)["end"]
+    assert len(stops) <= 92
+    assert schedule.test_steps(RESNET50) <= set(stops)
+    assert schedule.interval(RESNET50.but(dataset="cifar10", augment="none")) == 100  # of the dataset, not the budget
+
+
 @pytest.mark.parametrize("steps", [1, 2, 19, 47, 60, 333, 2001])
 def test_short_budgets_have_all_readings(steps):
-    stops = schedule.stops(Cell(steps=steps), 0)
+    cell = Cell(steps=steps)
+    stops = schedule.stops(cell, 0)
     assert stops[-1] == steps
-    assert schedule.test_steps(steps) <= set(stops)
-    assert set(schedule.readouts(steps).values()) <= schedule.test_steps(steps)
+    assert schedule.test_steps(cell) <= set(stops)
+    assert set(schedule.readouts(cell).values()) <= schedule.test_steps(cell)
     assert all(1 <= step <= steps for step in stops)

@@ -37,7 +37,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
     parts = {
         "scorecard.html": verdicts(root, folder) + (own_verdicts(root, folder) if trained else ""),
         "execution.md": execution(reports),
-        "scope.md": scope(Store(local=root / "build/none", recorded=root / "book/results")),
+        "scope.md": scope(root),
         "corrections.md": corrections(root),
         "open_claims.md": open_claims(root),
         "error_rates.md": error_rates(root / "book/results/error_rates.csv"),
@@ -163,15 +163,17 @@ def chapter_links(rows: list[dict], root: Path, folder: Path) -> dict[str, str]:
     return links
 
 
-def scope(store: Store) -> str:
-    """What has been recorded at the papers' own settings so far: networks, data, replicates."""
-    cells = [cell for study in chapters.STUDIES for cell in chapters.cells(study, "paper")]
-    table = store.table(cells)
-    if table.empty:
-        return "So far nothing is recorded at the papers' settings.\n"
-    found = table.groupby(["model", "dataset"])["replicate"].nunique()
-    named = [f"{style.WORDS[model]} on {style.WORDS[data]}, up to {n} replicates" for (model, data), n in found.items()]
-    return f"So far every verdict at the papers' settings is on {'; '.join(named)}. All other claims are *not run*.\n"
+def scope(root: Path) -> str:
+    """On what the verdicts at the papers' own settings rest so far: networks, data, replicates."""
+    now, networks, found = by_claim(root / "book/results/claims.csv"), chapters.networks("paper"), {}
+    for entry in registration.entries(root / "book/claims.yml"):
+        row = now[entry["id"]]
+        if (n := int(row["n"])) and scorecard.verdict(row)[0] not in ("inconclusive", "open"):
+            cell = networks[entry["study"]].cells[entry["network"]]
+            found.setdefault((style.WORDS[cell.model], style.WORDS[cell.dataset]), []).append(n)
+    span = lambda n: f"{min(n)}" if min(n) == max(n) else f"{min(n)} to {max(n)}"  # noqa: E731
+    named = [f"{model} on {data}, with {span(n)} replicates" for (model, data), n in found.items()]
+    return f"So far every verdict is on {'; '.join(named) or 'nothing'}. All other claims are *not run*.\n"
 
 
 def execution(reports: list[dict]) -> str:

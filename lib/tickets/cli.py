@@ -121,8 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if hasattr(error, "format_message"):  # the option parser's own complaints
             return _complain(_with_names(error), 2)
-        if isinstance(error, (MachineFault, ConnectionError)) or faults.of_machine(error):
-            return _complain(f"{faults.of_machine(error) or error}; {GOES_ON}", 1)
+        if line := str(error) if isinstance(error, (MachineFault, ConnectionError)) else faults.of_machine(error):
+            return _complain(f"{line}; {GOES_ON}", 1)
         raise
 
 

@@ -10,15 +10,16 @@ from tickets.nets import models
 
 EMPTY = dict.fromkeys(scorecard.COLUMNS, "")
 VERDICTS = {"L1": "reproduced", "L2a": "inconclusive: n = 5 of 10", "L12": "contradicted", "L4a": "not run"}
+NS = {"L1": 10, "L2a": 5, "L12": 10, "L4a": 0}
 
 
 @pytest.fixture
 def judged(monkeypatch):
-    """A chapter of four claims, one with a part."""
+    """A chapter of four claims, one with a part; one is short of replicates, one was not run."""
     numbers = {"ours": 1.0, "low": 0.5, "high": 1.5, "theirs": 2.0, "q": 0.01, "scope": "paper", "profile": "paper"}
     rows = [
         {**EMPTY, **numbers, "claim": claim, "statement": f"What {claim} says", "verdict": verdict}
-        | {"n": 5 if "5 of 10" in verdict else 10, "paper": "frankle2019lottery", "needs": "time"}
+        | {"n": NS[claim], "paper": "frankle2019lottery", "needs": "" if NS[claim] == 10 else "time"}
         for claim, verdict in VERDICTS.items()
     ]
     rows.append({**rows[0], "claim": "L1.part", "scope": "part"})
@@ -26,11 +27,20 @@ def judged(monkeypatch):
     return pages.Judged(None, "01_winning_tickets", "paper")
 
 
-def test_claims_short_of_replicates_wait_and_the_rest_is_listed(judged):
+def test_claims_short_of_replicates_wait_and_what_did_not_replicate_is_listed(judged):
     text = judged.unsettled().data
     assert "Waiting for more replicates: L2a." in text
-    assert "What L12 says" in text
-    assert not any(f"What {claim} says" in text for claim in ("L1", "L2a", "L4a"))
+    assert all(f"What {claim} says" in text for claim in ("L2a", "L12"))
+    assert not any(f"What {claim} says" in text for claim in ("L1", "L4a"))
+
+
+def test_none_waits_only_if_no_row_says_that_it_does(judged):
+    """A claim that is decided may wait too: for replicates that were added, or for its precision."""
+    rows = {row["claim"]: row for row in judged.rows}
+    rows["L2a"]["needs"] = ""
+    assert "Waiting for more replicates: none." in judged.unsettled().data
+    rows["L12"]["needs"] = "10 more of the replicates that were added, to n = 20"
+    assert "Waiting for more replicates: L12." in judged.unsettled().data
 
 
 def test_claims_are_shown_by_name_with_their_parts(judged):

@@ -2,8 +2,10 @@
 
 import pytest
 from tickets.book import scorecard
+from tickets.book import verdicts as table
 from tickets.errors import BadInput
-from tickets.evidence import verdicts
+from tickets.evidence import claims, verdicts
+from tickets.evidence.judge import parts
 
 ROW = dict.fromkeys(scorecard.COLUMNS, "") | {
     "claim": "L2a",
@@ -15,7 +17,7 @@ ROW = dict.fromkeys(scorecard.COLUMNS, "") | {
     "low": "0.05",
     "high": "0.19",
     "n": "10",
-    "unit": "pp",
+    "unit": "points",
     "scope": "paper",
     "verdict": "partly: smaller",
     "q": "0.0123456",
@@ -23,22 +25,30 @@ ROW = dict.fromkeys(scorecard.COLUMNS, "") | {
 NOT_RUN = ROW | {"claim": "L6", "ours": "", "low": "", "high": "", "n": "", "verdict": "not run", "needs": "a GPU"}
 
 
-def test_words_are_those_of_the_verdict_rules():
-    assert set(scorecard.SIGNS) == set(verdicts.WORDS)
+def test_words_are_those_of_the_verdict_rules_and_of_findings():
+    assert set(scorecard.SIGNS) == {*verdicts.WORDS, *table.FINDINGS.values()}
 
 
 def test_row_shows_both_numbers_the_interval_and_the_verdict():
     shown = scorecard.table([ROW])
-    for part in ("◐", "smaller", "0.3 pp", "0.12 pp", "0.05 to 0.19", "q\u00a0=\u00a00.012", "Frankle 2019"):
+    for part in (
+        "◐",
+        "smaller",
+        "0.3 points",
+        "0.12 points",
+        "0.05 to 0.19",
+        "q\u00a0=\u00a00.012",
+        "Frankle &amp; Carbin 2019",
+    ):
         assert part in shown
     assert "&lt;better&gt;" in shown
 
 
 def test_a_step_is_printed_whole():
-    onset = {"claim": "M1", "theirs": "2000", "ours": "4000", "low": "", "high": "", "unit": "step"}
+    onset = {"claim": "M1", "theirs": "2000", "ours": "4000", "low": "", "high": "", "unit": table.UNITS["step"]}
     shown = scorecard.table([ROW | onset])
-    assert "4,000 step" in shown
-    assert "2,000 step" in shown
+    assert '<td data-label="Ours">4,000 <small>' in shown
+    assert '<td data-label="Paper">2,000 <small>' in shown
 
 
 def test_claim_without_results_says_what_it_needs():
@@ -61,10 +71,35 @@ def test_parts_readings_and_analogs_are_beside_the_count():
     assert all(row["claim"] in beside for row in others)
 
 
+def test_a_finding_is_beside_the_count_and_has_no_paper():
+    """A question of our own is answered; of reproduction nothing is said."""
+    finding = ROW | {"claim": "Q1", "paper": "", "scope": "finding", "theirs": "", "source": table.OWN}
+    for answer, sign in (("yes", "✓"), ("no", "✗"), ("open: n = 4 of 5", "?")):
+        counted, beside = scorecard.page([ROW, finding | {"verdict": answer}]).split("<details")
+        assert "Of <strong>1</strong> claims" in counted
+        assert f'aria-hidden="true">{sign}</span> {answer.split(":")[0]}</span>' in beside
+        assert "<small>finding</small>" in beside
+        assert not any(word in beside for word in (*verdicts.WORDS, "Frankle"))
+
+
+def test_every_paper_has_a_label_of_its_own():
+    papers = {entry["paper"] for entry in claims.load().values()}
+    labels = {scorecard.citation(paper) for paper in papers}
+    assert labels == {"Frankle & Carbin 2019", "Frankle et al. 2019", "Frankle et al. 2020"}
+    assert len(labels) == len(papers)
+
+
+def test_units_are_plain_english():
+    """As rows print them: no abbreviation, and a step is a number."""
+    units = {table.UNITS.get(part["unit"], part["unit"]) for e in claims.load().values() for part in parts(e)}
+    assert {"points", "% earlier", "times as fast", "times as rare", ""} <= units
+    assert not {"pp", "step", "times faster"} & units
+
+
 def test_unconfirmed_number_is_not_printed_as_the_papers():
     shown = scorecard.table([ROW | {"source": "second-hand"}])
     assert "not confirmed (second-hand)" in shown
-    assert "0.3 pp" not in shown
+    assert "0.3 points" not in shown
     assert 'class="paper"' not in shown
 
 

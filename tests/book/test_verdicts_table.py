@@ -6,22 +6,27 @@ from itertools import product
 import pandas as pd
 import pytest
 from handmade import (
+    DENSE,
     ENTRY,
     NETWORKS,
     STUDY,
+    TICKET,
     Kept,
     dense_and_ticket,
     entry,
     judged,
     plausible,
+    row,
     verdicts_on,
 )  # fmt: skip
 from tickets import chapters
 from tickets.book import scorecard, verdicts
+from tickets.cells import Cell
 from tickets.chapters import STUDIES, cells
 from tickets.errors import BadInput
 from tickets.evidence import claims, registration
 from tickets.evidence.judge import Judge, parts
+from tickets.evidence.verdicts import REFUTING, SUPPORTING
 from tickets.results.store import Store
 
 OTHER = "02_linear_mode_connectivity"
@@ -102,7 +107,78 @@ def test_a_run_under_the_claims_as_they_stand_is_not_post_hoc(profile, study, st
     assert list(frame.loc[frame["verdict"].str.contains("post hoc"), "claim"]) == []
 
 
+# words
+
+
+def test_a_note_says_what_happened_in_words():
+    assert judged(entry(), dense_and_ticket(0.05))["verdict"] == "partly: smaller than claimed"
+    assert judged(entry(), dense_and_ticket(1.0))["verdict"] == "partly: larger than claimed"
+    whole = entry(parts=[{"id": "X1.a"}, {"id": "X1.b", "size": 3}])
+    found = verdicts_on({"X1": whole}, dense_and_ticket())["verdict"].tolist()
+    assert found == ["partly: X1.b smaller than claimed", "reproduced", "partly: smaller than claimed"]
+
+
+# our own questions
+
+OURS = {"source": "our own question", "headline": False}
+
+
+@pytest.mark.parametrize(
+    ("gain", "answer"), [(0.3, "yes"), (1.0, "yes: larger than claimed"), (0.0, "no"), (-0.3, "no"), (0.15, "yes")]
+)
+def test_an_own_question_is_answered_and_names_no_paper(gain, answer):
+    """At every profile, with its parts; no word of reproduction, since nobody claimed it."""
+    for profile, steps in (("paper", 50_000), ("quick", 5_000)):
+        found = judged(entry(**OURS), dense_and_ticket(gain, steps=steps), profile)
+        assert (found["verdict"], found["paper"], found["scope"]) == (answer, "", "finding")
+        assert pd.isna(found["q"])
+    part = {"id": "X1.a", "statement": "In part."}
+    frame = verdicts_on({"X1": entry(**OURS, parts=[part])}, dense_and_ticket(gain)).set_index("claim")
+    assert frame["scope"].to_dict() == {"X1": "finding", "X1.a": "part"}
+    assert {word.split(":")[0] for word in frame["verdict"]} == {answer.split(":")[0]}
+
+
+def test_an_own_question_is_open_until_it_is_decided():
+    assert judged(entry(**OURS), dense_and_ticket(n=4))["verdict"] == "open: n = 4 of 5"
+    assert judged(entry(**OURS), dense_and_ticket(n=4).iloc[:0])["verdict"] == "not run"
+
+
+@pytest.mark.xfail(reason="what other records say is written in words of reproduction", strict=True)
+def test_remarks_on_an_own_question_have_no_word_of_reproduction():
+    again = pd.DataFrame([row(Cell(replicate=r, order=1), test_accuracy=98.6) for r in range(10)])
+    frame = pd.concat([dense_and_ticket(), again])
+    frame = frame.assign(registration=["now" if r > 4 else "then" for r in frame["replicate"]])
+    standing = {"now": {"X1": registration.entry_hash(entry(**OURS), NETWORKS["paper"][STUDY])}}
+    verdict = judged(entry(**OURS), frame, registrations=standing)["verdict"]
+    assert "A/A" in verdict
+    assert "registered replicates alone" in verdict
+    assert not any(word in verdict for word in (*SUPPORTING, *REFUTING, "inconclusive"))
+
+
+def test_the_own_questions_of_the_book():
+    """Controls among them: none has a paper's name, none is counted."""
+    frame = verdicts.rows(verdicts.judge(Kept(lenets), "paper"), "paper")
+    own = frame[frame["source"] == verdicts.OWN]
+    assert {"C8", "Q1-lenet", "Q2-lenet"} <= set(own["claim"])
+    assert set(own["paper"]) == {""}
+    assert set(own["scope"]) == {"finding", "part"}
+    assert set(own["verdict"].str.extract(r"^(yes|no|open|not run)", expand=False)) <= {"yes", "no", "open", "not run"}
+    assert not set(own["claim"]) & {name for name, _ in verdicts.counted(verdicts.judge(Kept(lenets), "paper"))}
+    assert (frame.loc[frame["source"] != verdicts.OWN, "paper"] != "").all()
+
+
 # one correction for many claims
+
+
+def test_a_refuted_claim_has_a_q_though_a_part_of_it_was_not_run():
+    """Its n is that of the part that decides: nothing that is said escapes the correction."""
+    parts_ = [
+        {"id": "X1.a", "contrast": {**ENTRY["contrast"], "plus": DENSE, "minus": TICKET}},
+        {"id": "X1.b", "contrast": {**ENTRY["contrast"], "plus": {"arm": "ticket", "level": 9}}},
+    ]
+    frame = verdicts_on({"X1": entry(parts=parts_)}, dense_and_ticket()).set_index("claim")
+    assert frame["verdict"].to_dict() == {"X1": "contradicted: X1.a", "X1.a": "contradicted", "X1.b": "not run"}
+    assert (frame["n"]["X1"], frame["q"].notna().to_dict()) == (10, {"X1": True, "X1.a": False, "X1.b": False})
 
 
 def test_q_counts_claims_and_not_readings():

@@ -44,16 +44,6 @@ def cells(profile):
         net = MAIN[profile].but(replicate=r)
         yield from (net.but(level=level) for level in range(3))
         yield net.but(arm="halved", level=2)
-
-
-def keeps_images(cell):
-    """None."""
-    return False
-
-
-def keeps_curves(cell):
-    """None."""
-    return False
 '''
 CLAIM = """
   - id: H1

@@ -19,6 +19,7 @@ from tickets.nets import models
 from tickets.running import faults
 from tickets.running.run import run
 from tickets.seeds import stream
+from tickets.training import schedule
 from tickets.training.train import choose_path
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
@@ -204,7 +205,8 @@ def test_the_study_has_the_cells_of_its_claims_and_they_cost_what_is_said():
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         params = {name: torch.empty(1, *shape) for name, shape in model.shapes.items()}
         model.forward(params, model.buffers(1, "meta"), torch.empty(1, 1, *model.input_shape), training=False)
-    each = 3 * RESNET50.steps * RESNET50.batch + RESNET50.steps // 100 * 50_000  # images forward: steps, validations
+    read = len(schedule.stops(RESNET50, 0)) + len(schedule.test_steps(RESNET50))  # 50,000 images each
+    each = 3 * RESNET50.steps * RESNET50.batch + 50_000 * read  # images forward
     point = train + 3 * 50_000 + 2 * mixtures.BATCHES * RESNET50.batch  # readings, statistics twice
     for name, mine in of_claim.items():
         entry = entries[name]

@@ -1,81 +1,18 @@
-"""Where datasets come from: verified bytes, downloads that fail in one line, the real data where they are."""
+"""Where datasets come from: verified bytes, one line where they are not there, the real data where they are."""
 
 import gzip
 import hashlib
 import os
-import pickle
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tickets.data import sources
 from tickets.data.dataset import split
-from tickets.errors import BadInput
+from tickets.errors import BadInput, MachineFault
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty data folder; nothing can be downloaded into it."""
-    from torchvision import datasets
-
-    nowhere = "http://127.0.0.1:9/"
-    monkeypatch.setenv("TICKETS_DATA", str(tmp_path))
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [nowhere])
-    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [nowhere])
-    monkeypatch.setattr(datasets.CIFAR10, "url", nowhere + "cifar.tar.gz")
-    monkeypatch.setattr(datasets.CIFAR100, "url", nowhere + "cifar.tar.gz")
-    return tmp_path
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content).hexdigest()
-
-
-def idx(array: np.ndarray) -> bytes:
-    """An array as an IDX file of bytes."""
-    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.astype(np.uint8).tobytes()
-
-
-@pytest.fixture
-def small_mnist(folder, monkeypatch):
-    """An MNIST of 30 + 10 images in the folder, with its own checksums."""
-    rng, raw = np.random.default_rng(0), folder / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    checksums = {}
-    for part, n in (("train", 30), ("t10k", 10)):
-        for kind, array in (("images-idx3", rng.integers(256, size=(n, 28, 28))), ("labels-idx1", np.arange(n) % 10)):
-            (raw / f"{part}-{kind}-ubyte").write_bytes(idx(array))
-            checksums[f"{part}-{kind}-ubyte"] = md5(idx(array))
-    monkeypatch.setitem(sources.UNPACKED, "mnist", checksums)
-    return raw
-
-
-@pytest.fixture
-def small_cifar100(folder, monkeypatch):
-    """A CIFAR-100 of 30 + 10 images in the folder, with its own checksums."""
-    from torchvision.datasets import CIFAR100
-
-    rng, base = np.random.default_rng(0), folder / CIFAR100.base_folder
-    base.mkdir()
-    contents = {
-        part: {"data": rng.integers(256, size=(n, 3072), dtype=np.uint8), "fine_labels": list(range(n))}
-        for part, n in (("train", 30), ("test", 10))
-    }
-    contents["meta"] = {"fine_label_names": [str(i) for i in range(100)]}
-    sums = {}
-    for name, content in contents.items():
-        (base / name).write_bytes(pickle.dumps(content))
-        sums[name] = md5(pickle.dumps(content))
-    monkeypatch.setattr(CIFAR100, "train_list", [["train", sums["train"]]])
-    monkeypatch.setattr(CIFAR100, "test_list", [["test", sums["test"]]])
-    monkeypatch.setattr(CIFAR100, "meta", {**CIFAR100.meta, "md5": sums["meta"]})
-    return base, contents
 
 
 # loading
@@ -119,7 +56,7 @@ def test_mnist_is_unpacked_from_verified_archives(small_mnist, monkeypatch):
     for file in list(small_mnist.iterdir()):
         archive = file.with_name(file.name + ".gz")
         archive.write_bytes(gzip.compress(file.read_bytes()))
-        packed.append((archive.name, md5(archive.read_bytes())))
+        packed.append((archive.name, hashlib.md5(archive.read_bytes()).hexdigest()))
         file.unlink()
     monkeypatch.setattr(MNIST, "resources", packed)
     assert sources.load("mnist").train_images.shape == (30, 1, 28, 28)
@@ -144,24 +81,38 @@ def test_wrong_bytes_are_named(small_mnist, small_cifar100):
         assert len(str(caught.value).splitlines()) == 1
 
 
-def test_workers_that_start_together_download_once(monkeypatch, tmp_path):
-    opened = []
-
-    def slow(source, root, download):
-        opened.append(root)
-        time.sleep(0.2)
-
-    monkeypatch.setattr(sources, "_open", slow)
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: sources._download("mnist", None, tmp_path, lambda: not opened), range(3)))
-    assert opened == [tmp_path]
+def old_layout(folder):
+    """What torchvision once left beside raw/, and reads before it, whatever it is: here another dataset's images."""
+    processed = folder / "MNIST" / "processed"
+    processed.mkdir(parents=True)
+    for name, n in (("training.pt", 30), ("test.pt", 10)):
+        torch.save((torch.full((n, 28, 28), 7, dtype=torch.uint8), torch.full((n,), 7)), processed / name)
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
-def test_a_failed_download_is_one_line(folder, name):
-    with pytest.raises(BadInput, match=f"{name} is not in .*TICKETS_DATA.*download failed") as caught:
+def test_the_bytes_that_were_verified_are_read(folder, small_mnist):
+    old_layout(folder)
+    mnist = sources.load("mnist")
+    assert (mnist.train_images != 7).any()
+    assert mnist.train_labels.tolist() == [i % 10 for i in range(30)]
+    for images, part in ((mnist.train_images, "train"), (mnist.test_images, "t10k")):
+        assert images.numpy().tobytes() == (small_mnist / f"{part}-images-idx3-ubyte").read_bytes()[16:]
+
+
+def test_an_old_layout_alone_is_no_dataset(folder):
+    """It does not stand in for the files that are missing: they are downloaded, which fails here."""
+    old_layout(folder)
+    with pytest.raises(BadInput, match=r"mnist is not in .*download failed: .*refused"):
+        sources.load("mnist")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar100"])
+def test_a_file_that_cannot_be_read_is_a_fault_of_the_machine(small_mnist, small_cifar100, name):
+    """Here a folder stands in its place: to root every file is readable."""
+    file = {"mnist": small_mnist / "train-labels-idx1-ubyte", "cifar100": small_cifar100[0] / "test"}[name]
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(MachineFault, match=f"{file} cannot be read: Is a directory"):
         sources.load(name)
-    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_named_folder_must_exist(monkeypatch, tmp_path):

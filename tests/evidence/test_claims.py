@@ -34,11 +34,19 @@ def test_every_entry_is_whole():
         assert not e["headline"] or e.get("kind") not in ("value", "none")
 
 
-def test_every_match_has_an_assay_and_every_extension_a_precision():
+def test_every_match_has_an_assay_and_every_range_its_end():
     for part in (part for e in claims.load().values() for part in parts(e)):
         assert part["kind"] != "match" or "assay" in part
         assert ("n_max" in part) == ("half_width" in part)
         assert "rungs" not in part or part["end"] in part["rungs"]
+
+
+def test_every_extension_says_how_many_when_and_why():
+    for part in (part for e in claims.load().values() for part in parts(e)):
+        for more in part.get("extensions", ()):
+            assert set(more) == {"n", "date", "why"}, part["id"]
+            assert more["n"] > part["n"]
+            assert part["network"].startswith("LeNet")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +64,17 @@ def test_every_claim_finds_its_cells_in_its_study(judge_of_everything):
         if anchor := part.get("anchors"):
             rows = judge.records.at(judge.scene(part, anchor.get("network")), arm="ticket", level=0)
             assert len(rows) >= part["n"], f"anchor of {part['id']}"
+
+
+@pytest.mark.xfail(reason="the template of LeNet claims promises 20 to some whose arms stop at 10", strict=True)
+def test_every_replicate_that_an_extension_promises_is_in_its_study(judge_of_everything):
+    """Else its row waits for ever."""
+    judge, short = judge_of_everything, {}
+    for part in judge.parts.values():
+        n = judge.rule(part).verdict.n
+        if n < (promised := max((more["n"] for more in part.get("extensions", ())), default=0)):
+            short[part["id"]] = (n, promised)
+    assert short == {}
 
 
 def test_every_assay_finds_its_cells_in_its_study(judge_of_everything):

@@ -142,9 +142,22 @@ def test_a_worst_case_is_read_with_a_wider_interval():
     worst = {"stat": "test_accuracy", "plus": {"arm": "ticket", "level": {"worst": [1, 2, 3], "by": "test_accuracy"}}}
     reading = Records(frame).read(worst, scene())
     assert reading.values.mean() == pytest.approx(95)
-    assert reading.level == pytest.approx(1 - 0.05 / 3)
+    assert (reading.tried, reading.level) == (3, pytest.approx(1 - 0.05 / 3))
     partial = frame[(frame["level"] < 3) | (frame["replicate"] < 4)]
     assert len(read(partial, worst)) == 4  # only where all rungs are there to choose from
+
+
+def test_the_values_tried_count_whatever_chose_among_them():
+    """Another statistic of the same networks chooses too; choices of both terms multiply."""
+    results = lambda k: {"test_accuracy": lambda r: 98.0 + JITTER[r], "validation_accuracy": 97.0 + k}  # noqa: E731
+    frame = table({("ticket", k): results(k) for k in (0, 5, 6, 7)})
+    best = {"arm": "ticket", "level": {"best": [5, 6, 7], "by": "validation_accuracy"}}
+    worst = {"arm": "ticket", "level": {"worst": [5, 6], "by": "validation_accuracy"}}
+    records = Records(frame)
+    tried = lambda **terms: records.read({"stat": "test_accuracy", **terms}, scene()).tried  # noqa: E731
+    assert tried(plus=best, minus=DENSE) == 3
+    assert tried(plus=best, minus=worst) == 6
+    assert tried(plus=TICKET, minus=DENSE) == 1
 
 
 def test_time_to_loss_and_what_is_not_reached():
@@ -186,6 +199,33 @@ def test_weights_make_up_the_contrast():
     reading = Records(frame).read(contrast, scene())
     total = (reading.rows["weight"] * reading.rows["value"]).groupby(reading.rows["replicate"]).sum()
     assert total.to_numpy() == pytest.approx(reading.values.to_numpy())
+
+
+# the second order of the data
+
+
+def test_the_dense_network_and_its_second_order_can_be_exchanged():
+    """Only these two: a third order, copies from a rewind step and second copies of tickets stay what they are."""
+    cells = [Cell(), Cell(order=1), Cell(order=2), Cell(order=1, rewind=500), Cell(level=7), Cell(level=7, order=1)]
+    frame = pd.DataFrame([row(cell) for cell in cells])
+    plain, twin = Records(frame), Records(frame, twin=True)
+    found = lambda records, **fields: records.at(scene(), **fields)["cell"].tolist()  # noqa: E731
+    asked = [{"level": 0, "order": order} for order in (0, 1, 2)]
+    asked += [{"level": 0, "order": 1, "rewind": 500}, {"level": 7}, {"level": 7, "order": 1}]
+    assert [found(plain, **fields) for fields in asked] == [[cell] for cell in cells]
+    one, other, *rest = cells
+    assert [found(twin, **fields) for fields in asked] == [[cell] for cell in (other, one, *rest)]
+    assert found(twin, arm="reinit", level=0) == [other]
+
+
+def test_the_goal_of_a_time_to_loss_is_exchanged_too():
+    """A ticket is timed against the loss of the dense network that it is compared with."""
+    curves = {"best_step": [100, 300, 400], "best_loss": [0.9, 0.5, 0.2]}
+    rows = [row(cell, **curves) for cell in (Cell(level=7), Cell())]
+    frame = pd.DataFrame([*rows, row(Cell(order=1), best_step=[100], best_loss=[0.5])])
+    timed = {"stat": "tt", "plus": TICKET}
+    reached = [Records(frame, twin=twin).read(timed, scene()).values.tolist() for twin in (False, True)]
+    assert reached == [[400], [300]]
 
 
 # networks

@@ -1,12 +1,16 @@
-"""Judging: printed numbers, ranges, onsets and concordances on hand-made tables, and the remarks beside a verdict."""
+"""Judging: printed numbers, ranges, onsets and concordances on hand-made tables."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from handmade import DENSE, JITTER, NETWORKS, STUDY, dense_and_ticket, entry, judged, row, table
-from tickets.cells import FIELDS, Cell
-from tickets.evidence.judge import Judge
+from handmade import DENSE, JITTER, NETWORKS, STUDY, dense_and_ticket, entry, judged, row, table, unsized
+from scipy import stats
+from tickets.cells import Cell
+from tickets.evidence import claims
+from tickets.evidence.judge import Judge, parts
 from tickets.networks import Networks
+
+COPIES = {"arm": "chord", "level": 15}
 
 
 def test_printed_numbers_stand_in_the_paper_s_unit():
@@ -21,19 +25,135 @@ def test_printed_numbers_stand_in_the_paper_s_unit():
     assert found["verdict"].startswith("partly: smaller")
 
 
-def test_ranges_print_the_density_where_they_end():
-    frame = table({("ticket", k): {"test_accuracy": 98.0 - (k > 9) + 0.001 * k} for k in range(12)})
-    contrast = {
-        "stat": "test_accuracy",
-        "plus": {"arm": "ticket", "level": "rung"},
-        "minus": DENSE,
-    }
-    claim = entry(kind="range", contrast=contrast, rungs=[7, 8, 9, 10, 11], end=11, margin=0.15, assay={"claim": "X1"})
-    found = judged(claim, frame)
-    assert found["ours"] == pytest.approx(100 * 0.8**9)
+@pytest.mark.parametrize(
+    ("contrast", "height", "verdict"),
+    [
+        ({"constant": 2, "minus": COPIES}, 0.4, "reproduced (claimed below 2)"),
+        ({"constant": 2, "minus": COPIES}, 9.0, "contradicted (claimed below 2)"),
+        ({"constant": -2, "plus": COPIES}, 9.0, "reproduced (claimed above 2)"),
+        ({"constant": -2, "plus": COPIES}, 0.4, "contradicted (claimed above 2)"),
+    ],
+    ids=str,
+)
+def test_a_barrier_prints_as_a_barrier(contrast, height, verdict):
+    """Not as what is left of two points; and beside it, on which side of them it is claimed to lie."""
+    frame = table({("chord", 15): {"barrier_test": lambda r: height + JITTER[r]}})
+    found = judged(unsized(contrast={"stat": "barrier_test", **contrast}, least=0), frame)
+    mean, half = height + JITTER.mean(), 2.262 * JITTER.std(ddof=1) / np.sqrt(10)
+    assert found[["ours", "low", "high"]].tolist() == pytest.approx([mean, mean - half, mean + half], abs=1e-5)
+    assert found["verdict"] == verdict
+
+
+def test_a_probability_prints_as_a_probability():
+    """L12 as it is registered: 0.62 and not 0.12; the null that selects in the run that it scores is not read."""
+    (part, *_) = parts(claims.load()["L12"])
+    frame = table(
+        {("anatomy", k): {"moved_more_1": lambda r: 0.62 + JITTER[r], "moved_more_null_1": 0.9} for k in (7, 15)}
+    )
+    finding = Judge(frame, "paper", {}, NETWORKS["paper"]).rule(part)
+    assert (finding.verdict.word, finding.beside) == ("reproduced", "claimed above 0.5")
+    assert finding.ours == pytest.approx(0.62 + JITTER.mean())
+    assert finding.low < finding.ours < finding.high
+
+
+def test_what_was_not_run_has_no_direction():
+    below = entry(contrast={"stat": "barrier_test", "constant": 2, "minus": COPIES})
+    assert judged(below, dense_and_ticket())["verdict"] == "not run"
+
+
+def test_the_best_of_several_has_a_wider_interval_and_a_larger_p():
+    """Three rungs, chosen on validation: the interval is read at 1 - 0.05 / 3, the p counts three."""
+    arms = {("ticket", 0): {"test_accuracy": 98.0}}
+    arms |= {("ticket", k): {"test_accuracy": lambda r: 98.3 + JITTER[r], "validation_accuracy": k} for k in (5, 6, 7)}
+    one = {"stat": "test_accuracy", "plus": {"arm": "ticket", "level": 7}, "minus": DENSE}
+    best = {**one, "plus": {"arm": "ticket", "level": {"best": [5, 6, 7], "by": "validation_accuracy"}}}
+    judge = Judge(table(arms), "paper", {}, NETWORKS["paper"])
+    plain, picked = (judge.rule(entry(contrast=contrast)) for contrast in (one, best))
+    assert picked.verdict.p == pytest.approx(3 * plain.verdict.p)
+    wider = stats.t.ppf(1 - 0.025 / 3, 9) / stats.t.ppf(0.975, 9)
+    assert picked.high - picked.low == pytest.approx(wider * (plain.high - plain.low))
+    assert picked.ours == plain.ours
+    assert picked.beside == "chosen: level 7, of 3"
+
+
+# ranges
+
+
+def tickets(gains):
+    """Tickets of ten replicates that gain so much over their dense network, {level: gain, or function of r}."""
+    arms = {("ticket", 0): {"test_accuracy": 98.0}}
+    for k, gain in gains.items():
+        arms["ticket", k] = {"test_accuracy": lambda r, g=gain: 98.0 + (g(r) if callable(g) else g) + 0.001 * (r % 2)}
+    return table(arms)
+
+
+def keeps(rungs, end, **changes):
+    """The claim that tickets match their dense network down to `end`."""
+    contrast = {"stat": "test_accuracy", "plus": {"arm": "ticket", "level": "rung"}, "minus": DENSE}
+    given = {"rungs": rungs, "end": end, "margin": 0.15, "assay": {"claim": "X1"}, **changes}
+    return unsized(kind="range", contrast=contrast, **given)
+
+
+@pytest.mark.parametrize(
+    ("end", "ours", "verdict"),
+    [
+        (9, 9, "reproduced"),
+        (8, 9, "reproduced"),
+        (11, 9, "not reproduced: reversed at its own end"),
+    ],
+)
+def test_ranges_print_the_density_where_they_end(end, ours, verdict):
+    frame = tickets({k: -float(k > 9) for k in range(7, 12)})
+    found = judged(keeps([7, 8, 9, 10, 11], end), frame)
+    assert found["ours"] == pytest.approx(100 * 0.8**ours)
     assert np.isnan(found["low"])
-    assert found["verdict"] == "reproduced"
-    assert judged({**claim, "end": 12}, frame)["verdict"] == "partly"
+    assert found["verdict"].split(" (")[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("fails", "verdict"),
+    [
+        (10, "partly: holds from 21 to 13.4 %"),
+        (8, "partly: holds at 21 % only"),
+        (7, "inconclusive: fails at the start"),
+    ],
+)
+def test_a_range_says_in_words_how_far_it_holds(fails, verdict):
+    """From the rung that fails on nothing is sure: some replicates lose, others gain."""
+    frame = tickets({k: (lambda r: 2.0 * (-1) ** r) if k >= fails else 0.0 for k in range(7, 12)})
+    assert judged(keeps([7, 8, 9, 10, 11], 11), frame)["verdict"].split(" (")[0] == verdict
+
+
+def test_a_range_that_holds_much_further_says_so():
+    found = judged(keeps([7, 8, 9, 10, 11], 8), tickets(dict.fromkeys(range(7, 12), 0.0)))
+    assert found["verdict"].startswith("partly: holds from 21 to 8.59 %")
+
+
+def test_each_replicate_crosses_at_a_density_of_its_own():
+    """By hand, of a claim to be better at all: rungs 7, 8, 9 keep 0.8^7, 0.8^8 and 0.8^9 of the weights. Replicate 0
+    falls from +0.2 at rung 8 to -0.2 at rung 9, so it crosses half way, at rung 8.5; replicate 1 from +0.3 at rung 7 to
+    -0.1 at rung 8, three quarters of the way; replicate 2 loses at rung 7 already, replicate 3 never."""
+    gains = {7: [0.4, 0.3, -0.1, 0.5], 8: [0.2, -0.1, 0.3, 0.5], 9: [-0.2, -0.1, -0.1, 0.5]}
+    arms = {("ticket", 0): {"test_accuracy": 98.0}}
+    arms |= {("ticket", k): {"test_accuracy": lambda r, own=own: 98.0 + own[r]} for k, own in gains.items()}
+    claim = {name: value for name, value in keeps([7, 8, 9], 9, least=0).items() if name != "margin"}
+    finding = Judge(table(arms, n=4), "paper", {}, NETWORKS["paper"]).rule(claim)
+    logs = np.array([8.5, 7.75, 7, 9]) * np.log(0.8) + np.log(100)
+    low, high = stats.t.interval(0.95, 3, logs.mean(), stats.sem(logs))
+    numbers = f"{np.exp(logs.mean()):.3g} % [{np.exp(low):.3g}, {np.exp(high):.3g}]"
+    assert finding.beside == f"replicates cross at {numbers}, 2 of 4 beyond the rungs tested"
+
+
+def test_a_match_is_crossed_at_its_margin():
+    """0.05 below the dense network at rung 7 and 0.25 at rung 8: the margin of 0.15 lies half way."""
+    finding = Judge(
+        tickets({7: -0.05, 8: -0.25}).assign(test_accuracy=lambda f: f["test_accuracy"].round(2)),
+        "paper", {}, NETWORKS["paper"],
+    ).rule(keeps([7, 8], 8))  # fmt: skip
+    assert finding.beside == "replicates cross at 18.8 % [18.8, 18.8]"
+
+
+# onsets
 
 
 def chords(barriers, n=5):
@@ -49,20 +169,19 @@ def onset(**changes):
     """The claim that two copies of the dense network are stable from step 2000 on."""
     contrast = {"stat": "barrier_test", "constant": 2, "minus": {"arm": "chord", "level": 0, "rewind": "rung"}}
     rungs = ["k4000", "k2000", "k1000", "k500", 0]
-    claim = entry(kind="onset", contrast=contrast, rungs=rungs, end="k2000", least=0, theirs=2000, **changes)
-    del claim["size"]
-    return claim
+    return unsized(kind="onset", contrast=contrast, rungs=rungs, end="k2000", least=0, theirs=2000, **changes)
 
 
 @pytest.mark.parametrize(
     ("barriers", "ours", "verdict"),
     [
         ({0: 70, 500: 40, 1000: 5, 2000: 1, 4000: 0.5}, 2000, "reproduced"),
-        ({0: 70, 500: 40, 1000: 1, 2000: 1, 4000: 0.5}, 1000, "reproduced"),  # one step of the grid away
-        ({0: 70, 500: 40, 1000: 5, 2000: 5, 4000: 0.5}, 4000, "reproduced"),
-        ({0: 70, 500: 1, 1000: 1, 2000: 1, 4000: 0.5}, 500, "partly"),
-        ({0: 1, 500: 1, 1000: 1, 2000: 1, 4000: 0.5}, 0, "partly"),
-        ({0: 1, 500: 9, 1000: 1, 2000: 1, 4000: 0.5}, 1000, "reproduced"),  # stable from there on, and not before
+        ({0: 70, 500: 40, 1000: 1, 2000: 1, 4000: 0.5}, 1000, "partly: earlier"),  # one step of the grid away
+        ({0: 70, 500: 40, 1000: 5, 2000: 2.0, 4000: 0.5}, 4000, "partly: later"),
+        ({0: 70, 500: 40, 1000: 5, 2000: 5, 4000: 0.5}, 4000, "not reproduced: reversed at its own step"),
+        ({0: 70, 500: 40, 1000: 2.0, 2000: 1, 4000: 0.5}, 2000, "inconclusive: undecided at the step before"),
+        ({0: 1, 500: 1, 1000: 1, 2000: 1, 4000: 0.5}, 0, "partly: earlier"),
+        ({0: 70, 500: 1, 1000: 9, 2000: 1, 4000: 0.5}, 2000, "reproduced"),  # stable from there on, and not before
         ({0: 70, 500: 40, 1000: 9, 2000: 9, 4000: 9}, np.nan, "contradicted: fails at the start"),
         ({0: 70, 500: 40, 1000: 9, 2000: 9, 4000: 2.0}, np.nan, "inconclusive: fails at the start"),
     ],
@@ -118,7 +237,7 @@ def concordance(cases):
         ({0: (9, -1), 1: (8, -1), 2: (1, 0), 3: (0, 0)}, 100, "reproduced: 4 of 4 settings decided"),
         ({0: (1, 0), 1: (0, 0), 2: (2.0, 0)}, 100, "partly: 2 of 3 settings decided, one class only"),
         ({0: (9, 0), 1: (1, -1), 2: (1, 0), 3: (9, -1)}, 50, "contradicted: 4 of 4 settings decided"),
-        ({0: (9, 0), 1: (8, -1), 2: (1, 0)}, 200 / 3, "inconclusive: 3 of 3 settings decided"),
+        ({0: (9, 0), 1: (8, -1), 2: (1, 0)}, 200 / 3, "contradicted: 3 of 3 settings decided"),  # one that is sure
     ],
     ids=str,
 )
@@ -145,45 +264,3 @@ def test_the_cases_of_a_concordance_have_networks_of_their_own():
     there = there.assign(**{name: [one[name] for one in moved] for name in ("cell", "steps", "key")})
     assert judged(everywhere, pd.concat([here, there]))["verdict"] == "reproduced: 4 of 4 settings decided"
     assert judged(everywhere, here)["verdict"] == "partly: 2 of 4 settings decided, one class only"
-
-
-# remarks
-
-
-def test_forks_that_turn_a_verdict_around():
-    claim = entry(forks={"inputs": "LeNet, standardized pixels"})
-    same = pd.concat([dense_and_ticket(), dense_and_ticket(0.2, n=6, inputs="standard")])
-    other = pd.concat([dense_and_ticket(), dense_and_ticket(-0.3, n=6, inputs="standard")])
-    assert judged(claim, same)["verdict"] == "reproduced"
-    assert judged(claim, other)["verdict"] == "reproduced (depends on inputs)"
-    assert judged(claim, dense_and_ticket())["verdict"] == "reproduced"  # its other value was not run
-
-
-def with_images(seen):
-    """Dense networks and tickets that differ on the images `seen(replicate)`: only the ticket gets them right."""
-    frame = table({("ticket", 0): {}, ("ticket", 7): {}})
-    frame["wrong"] = [[] if level else seen(r) for r, level in zip(frame["replicate"], frame["level"], strict=True)]
-    return frame.assign(test_accuracy=100 - frame["wrong"].map(len) / 100)
-
-
-def test_a_small_effect_that_rests_on_few_images_is_fragile():
-    """Every replicate gains on the same three images: sure about the seeds, not about the images."""
-    claim = entry(size=0.03)
-    assert judged(claim, with_images(lambda r: [1, 2, 3] if r else [1, 2]))["verdict"] == "reproduced (fragile)"
-    own = with_images(lambda r: list(range(30 * r, 30 * r + 30 + r % 2)))
-    assert judged(entry(), own)["verdict"] == "reproduced"
-    thinned = own.assign(wrong=[[]] * len(own))
-    assert judged(entry(), thinned)["verdict"] == "reproduced"  # images not recorded: nothing is said about them
-
-
-def test_not_run_says_what_it_needs():
-    nothing = pd.DataFrame(columns=["cell", *FIELDS, "key"])
-    found = judged(entry(), nothing)
-    assert (found["verdict"], found["n"], found["needs"], found["device"]) == ("not run", 0, "a laptop", "")
-
-
-def test_precision_rule_asks_for_more():
-    frame = dense_and_ticket()
-    frame.loc[frame["level"] == 7, "test_accuracy"] += 8 * JITTER
-    found = judged(entry(n_max=20, half_width=0.01), frame)
-    assert found["needs"] == "more replicates, to a half-width of 0.01 pp or n = 20"

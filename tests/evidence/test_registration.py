@@ -1,15 +1,20 @@
 """Registration: what the hash of a claim covers, by profile, and what a record made under another wording is called."""
 
 import copy
+from collections import defaultdict
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import yaml
-from handmade import ENTRY, NETWORKS, STUDY, dense_and_ticket, entry, judged
+from handmade import ENTRY, NETWORKS, STUDY, dense_and_ticket, entry, judged, plausible
 from tickets import cells, chapters
 from tickets.cells import Cell
-from tickets.evidence import claims, registration
+from tickets.evidence import claims, registration, verdicts
+from tickets.evidence.contrasts import Records
+from tickets.evidence.judge import Judge, parts
 from tickets.evidence.registration import at_profile, entry_hash, hashes, register
+from tickets.files import digest
 from tickets.networks import Networks, mentioned
 
 HERE = NETWORKS["paper"][STUDY]
@@ -41,10 +46,13 @@ def test_registration_follows_the_entry():
     assert now != entry_hash(changed, HERE)
 
 
-def test_every_field_but_needs_is_hashed():
+def test_every_field_but_needs_and_extensions_is_hashed():
     now = entry_hash(entry(), HERE)
     for name in ENTRY:
-        assert (entry_hash(entry(**{name: "other"}), HERE) == now) == (name in registration.UNHASHED), name
+        assert (entry_hash(entry(**{name: "other"}), HERE) == now) == (name == "needs"), name
+    assert entry_hash(entry(extensions=[{"n": 20, "date": "2026-11-25", "why": "precision"}]), HERE) == now
+    assert entry_hash(entry(forks={}), HERE) != now
+    assert set(registration.UNHASHED) == {"needs", "extensions"}
 
 
 def written(path, **changes):
@@ -73,6 +81,73 @@ def test_a_value_that_a_profile_does_not_list_is_the_paper_s():
     given = {"n": {"paper": 5, "quick": 3}, "cases": [{"network": {"paper": "LeNet"}}], "forks": {}, "theirs": None}
     assert at_profile(given, "quick") == {"n": 3, "cases": [{"network": "LeNet"}], "forks": {}, "theirs": None}
     assert at_profile(given, "paper")["n"] == at_profile(given, "smoke")["n"] == 5
+
+
+# the rules
+
+JUDGES = {
+    "effect": (verdicts, "effect"),
+    "match": (verdicts, "match"),
+    "value": (verdicts, "value"),
+    "range": (verdicts, "ranged"),
+    "onset": (verdicts, "onset"),
+    "concordance": (verdicts, "concordance"),
+    "best of several": (Records, "_pick"),
+}
+"""Rule -> the code that judges by it."""
+WITHIN = "a range or a concordance is judged by it too, rung by rung or setting by setting, and does not say so"
+RULES = [pytest.param(r, marks=pytest.mark.xfail(r in ("effect", "match"), reason=WITHIN, strict=True)) for r in JUDGES]
+
+
+def with_rule_changed(rule, monkeypatch):
+    """The claims whose hash at the paper's scale changes when a rule is changed in code."""
+    profiles = {"paper": chapters.networks("paper")}
+    before = hashes(profiles)
+    monkeypatch.setitem(verdicts.VERSIONS, rule, 99)
+    return differing(before, hashes(profiles))
+
+
+@pytest.fixture(scope="module")
+def judged_by():
+    """Rule -> the claims that its code was really called for, each claim judged by itself."""
+    frame = pd.DataFrame([plausible(cell) for study in chapters.STUDIES for cell in chapters.cells(study, "paper")])
+    entries, called = claims.load(), defaultdict(set)
+    judge, now = Judge(frame, "paper", entries, chapters.networks("paper")), []
+
+    def watched(rule, code):
+        def call(*args, **kwargs):
+            called[rule].update(now)
+            return code(*args, **kwargs)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for rule, (where, name) in JUDGES.items():
+            patch.setattr(where, name, watched(rule, getattr(where, name)))
+        for name, whole in entries.items():
+            now[:] = [name]
+            for part in parts(whole):
+                judge.rule(part)
+    return called
+
+
+@pytest.mark.parametrize("rule", JUDGES)
+def test_a_changed_rule_changes_claims_of_its_kind_and_none_that_it_does_not_judge(rule, monkeypatch, judged_by):
+    kinds = {name: {part["kind"] for part in parts(whole)} for name, whole in claims.load().items()}
+    changed = with_rule_changed(rule, monkeypatch)
+    assert {name for name, own in kinds.items() if rule in own} <= changed <= judged_by[rule]
+    assert changed
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_changed_rule_changes_every_claim_that_it_judges(rule, monkeypatch, judged_by):
+    assert with_rule_changed(rule, monkeypatch) == judged_by[rule]
+
+
+def test_a_rule_that_was_never_changed_is_not_in_a_hash():
+    """Claims that are judged by such rules alone keep the hash that they had before rules had versions."""
+    worded = {name: value for name, value in entry().items() if name != "needs"}
+    assert entry_hash(entry(), HERE) == digest([worded, {"LeNet": HERE.described("LeNet")}])
 
 
 # the networks

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from parcels import changed, members, packed, repacked
+from repacked import changed, members, packed, repacked
 from safetensors.numpy import load, save
 from tickets.errors import BadInput
 from tickets.files import array_digest
 from tickets.pruning.masks import final
 from tickets.results.store import Store
-from tickets.running import travel
+from tickets.running import parcels, travel
 from tickets.running.plan import plan
 from tiny import NET, assert_equal_tables, files, serial
 
@@ -195,10 +195,10 @@ def test_steps_of_another_form_are_refused(begun, store, tmp_path, name):
 
 
 def test_contents_are_cells_with_record_tensors_and_weights(begun):
-    registrations, parcels = travel.contents(begun.file)
+    registrations, found = parcels.contents(begun.file)
     assert registrations == begun.store.registrations()
-    assert [cell for cell, *_ in parcels] == [NET, FIRST]
-    assert [set(rewound) for *_, rewound in parcels] == [{K}, set()]
-    assert_equal_arrays(parcels[0][3][K], begun.store.rewound(COPY))
-    assert changed(parcels[0][1], "result") == begun.store.get(NET)
-    assert not [name for name in parcels[1][2] if final({name: parcels[1][2][name]})]  # masks alone
+    assert [cell for cell, *_ in found] == [NET, FIRST]
+    assert [set(rewound) for *_, rewound in found] == [{K}, set()]
+    assert_equal_arrays(found[0][3][K], begun.store.rewound(COPY))
+    assert changed(found[0][1], "result") == begun.store.get(NET)
+    assert not [name for name in found[1][2] if final({name: found[1][2][name]})]  # masks alone

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from made_up import a_study, record
-from parcels import changed
+from repacked import changed
 from tickets import chapters, cli
 from tickets.errors import BadInput
 from tickets.results.store import Store

@@ -53,7 +53,7 @@ def plain_outcome(cell, name, params, mask, shape):
     )
     places = list(params)
     masks = {places.index(n): torch.from_numpy(np.array(kept)) for n, kept in mask.items()}
-    seen = twin.train(cell, module, masks, every=interval(cell.steps))
+    seen = twin.train(cell, module, masks, every=interval(cell))
     return {n: p.detach().numpy() for n, p in zip(places, module.parameters(), strict=True)}, seen
 
 
@@ -258,4 +258,5 @@ def test_the_path_is_a_function_of_the_cell():
     assert choose_path(SMALL, "cpu", NET.but(dropout=0.5)) == "autograd"
     assert choose_path(SMALL, "cpu", NET.but(augment="flip_crop")) == "autograd"
     assert choose_path(SMALL, "cpu", NET.but(dataset="imagenet")) == "autograd"
+    assert choose_path(SMALL, "cpu", NET.but(micro_batch=20)) == "autograd"
     assert choose_path(models.build("conv-2", (1, 8, 8), 10), "cpu", NET) == "autograd"

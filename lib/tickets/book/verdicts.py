@@ -36,6 +36,10 @@ UNITS = {
 """How units are written, where that is not how claims.yml has them."""
 FINDINGS = dict.fromkeys(verdicts.SUPPORTING, "yes") | dict.fromkeys(verdicts.REFUTING, "no") | {"inconclusive": "open"}
 """What is said of our own questions and controls: no paper claims them, so nothing is reproduced."""
+NOTES = {
+    "smaller": "smaller than claimed", "larger": "larger than claimed", "lower": "lower than the paper's",
+    "higher": "higher than the paper's", "worse": "below the margin", "better": "above the margin",
+}  # fmt: skip
 MORE = "more replicates"
 """How a row says that it wants more replicates for its precision, in `needs`."""
 Judged = list[tuple[dict, Finding, list[Finding]]]
@@ -92,7 +96,7 @@ def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     marks = "; ".join(
         [*([finding.beside] if finding.beside else []), *finding.marks, *(["q > 0.05"] if q > verdicts.MOST_Q else [])]
     )
-    note = f": {verdict.note}" if verdict.note else ""
+    note = f": {in_words(verdict.note)}" if verdict.note else ""
     return {
         **{name: entry[name] for name in ("statement", "theirs", "source")},
         **{"paper": "" if own else entry["paper"], "unit": UNITS.get(entry["unit"], entry["unit"])},
@@ -101,6 +105,12 @@ def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
         "device": " + ".join(sorted(finding.rows["device"].unique())) if verdict.n else "",
         "verdict": word + note + (f" ({marks})" if marks else ""),
     }
+
+
+def in_words(note: str) -> str:
+    """A note of a rule as a reader needs it; that of a part stands behind its name."""
+    before, space, last = note.rpartition(" ")
+    return before + space + NOTES.get(last, last)
 
 
 def suffix(profile: str) -> str:

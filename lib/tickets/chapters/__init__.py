@@ -2,7 +2,8 @@
 
 A study module has `cells(profile)`, cells in the order of their value to the claims: whoever stops early has the most;
 `MAIN`, the network that most of the chapter is about, by profile; `NETWORKS`, what claims call its networks, by
-profile; and, where a named step is not the number in its name, `STEPS`, by profile and network.
+profile; where a named step is not the number in its name, `STEPS`, by profile and network; and `keeps_images(cell)` and
+`keeps_curves(cell)`, where a claim compares image by image or a figure draws curves.
 """
 
 from ..cells import Cell
@@ -42,5 +43,5 @@ def registered() -> dict[str, dict[str, Networks]]:
 
 def kept(study: str, cell: Cell) -> dict[str, bool]:
     """What of a cell's record is committed beside its scalars: missed test images, and curves (see `records.thin`)."""
-    module = STUDIES[study]
-    return {"images": module.keeps_images(cell), "curves": module.keeps_curves(cell)}
+    asks = {name: getattr(STUDIES[study], f"keeps_{name}", None) for name in ("images", "curves")}
+    return {name: bool(keeps and keeps(cell)) for name, keeps in asks.items()}

@@ -116,17 +116,24 @@ def _files(name: str, source, root: Path) -> Iterator[tuple[Path, str]]:
 
 def _download(name: str, source, root: Path, missing) -> None:
     """By one process, while the other workers of a run, which start together, wait for it."""
-    before = socket.getdefaulttimeout()
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}.lock"):
             if missing():
                 print(f"downloading {name} into {root}", file=sys.stderr, flush=True)
-                socket.setdefaulttimeout(PATIENCE)  # of every read: a server that falls silent is given up
-                source(root, download=True)
+                _fetch(source, root)
     except (OSError, RuntimeError, HTTPException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(f"{name} is not in {root} (set by TICKETS_DATA) and its download failed: {reason}") from error
+
+
+def _fetch(source, root: Path) -> None:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)  # of every read: a server that falls silent is given up
+    try:
+        files = source.__new__(source)  # not opened: that would take an old processed/training.pt for the data
+        files.root = root
+        files.download()
     finally:
         socket.setdefaulttimeout(before)
 

@@ -28,12 +28,13 @@ class Reading:
 
     values: Series by replicate, complete blocks only; rows: the records behind them, with the columns `value`, `weight`
     (the contrast is the sum of weight x value in a replicate) and `censored` (the step was not reached, or only at the
-    end of the budget); tried: values of a field among which one was picked, by whatever statistic.
+    end of the budget); tried: values of a field among which one was picked, by whatever statistic; picked: that one.
     """
 
     values: pd.Series
     rows: pd.DataFrame
     tried: int = 1
+    picked: str = ""
 
     @property
     def level(self) -> float:
@@ -67,24 +68,26 @@ class Records:
         """The contrast, replicate by replicate; `rung` stands for the word `rung` in its terms."""
         if "slope" in contrast:
             return self._slope(contrast, scene)
-        values, rows, tried = contrast.get("constant", 0.0), [], 1
+        values, rows, tried, picked = contrast.get("constant", 0.0), [], 1, []
         for sign, name in ((1, "plus"), (-1, "minus")):
             if name in contrast:
                 term = self._term(contrast, contrast[name], scene, rung)
                 values, tried = values + sign * term.values, tried * term.tried
+                picked += [term.picked] if term.picked else []
                 rows.append(term.rows.assign(weight=sign * term.rows["weight"]))
-        return _blocks(values, rows, tried)
+        return replace(_blocks(values, rows, tried), picked=", ".join(picked))
 
     def _term(self, contrast: dict, term: dict, scene: Scene, rung) -> Reading:
         """One arm of a contrast: the mean over its lists of the mean over draws."""
         fields = {"stat": contrast.get("stat"), **{k: rung if v == "rung" else v for k, v in term.items()}}
-        tried, chosen_on = 1, None
+        tried, picked, chosen_on = 1, "", None
         for name, wanted in fields.items():
             if isinstance(wanted, dict):
                 fields[name], tried, chosen_on = self._pick(fields, name, scene)
+                picked = f"{name} {fields[name]}"
         columns, rows = zip(*(self._column(contrast, one, scene) for one in _combinations(fields)), strict=True)
         rows = [one.assign(weight=one["weight"] / len(columns)) for one in rows]
-        reading = _blocks(_side_by_side(columns).mean(axis=1), rows, tried)
+        reading = replace(_blocks(_side_by_side(columns).mean(axis=1), rows, tried), picked=picked)
         return reading if chosen_on is None else reading.on(chosen_on)
 
     def _pick(self, fields: dict, name: str, scene: Scene) -> tuple:

@@ -94,7 +94,8 @@ class Judge:
         verdict = verdicts.of_many(_test(part, reading.level)(reading.values), reading.tried)
         shown = natural(part)
         low, high = sorted((shown(verdict.low), shown(verdict.high)))
-        return Finding(verdict, shown(verdict.estimate), low, high, reading.rows, direction(part))
+        picked = f"chosen: {reading.picked}, of {reading.tried}" if reading.picked else ""
+        return Finding(verdict, shown(verdict.estimate), low, high, reading.rows, picked or direction(part))
 
     def on(self, replicates) -> "Judge":
         """The same on some replicates only."""

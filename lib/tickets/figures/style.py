@@ -82,9 +82,7 @@ def level_line(axes, values, label: str, colour=GREY) -> None:
 def density_axis(axes, densities: pd.Series) -> None:
     """A log axis of densities in percent, dense at the left, ticks at the rungs that the paper labels."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator([100, 51.3, 21.1, 7.0, 3.6, 1.9]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ticks(axes, [100, 51.3, 21.1, 7.0, 3.6, 1.9])
     axes.set_xlim(115, 87 * densities.min())
     axes.set_xlabel("weights kept (%)")
 
@@ -93,9 +91,14 @@ def step_axis(axes, steps: pd.Series) -> None:
     """An axis of steps, linear up to the first after 0 and logarithmic beyond, with a tick at each."""
     at = sorted(int(step) for step in steps.unique())
     axes.set_xscale("symlog", linthresh=next((step for step in at if step), 1))
+    ticks(axes, at, ",.0f")
+
+
+def ticks(axes, at, form: str = "g") -> None:
+    """Ticks below at these places only, as plain numbers."""
     axes.xaxis.set_major_locator(FixedLocator(at))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:{form}}"))
 
 
 def panels(count: int, height: float = 3.6):

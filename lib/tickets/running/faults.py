@@ -1,6 +1,5 @@
 """What can go wrong with the files of a store, and with a population: named, kept, and never in the way of the rest."""
 
-import errno
 import json
 import os
 import subprocess
@@ -19,14 +18,9 @@ from ..results.records import check_record
 from ..results.store import Store
 from .plan import lacking
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says when a file cannot grow."""
+REFUSED = ("CUDA error", "invalid device", "NVIDIA driver", "CUDA GPUs", "allocate memory", "cannot cache function")
+"""What a device, a memory or a compiler's cache that gives up is told by."""
 DAY = 24 * 3600
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether a disk, a quota or a limit on files is what stopped a write."""
-    return isinstance(error, OSError) and error.errno in FULL
 
 
 def of_machine(error: BaseException) -> str:
@@ -38,11 +32,10 @@ def of_machine(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "out of memory" in reason:
         return f"out of memory: {reason[:200] or 'of this machine'}"
     if isinstance(error, subprocess.CalledProcessError):
-        return f"compiling failed: {(error.stderr or '').strip().splitlines()[-1:] or [reason]}"
+        return f"compiling failed: {(error.stderr or reason).strip().splitlines()[-1][:200]}"
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else reason
-    refused = ("CUDA error", "invalid device ordinal", "cannot cache function")
-    return reason[:200] if isinstance(error, RuntimeError) and any(said in reason for said in refused) else ""
+    return reason[:200] if isinstance(error, RuntimeError) and any(said in reason for said in REFUSED) else ""
 
 
 # populations that fail

@@ -98,10 +98,7 @@ declare(
     rounds=between("ticket and next ticket", lambda cell: [cell.ticket(cell.level), cell.ticket(cell.level + 1)]),
     descent=between("dense network and ticket", lambda cell: [cell.dense(), cell.ticket(cell.level)]),
     plane=Arm(
-        "dense network, its copy and its ticket",
-        measure=plane,
-        parents=lambda cell: [
-            cell.dense(), cell.dense().but(order=1, rewind=cell.rewind), cell.ticket(cell.level),
-        ],
+        "dense network, its copy and its ticket", measure=plane,
+        parents=lambda cell: [cell.dense(), cell.dense().but(order=1, rewind=cell.rewind), cell.ticket(cell.level)],
     ),
 )  # fmt: skip

@@ -9,30 +9,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ...figures.style import (
-    COLOURS,
-    GREY,
-    LABELS,
-    PAPER,
-    WORDS,
-    by_replicate,
-    density_axis,
-    finish,
-    interval,
-    legend_below,
-    level_line,
-    mean_line,
-    panels,
-    percent,
-    step_axis,
-)  # fmt: skip
+from ...figures import style
 from .pairs import STABLE
 
-LINES = {"dense": ("dense", "0.3")} | {
-    name: (LABELS[name], COLOURS[name]) for name in ("ticket", "random", "reinit")
-}  # what is copied -> (label, colour)
+# what is copied -> (label, colour)
+LINES = {"dense": ("dense", "0.3")} | {n: (style.LABELS[n], style.COLOURS[n]) for n in ("ticket", "random", "reinit")}
 MARKED = {"marker": "o", "markersize": 5, "markeredgewidth": 0, "lw": 1.8}
 
 
@@ -47,17 +29,19 @@ def chords(titled: dict[str, pd.DataFrame], lines: dict) -> Figure:
             part = curves[curves["line"] == line]
             if part.empty:
                 continue
-            errors = by_replicate(part, "error", "alpha").pivot(index="alpha", columns="replicate", values="error")
+            errors = style.by_replicate(part, "error", "alpha").pivot(
+                index="alpha", columns="replicate", values="error"
+            )
             rise = errors - errors.iloc[[0, -1]].mean()
             axes.plot(rise.index, rise, color=colour, lw=0.7, alpha=0.45)
             axes.plot(rise.index, rise.mean(axis=1), color=colour, lw=2.4, label=label)
-        axes.axhline(STABLE, color=GREY, lw=1, ls="--")
+        axes.axhline(STABLE, color=style.GREY, lw=1, ls="--")
         axes.set(title=title, xlabel="place on the line (0: one copy, 1: the other)", ylabel="")
-    axes.plot([], [], color=GREY, lw=1, ls="--", label=f"{STABLE} points")
+    axes.plot([], [], color=style.GREY, lw=1, ls="--", label=f"{STABLE} points")
     axes.set_ylim(top=max(1.2 * STABLE, axes.get_ylim()[1]))
     grid[0, 0].set_ylabel("error above its ends (points)")
-    legend_below(figure, grid)
-    return finish(figure)
+    style.legend_below(figure, grid)
+    return style.finish(figure)
 
 
 def barriers(copies: pd.DataFrame, onsets: dict[str, float] | None = None) -> Figure:
@@ -67,23 +51,25 @@ def barriers(copies: pd.DataFrame, onsets: dict[str, float] | None = None) -> Fi
     onsets: network -> step from which its dense network is stable, as reported.
     """
     networks = list(dict.fromkeys(copies["network"]))
-    figure, grid = panels(len(networks))
+    figure, grid = style.panels(len(networks))
     for axes, network in zip(grid.flat, networks, strict=False):
         here = copies[copies["network"] == network]
         level = here[here["level"] > 0].groupby("level")["rewind"].nunique().idxmax() if here["level"].any() else 0
         for what, (label, colour) in LINES.items():
             part = here[(here["copied"] == what) & here["level"].isin([0, level])]
             if len(part):
-                mean_line(axes, part, "rewind", "barrier_test", label, colour, **MARKED)
-        axes.axhline(STABLE, color=GREY, lw=1, ls="--", label=f"{STABLE} points")
+                style.mean_line(axes, part, "rewind", "barrier_test", label, colour, **MARKED)
+        axes.axhline(STABLE, color=style.GREY, lw=1, ls="--", label=f"{STABLE} points")
         if network in (onsets or {}):
-            axes.axvline(onsets[network], color=PAPER, lw=1.4, ls="-.", label="dense is stable from here, as reported")
-        step_axis(axes, here["rewind"])
+            axes.axvline(
+                onsets[network], color=style.PAPER, lw=1.4, ls="-.", label="dense is stable from here, as reported"
+            )
+        style.step_axis(axes, here["rewind"])
         kept = here.loc[here["level"] == level, "density"]
-        title = f"{network}, subnetworks of {percent(kept.iloc[0])}" if level else network
+        title = f"{network}, subnetworks of {style.percent(kept.iloc[0])}" if level else network
         axes.set(title=title, xlabel="step from which the copies differ", ylabel="barrier (points)")
-    legend_below(figure, grid)
-    return finish(figure)
+    style.legend_below(figure, grid)
+    return style.finish(figure)
 
 
 def against_accuracy(copies: pd.DataFrame, margins: dict[str, float]) -> Figure:
@@ -94,7 +80,7 @@ def against_accuracy(copies: pd.DataFrame, margins: dict[str, float]) -> Figure:
     """
     sparse = copies[(copies["copied"] != "dense") & copies["gap"].notna()]
     models = list(dict.fromkeys(sparse["model"]))
-    figure, grid = panels(len(models), height=4)
+    figure, grid = style.panels(len(models), height=4)
     for axes, model in zip(grid.flat, models, strict=False):
         here = sparse[sparse["model"] == model]
         for what in [name for name in LINES if name in set(here["copied"])]:
@@ -105,29 +91,27 @@ def against_accuracy(copies: pd.DataFrame, margins: dict[str, float]) -> Figure:
                 face = {"mfc": colour if late else "white"}
                 axes.plot(part["barrier_test"], part["gap"], "o", color=colour, ms=4, alpha=0.6, **face)
                 for _, setting in part.groupby(["network", "level", "rewind"]):
-                    (x, *x_ends), (y, *y_ends) = interval(setting["barrier_test"]), interval(setting["gap"])
+                    (x, *x_ends), (y, *y_ends) = style.interval(setting["barrier_test"]), style.interval(setting["gap"])
                     bars = {"xerr": [[x - x_ends[0]], [x_ends[1] - x]], "yerr": [[y - y_ends[0]], [y_ends[1] - y]]}
                     axes.errorbar(x, y, fmt="s", color=colour, ms=6, lw=1, **face, **bars)
                 if len(part):
                     axes.plot([], [], "s", color=colour, label=name, **face)
         _corners(axes, here, margins.get(model))
-        axes.set(title=WORDS[model], xlabel="barrier (points)", ylabel="test accuracy minus dense (points)")
-    legend_below(figure, grid, columns=2)
-    return finish(figure)
+        axes.set(title=style.WORDS[model], xlabel="barrier (points)", ylabel="test accuracy minus dense (points)")
+    style.legend_below(figure, grid, columns=2)
+    return style.finish(figure)
 
 
 def _corners(axes, here: pd.DataFrame, margin: float | None) -> None:
     """The two thresholds, and shade where "stable" and "matching" agree. The barrier axis is linear up to 2 points."""
     axes.set_xscale("symlog", linthresh=STABLE)
     axes.set_xlim(-0.1, max(1.5 * here["barrier_test"].max(), 2 * STABLE))
-    axes.xaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    style.ticks(axes, [0, 1, 2, 5, 10, 20, 50, 100])
     low, high = min(here["gap"].min(), -3 * (margin or 0)), max(here["gap"].max(), 2 * (margin or 0))
     axes.set_ylim(low - 0.12 * (high - low), high + 0.12 * (high - low))
-    axes.axvline(STABLE, color=GREY, lw=1, ls="--")
+    axes.axvline(STABLE, color=style.GREY, lw=1, ls="--")
     if margin:
-        axes.axhline(-margin, color=GREY, lw=1, ls="--")
+        axes.axhline(-margin, color=style.GREY, lw=1, ls="--")
         left, right, bottom, top = *axes.get_xlim(), *axes.get_ylim()
         axes.fill_between([left, STABLE], -margin, top, color="0.5", alpha=0.12, lw=0)
         axes.fill_between([STABLE, right], bottom, -margin, color="0.5", alpha=0.12, lw=0)
@@ -144,21 +128,21 @@ def rewinding(rows: pd.DataFrame, levels) -> Figure:
     """
     tickets = rows[(rows["arm"] == "ticket") & (rows["order"] == 0)]
     networks = list(dict.fromkeys(tickets["network"]))
-    figure, grid = panels(len(networks))
+    figure, grid = style.panels(len(networks))
     for axes, network in zip(grid.flat, networks, strict=False):
         here = tickets[tickets["network"] == network]
-        level_line(axes, here.loc[here["level"] == 0, "test_accuracy_end"], "dense", colour="0.3")
+        style.level_line(axes, here.loc[here["level"] == 0, "test_accuracy_end"], "dense", colour="0.3")
         chosen = [level for level in levels if level and level in set(here["level"])]
         for level, colour in zip(chosen, sns.color_palette("viridis", len(chosen)), strict=True):
-            for schedule, style in (("resumed", "-"), ("restarted", "--")):
+            for schedule, look in (("resumed", "-"), ("restarted", "--")):
                 part = here[(here["level"] == level) & (here["schedule"] == schedule)]
                 if len(part):
-                    name = percent(part["density"].iloc[0]) + ", all steps again" * (schedule == "restarted")
-                    mean_line(axes, part, "rewind", "test_accuracy_end", name, colour, **MARKED, ls=style)
-        step_axis(axes, here["rewind"])
+                    name = style.percent(part["density"].iloc[0]) + ", all steps again" * (schedule == "restarted")
+                    style.mean_line(axes, part, "rewind", "test_accuracy_end", name, colour, **MARKED, ls=look)
+        style.step_axis(axes, here["rewind"])
         axes.set(title=network, xlabel="rewind step", ylabel="test accuracy at the last step (%)")
         axes.legend(frameon=False, fontsize=8, title="weights kept", title_fontsize=8)
-    return finish(figure)
+    return style.finish(figure)
 
 
 def by_density(values: dict[str, tuple[pd.DataFrame, str, float]], lines: dict, frame: str = "") -> Figure:
@@ -172,15 +156,15 @@ def by_density(values: dict[str, tuple[pd.DataFrame, str, float]], lines: dict, 
         for line, (label, colour) in lines.items():
             part = rows[(rows["line"] == line) & rows[column].notna()]
             if len(part):
-                mean_line(axes, part.assign(kept=100 * part["density"]), "kept", column, label, colour, **MARKED)
-        axes.axhline(threshold, color=GREY, lw=1, ls="--", label="threshold")
+                style.mean_line(axes, part.assign(kept=100 * part["density"]), "kept", column, label, colour, **MARKED)
+        axes.axhline(threshold, color=style.GREY, lw=1, ls="--", label="threshold")
         if len(framed := rows.loc[rows["line"] == frame, column].dropna()):
             low, high = min(framed.min(), threshold), max(framed.max(), threshold)
             axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
-        density_axis(axes, pd.concat([rows["density"] for rows, _, _ in values.values()]))
+        style.density_axis(axes, pd.concat([rows["density"] for rows, _, _ in values.values()]))
         axes.set(ylabel=title, xlabel="weights kept (%)" if axes is grid[-1, 0] else "")
-    legend_below(figure, grid)
-    return finish(figure)
+    style.legend_below(figure, grid)
+    return style.finish(figure)
 
 
 def plane(curves: dict, names: tuple[str, str, str]):

@@ -80,11 +80,6 @@ def chord(net: Cell, level: int, rewind: int = 0, subject: str = "ticket", pull:
     yield line
 
 
-def keeps_images(cell: Cell) -> bool:
-    """No claim of the chapter compares image by image: accuracy is read at the last step."""
-    return False
-
-
 def keeps_curves(cell: Cell) -> bool:
     """Of measurements: lines and planes."""
     return measures(cell.arm)
@@ -92,12 +87,9 @@ def keeps_curves(cell: Cell) -> bool:
 
 def _paper() -> Iterator[Cell]:
     for block in (range(10), range(10, 20)):  # the second ten extend the claims, see `extensions` in claims.yml
-        for r in block:
-            yield from _lenet(LENET.but(replicate=r))
-        for r in block:
-            yield from _lenet_by_density(LENET.but(replicate=r))
-        for r in block:
-            yield from _pulled(LENET.but(replicate=r), RUNG, 0)
+        for part in (_lenet, _lenet_by_density, _pulled):
+            for r in block:
+                yield from part(LENET.but(replicate=r))
     for r in range(5):
         yield from _matching(LENET.but(replicate=r), RUNG, (1000,))
     nets = [[net.but(replicate=r) for r in range(5)] for net in (RESNET20, LOW, WARM, VGG16, VGG_LOW, VGG_WARM)]
@@ -150,7 +142,7 @@ def _lenet_by_density(net: Cell) -> Iterator[Cell]:
         yield net.but(arm="plane", level=RUNG)
 
 
-def _pulled(net: Cell, level: int, rewind: int) -> Iterator[Cell]:
+def _pulled(net: Cell, level: int = RUNG, rewind: int = 0) -> Iterator[Cell]:
     """Cause, not company (idea of Maene et al. 2021): tickets pushed from the optimum they were read from, or to it."""
     yield net.but(arm="reinit", level=level, rewind=rewind, draw=1)
     for pull in (-1, 2):

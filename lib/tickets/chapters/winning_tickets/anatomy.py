@@ -1,7 +1,7 @@
 """The anatomy of a ticket: where it sits in its network, and what its weights did.
 
-Frankle & Carbin 2019, appendix F. Every statistic that selection by magnitude alone would produce stands beside its
-null (the paper itself warns of that in F.5).
+Frankle & Carbin 2019, appendix F. What selection by magnitude alone would produce is kept apart from what it does not
+(the paper itself warns of that in F.5): masks are compared with movements of another run.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ SIZES = np.linspace(-3.2, 3.2, 41)
 def measure(cell, model, store) -> tuple[dict, dict]:
     """(scalars, histograms) of the ticket of a cell's level, against its dense network in a second order."""
     second, mask = store.tensors(cell.dense().but(order=1)), imp.ticket_mask(cell, model, store)
-    return anatomy(cell, mask, imp.initial(cell, model), final(second), _lit(cell))
+    return anatomy(mask, imp.initial(cell, model), final(second))
 
 
 def measure_degrees(cell, model, store) -> tuple[dict, dict]:
@@ -43,43 +43,30 @@ def _lit(cell) -> np.ndarray:
     return (sources.load(cell.dataset).train_images.flatten(1) > 0).any(0).numpy()
 
 
-def anatomy(cell, mask: Mask, init, trained, lit: np.ndarray) -> tuple[dict, dict]:
+def anatomy(mask: Mask, init, trained) -> tuple[dict, dict]:
     """(scalars, histograms) of the ticket `mask` in a perceptron.
 
     init: initial weights that the ticket returns to; trained: final weights of the dense network in a second data
-    order, so that the mask was not read from the movement it is compared with; lit: bool [features], False where a
-    pixel is zero in every training image. Layers are numbered from the input; scalars of layer i end in _i.
+    order, so that the mask was not read from the movement it is compared with. Layers are numbered from the input;
+    scalars of layer i end in _i.
     """
-    scalars, curves = connectivity(list(mask.values()), lit), {"size_edge": SIZES[:-1].tolist()}
-    generator = stream("sample", cell.replicate, cell.level)
+    scalars, curves = {}, {"size_edge": SIZES[:-1].tolist()}
     for i, (name, kept) in enumerate(mask.items(), 1):
         w0, w1 = init[name].astype(float), trained[name].astype(float)
-        parts = {**movement(kept, w0, w1, generator), "rarity": rarity(kept, w0)}
+        parts = {**movement(kept, w0, w1), "rarity": rarity(kept, w0)}
         scalars |= {f"{key}_{i}": value for key, value in parts.items()}
         curves |= {f"{key}_{i}": value for key, value in histograms(kept, w0, w1).items()}
     return scalars, curves
 
 
-def movement(kept: np.ndarray, w0: np.ndarray, w1: np.ndarray, generator) -> dict[str, float]:
+def movement(kept: np.ndarray, w0: np.ndarray, w1: np.ndarray) -> dict[str, float]:
     """Did kept weights move more than pruned ones, and more often away from zero (F.5)?
 
     moved_more: chance that a kept weight moved further than a pruned one; grew: share of kept weights that grew in size
     minus the share of pruned ones. Where the mask comes from another run than the movement, as here, movements that
-    know nothing of the mask give 1/2 and 0. The nulls select by size in the very run that they score: they were this
-    book's first reading, are no null of a mask from elsewhere, and stay as a curiosity (see the page Corrections).
+    know nothing of the mask give 1/2 and 0.
     """
-    step = w1 - w0
-    shuffled = generator.permutation(step.ravel()).reshape(step.shape)
-    final = np.abs(w0 + shuffled)
-    chosen = (
-        final >= np.partition(final.ravel(), final.size - kept.sum())[final.size - kept.sum()] if kept.any() else kept
-    )
-    return {
-        "moved_more": exceedance(np.abs(step), kept),
-        "moved_more_null": exceedance(np.abs(shuffled), chosen),
-        "grew": _excess(np.abs(w1) > np.abs(w0), kept),
-        "grew_null": _excess(np.abs(w0 + shuffled) > np.abs(w0), chosen),
-    }
+    return {"moved_more": exceedance(np.abs(w1 - w0), kept), "grew": _excess(np.abs(w1) > np.abs(w0), kept)}
 
 
 def selection(w0, one, other, count: int, generator) -> dict[str, float]:
@@ -122,21 +109,11 @@ def rarity(kept: np.ndarray, w0: np.ndarray) -> float:
     return float(share(np.ones_like(kept)) / share(kept))
 
 
-def unevenness(degree: np.ndarray, kept: np.ndarray) -> float:
-    """Variance of unit degrees over that of a random mask of as many weights, exactly the hypergeometric one (F.6).
-
-    kept: [out, in]; degree: its row sums (incoming) or its column sums (outgoing).
-    """
-    places, density = kept.size / degree.size, kept.mean()
-    expected = places * density * (1 - density) * (kept.size - places) / (kept.size - 1)
-    return float(degree.var() / expected) if expected else float("nan")
-
-
 def spread(degree: np.ndarray, kept: np.ndarray) -> float:
     """Excess relative variance of unit degrees: what their variance has beyond a random mask's, over the mean squared.
 
-    Unlike the ratio of the two (`unevenness`), it does not grow with the number of places that a unit has, so that
-    pixels with 300 places and units with 784 can be compared. 0.1 is a relative spread of 32 % beyond chance.
+    Unlike the ratio of the two variances it does not grow with the number of places that a unit has, so that pixels
+    with 300 places and units with 784 can be compared. 0.1 is a relative spread of 32 % beyond chance.
     """
     places, density = kept.size / degree.size, kept.mean()
     expected = places * density * (1 - density) * (kept.size - places) / (kept.size - 1)
@@ -157,25 +134,6 @@ def spreads(masks: list[np.ndarray], lit: np.ndarray) -> dict[str, float]:
         "spread_outgoing": mean("pixels", "units"),
         "spread_outgoing_lit": mean("pixels_lit", "units"),
         "spread_incoming": mean("incoming_1", "incoming_2"),
-    }
-
-
-def connectivity(masks: list[np.ndarray], lit: np.ndarray) -> dict[str, float]:
-    """Unevenness of outgoing (inputs, first hidden units) and incoming degrees, as geometric means of two layers.
-
-    masks: [out, in] of the layers, input to output. uneven_outgoing_lit leaves out the pixels that are always dark.
-    """
-    first, second = masks[:2]
-    outgoing = [unevenness(kept.sum(0), kept) for kept in (first, second)]
-    incoming = [unevenness(kept.sum(1), kept) for kept in (first, second)]
-    bright = unevenness(first[:, lit].sum(0), first[:, lit])
-    mean = lambda values: float(np.sqrt(np.prod(values)))  # noqa: E731
-    return {
-        "uneven_outgoing": mean(outgoing),
-        "uneven_incoming": mean(incoming),
-        "uneven_outgoing_lit": mean([bright, outgoing[1]]),
-        **{f"uneven_outgoing_{i}": value for i, value in enumerate(outgoing, 1)},
-        **{f"uneven_incoming_{i}": value for i, value in enumerate(incoming, 1)},
     }
 
 

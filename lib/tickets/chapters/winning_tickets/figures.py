@@ -6,22 +6,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from ...figures.style import (
-    COLOURS,
-    GREY,
-    LABELS,
-    NAMES,
-    PAPER,
-    by_replicate,
-    density_axis,
-    finish,
-    interval,
-    legend_below,
-    level_line,
-    mean_line,
-    panels,
-    percent,
-)  # fmt: skip
+from ...figures import style
 
 
 def accuracy_curves(
@@ -34,14 +19,14 @@ def accuracy_curves(
     figure, axes = plt.subplots(figsize=(7, 4.2))
     colours = dict(zip(densities, sns.color_palette("viridis", len(densities)), strict=True))
     for (arm, level), part in curves[curves["level"].isin(list(densities))].groupby(["arm", "level"]):
-        name, style = (percent(densities[level]), "-") if arm == "ticket" else (None, "--")
-        mean_line(axes, part, axis, value, name, colours[level], dots=False, ls=style)
+        name, look = (style.percent(densities[level]), "-") if arm == "ticket" else (None, "--")
+        style.mean_line(axes, part, axis, value, name, colours[level], dots=False, ls=look)
     if "reinit" in set(curves["arm"]):
         axes.plot([], [], "k--", lw=1, label="reinitialized")
-    axes.set(xscale="log", xlabel="training step", ylabel=NAMES[value].replace(" at early stop", ""))
+    axes.set(xscale="log", xlabel="training step", ylabel=style.NAMES[value].replace(" at early stop", ""))
     axes.set_ylim(*_frame(curves[value], value))
     axes.legend(title="weights kept", frameon=False, ncols=2)
-    return finish(figure)
+    return style.finish(figure)
 
 
 def _frame(values: pd.Series, name: str) -> tuple[float, float]:
@@ -57,25 +42,26 @@ def ladder(table: pd.DataFrame, arms, values, paper: pd.DataFrame | None = None)
     table: rows with arm, density, replicate and the values; level 0 of the ticket is the dense network, a line across.
     paper: density, value (panel), y: points that the paper printed, laid over.
     """
-    figure, grid = panels(len(values), height=3.4)
+    figure, grid = style.panels(len(values), height=3.4)
     for axes, value in zip(grid.flat, values, strict=False):
         _ladder_panel(axes, table, arms, value)
         if paper is not None and len(points := paper[paper["value"] == value]):
-            style = {"color": PAPER, "ms": 7, "mfc": "none", "mew": 2, "label": "the paper, relative to our dense"}
-            axes.plot(100 * points["density"], points["y"], "D", **style)
-    legend_below(figure, grid, columns=3)
-    return finish(figure)
+            look = {"color": style.PAPER, "ms": 7, "mfc": "none", "mew": 2}
+            axes.plot(100 * points["density"], points["y"], "D", label="the paper, relative to our dense", **look)
+    style.legend_below(figure, grid, columns=3)
+    return style.finish(figure)
 
 
 def _ladder_panel(axes, table: pd.DataFrame, arms, value: str) -> None:
-    dense = by_replicate(table[(table["arm"] == "ticket") & (table["level"] == 0)], value, "level")[value]
-    level_line(axes, dense, "dense")
+    dense = style.by_replicate(table[(table["arm"] == "ticket") & (table["level"] == 0)], value, "level")[value]
+    style.level_line(axes, dense, "dense")
     for arm in arms:
         part = table[(table["arm"] == arm) & table[value].notna()]
         if len(part):
-            mean_line(axes, part.assign(kept=100 * part["density"]), "kept", value, LABELS[arm], COLOURS[arm], lw=1.6)
-    density_axis(axes, table["density"])
-    axes.set_ylabel(NAMES[value])
+            kept, label, colour = part.assign(kept=100 * part["density"]), style.LABELS[arm], style.COLOURS[arm]
+            style.mean_line(axes, kept, "kept", value, label, colour, lw=1.6)
+    style.density_axis(axes, table["density"])
+    axes.set_ylabel(style.NAMES[value])
     if value == "early_stop_step":
         axes.set_yscale("log")
     else:  # one starved control must not squeeze the others
@@ -94,18 +80,20 @@ def gaps(table: pd.DataFrame, arms: list[tuple[str, dict]], levels, value="test_
         ticket = here[here["arm"] == "ticket"].set_index("replicate")[value]
         for place, (_, fields) in enumerate(arms):
             rows = here[np.logical_and.reduce([here[name] == v for name, v in fields.items()])]
-            gap = (by_replicate(rows, value, "arm").set_index("replicate")[value] - ticket).dropna()
+            gap = (style.by_replicate(rows, value, "arm").set_index("replicate")[value] - ticket).dropna()
             if len(gap):
-                mean, low, high = interval(gap)
-                colour = COLOURS[fields["arm"]]
+                mean, low, high = style.interval(gap)
+                colour = style.COLOURS[fields["arm"]]
                 axes.plot(gap, np.full(len(gap), place), ".", color=colour, alpha=0.5)
                 axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
-        axes.axvline(0, color=GREY, lw=1)
+        axes.axvline(0, color=style.GREY, lw=1)
         kept = here["density"].median() if len(here) else float("nan")
-        axes.set(title=f"{percent(kept)} of the weights", xlabel="points against the ticket", yticks=range(len(arms)))
+        axes.set(
+            title=f"{style.percent(kept)} of the weights", xlabel="points against the ticket", yticks=range(len(arms))
+        )
         axes.set_yticklabels([label for label, _ in arms])
     grid[0, 0].invert_yaxis()
-    return finish(figure)
+    return style.finish(figure)
 
 
 def histograms(rows: pd.DataFrame, edges, names: dict[str, str], layers=(1, 2, 3), xlabel="") -> Figure:
@@ -115,32 +103,30 @@ def histograms(rows: pd.DataFrame, edges, names: dict[str, str], layers=(1, 2, 3
     """
     figure, grid = plt.subplots(1, len(layers), figsize=(9, 2.9), sharex=True)
     for axes, layer in zip(grid, layers, strict=True):
-        for (prefix, label), colour in zip(names.items(), (COLOURS["ticket"], "0.45"), strict=False):
+        for (prefix, label), colour in zip(names.items(), (style.COLOURS["ticket"], "0.45"), strict=False):
             counts = np.sum([np.asarray(row) for row in rows[f"{prefix}_{layer}"]], axis=0)
             axes.stairs(counts / max(counts.sum(), 1), [*edges, -edges[0]], color=colour, label=label, lw=1.6)
         axes.set(title=f"layer {layer}", xlabel=xlabel, yticks=[])
     grid[0].legend(frameon=False, fontsize=8)
-    return finish(figure)
+    return style.finish(figure)
 
 
-def against_null(rows: pd.DataFrame, names: dict[str, tuple[str, float]], layers=(1, 2, 3)) -> Figure:
-    """What was measured (filled) beside what selection by magnitude alone would give (open), layer by layer.
+def movement(rows: pd.DataFrame, names: dict[str, tuple[str, float]], layers=(1, 2, 3)) -> Figure:
+    """What was measured on each layer, and the value for movements that know nothing of the mask, a line across.
 
-    names: column prefix -> (panel title, value for a mask that knows nothing, a line); the null of p stands in p_null.
+    names: column prefix -> (panel title, that value).
     """
     figure, grid = plt.subplots(1, len(names), figsize=(9, 2.9))
     for axes, (prefix, (title, blind)) in zip(grid, names.items(), strict=True):
-        axes.axhline(blind, color=GREY, lw=1, ls="--")
-        for column, shift, style in ((prefix, -0.1, {}), (f"{prefix}_null", 0.1, {"mfc": "white"})):
-            for layer in layers:
-                mean, low, high = interval(by_replicate(rows, f"{column}_{layer}", "arm")[f"{column}_{layer}"])
-                error = [[mean - low], [high - mean]]
-                axes.errorbar(layer + shift, mean, yerr=error, fmt="o", color=COLOURS["ticket"], capsize=3, **style)
+        axes.axhline(blind, color=style.GREY, lw=1, ls="--")
+        for layer in layers:
+            each = style.by_replicate(rows, f"{prefix}_{layer}", "arm")[f"{prefix}_{layer}"]
+            mean, low, high = style.interval(each)
+            axes.plot(np.full(len(each), layer), each, ".", color=style.COLOURS["ticket"], alpha=0.5)
+            bar = {"fmt": "o", "color": style.COLOURS["ticket"], "capsize": 3}
+            axes.errorbar(layer, mean, yerr=[[mean - low], [high - mean]], **bar)
         axes.set(title=title, xticks=layers, xlabel="layer", xlim=(0.5, len(layers) + 0.5))
-    grid[0].plot([], [], "o", color=COLOURS["ticket"], label="measured")
-    grid[0].plot([], [], "o", color=COLOURS["ticket"], mfc="white", label="selection alone")
-    grid[0].legend(frameon=False, fontsize=8)
-    return finish(figure)
+    return style.finish(figure)
 
 
 def degrees(levels: dict[str, np.ndarray], level: int) -> Figure:
@@ -160,12 +146,12 @@ def degrees(levels: dict[str, np.ndarray], level: int) -> Figure:
     for axes, (title, kept, axis) in zip(grid, panels, strict=True):
         degree, density = np.sort(kept.sum(axis))[::-1], kept.mean()
         spread = 2 * np.sqrt(kept.shape[axis] * density * (1 - density))
-        axes.axhspan(degree.mean() - spread, degree.mean() + spread, color=GREY, alpha=0.15, lw=0)
-        axes.axhline(degree.mean(), color=GREY, ls="--", lw=1)
-        axes.plot(np.linspace(0, 1, degree.size), degree, color=COLOURS["ticket"])
+        axes.axhspan(degree.mean() - spread, degree.mean() + spread, color=style.GREY, alpha=0.15, lw=0)
+        axes.axhline(degree.mean(), color=style.GREY, ls="--", lw=1)
+        axes.plot(np.linspace(0, 1, degree.size), degree, color=style.COLOURS["ticket"])
         axes.set(title=title, xlabel="units, sorted", xticks=[])
     grid[0].set_ylabel("kept connections")
-    return finish(figure)
+    return style.finish(figure)
 
 
 def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int):
@@ -187,7 +173,11 @@ def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int
         for level in densities
     ]  # fmt: skip
     steps = [
-        {"method": "update", "label": percent(density), "args": [{"visible": [other == level for other in densities]}]}
+        {
+            "method": "update",
+            "label": style.percent(density),
+            "args": [{"visible": [other == level for other in densities]}],
+        }
         for level, density in densities.items()
     ]
     figure = go.Figure(traces)

@@ -5,10 +5,10 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from parcels import changed, lines_of, repacked, tensors_of
+from repacked import changed, lines_of, repacked, tensors_of
 from tickets.data import sources
 from tickets.errors import BadInput
-from tickets.running import travel
+from tickets.running import parcels, travel
 
 BAD = {
     "cut off": lambda content: content[:1000],
@@ -61,10 +61,10 @@ def test_members_of_another_name_are_refused(home, store, tmp_path, name):
 
 
 def test_a_file_that_swells_is_refused(home, store, tmp_path, monkeypatch):
-    monkeypatch.setattr(travel, "MOST_UNPACKED", 100_000)
+    monkeypatch.setattr(parcels, "MOST_UNPACKED", 100_000)
     with pytest.raises(BadInput, match="unpacks to more than"):
         travel.merge([home.file], store)
-    monkeypatch.setattr(travel, "MOST", 1000)
+    monkeypatch.setattr(parcels, "MOST", 1000)
     with pytest.raises(BadInput, match="larger than"):
         travel.merge([home.file], store)
     assert not store.local.exists()
@@ -79,8 +79,8 @@ def test_a_byte_that_flipped_is_found_out_or_harmless(home, store):
         spoilt[generator.randrange(len(spoilt))] ^= 1 << generator.randrange(8)
         path.write_bytes(bytes(spoilt))
         try:
-            parcels = travel.contents(path)[1]
-            assert [parcel[1] for parcel in parcels] == [parcel[1] for parcel in travel.contents(home.file)[1]]
+            found = parcels.contents(path)[1]
+            assert [parcel[1] for parcel in found] == [parcel[1] for parcel in parcels.contents(home.file)[1]]
         except BadInput:
             refused += 1
     assert refused > 50

@@ -1,0 +1,134 @@
+"""What a file of results may hold: all of it is checked before any of it is taken in, and no name becomes a path."""
+
+import json
+import re
+import zlib
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from ..cells import Cell
+from ..errors import BadInput
+from ..pruning.masks import FINAL, KEPT, LEVELS
+from ..results.records import parse
+
+MOST = 15 * 2**20
+"""Bytes of a file."""
+MOST_UNPACKED = 512 * 2**20
+"""Bytes that a file may unpack to: what is larger was not written by `export`."""
+MEMBER = re.compile(r"records\.jsonl|registrations\.json|(tensors|rewound)/[0-9a-f]{24}(-\d{1,9})?\.safetensors")
+Arrays = dict[str, np.ndarray]
+NAME, DIGEST = re.compile(r"\w{1,60}", re.ASCII), re.compile(r"[0-9a-f]{12}")
+
+
+def contents(path: Path) -> tuple[dict, list[tuple[Cell, dict, Arrays, dict[int, Arrays]]]]:
+    """(registrations; each cell with record, tensors and weights by rewind step), all checked; else BadInput."""
+    members = _members(path)
+    packed = {name.removesuffix(".safetensors"): text for name, text in members.items() if "/" in name}
+    registrations = _registrations(members.get("registrations.json", b"{}"), path)
+    parcels = []
+    for number, line in enumerate(members.get("records.jsonl", b"").splitlines(), 1):
+        where = f"{path.name}, record {number}"
+        record = parse(line.decode(errors="replace"), where)
+        check_values(record, where)
+        cell = Cell.from_dict(record["cell"])
+        own = packed.pop(f"tensors/{cell.key()}", None)
+        steps = [name for name in packed if name.startswith(f"rewound/{cell.key()}-")]
+        rewound = {int(name.rpartition("-")[2]): check_weights(cell, packed.pop(name), where) for name in steps}
+        parcels.append((cell, record, {} if own is None else check_arrays(cell, own, where), rewound))
+    if packed:
+        raise BadInput(f"{path.name}: tensors without a record, {next(iter(packed))}")
+    return registrations, parcels
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """The members of a file by their names, none of which is used as a path."""
+    try:
+        if path.stat().st_size > MOST:
+            raise BadInput(f"{path.name}: larger than the {MOST // 2**20} MiB that a file of results may have")
+        with ZipFile(path) as file:
+            members = file.infolist()
+            names = [member.filename for member in members]
+            if unknown := [name for name in names if not MEMBER.fullmatch(name) or names.count(name) > 1]:
+                raise BadInput(f"{path.name}: not a file of results, holds {unknown[0][:60]!r}")
+            if sum(member.file_size for member in members) > MOST_UNPACKED:
+                raise BadInput(f"{path.name}: unpacks to more than {MOST_UNPACKED // 2**20} MiB")
+            return {member.filename: file.read(member) for member in members}
+    except (OSError, BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise BadInput(f"{path.name}: not a readable file of results ({error})") from error
+
+
+def _registrations(text: bytes, path: Path) -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads(text)
+        right = all(digest(hashes) == name and DIGEST.fullmatch(name) for name, hashes in found.items())
+        right &= all(isinstance(value, str) for hashes in found.values() for value in hashes.values())
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        right = False
+    if not right:
+        raise BadInput(f"{path.name}: registrations that are not what their names say")
+    return found
+
+
+def check_values(record: dict, where: str) -> None:
+    """BadInput naming `where` unless a record's parts hold what training writes: names, numbers and short texts."""
+    number = lambda value: value is None or isinstance(value, (int, float))  # noqa: E731
+    numbers = lambda value: isinstance(value, list) and all(map(number, value))  # noqa: E731
+    short = lambda value: number(value) or (isinstance(value, str) and len(value) < 200 and value.isprintable())  # noqa: E731
+    for part, right in (("result", number), ("curves", numbers), ("provenance", short)):
+        values = record[part]
+        if not isinstance(values, dict) or not all(NAME.fullmatch(n) and right(v) for n, v in values.items()):
+            raise BadInput(f"{where}: {part} of another kind than training writes")
+    if not numbers(record["wrong"]) or not DIGEST.fullmatch(str(record["registration"])):
+        raise BadInput(f"{where}: images or registration of another kind than training writes")
+
+
+def check_arrays(cell: Cell, packed: bytes, where: str) -> Arrays:
+    """The tensors of a ticket's chain, if they have the names, shapes and values of its network; BadInput otherwise."""
+    arrays, model = _loaded(packed, where), _model(cell)
+    wanted = {LEVELS + name: (model.shapes[name], "uint8") for name in model.prunable}
+    if any(name.startswith(FINAL) for name in arrays):
+        wanted |= {FINAL + name: kind for name, kind in _weights(cell, model).items()}
+    if _kinds(arrays) != wanted or cell.arm != "ticket":
+        raise BadInput(f"{where}: tensors of another network than {cell}")
+    for name in model.prunable:
+        pruned = arrays[LEVELS + name][arrays[LEVELS + name] != KEPT]
+        if pruned.size and not 1 <= pruned.min() <= pruned.max() <= cell.level:
+            raise BadInput(f"{where}: weights pruned at levels that {cell} does not have")
+    return arrays
+
+
+def check_weights(cell: Cell, packed: bytes, where: str) -> Arrays:
+    """The weights that a dense network passed through, if they are of its kind; BadInput otherwise."""
+    arrays = _loaded(packed, where)
+    if _kinds(arrays) != _weights(cell, _model(cell)) or not cell.is_dense:
+        raise BadInput(f"{where}: weights of another network than {cell}")
+    return arrays
+
+
+def _loaded(packed: bytes, where: str) -> Arrays:
+    try:
+        return load(packed)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{where}: tensors that are not readable ({error})") from error
+
+
+def _model(cell: Cell):
+    from ..data import sources  # these bring torch
+    from ..nets import models
+
+    return models.build(cell.model, *sources.described(cell.dataset))
+
+
+def _weights(cell: Cell, model) -> dict[str, tuple]:
+    """Parameters and running statistics of a network: name -> (shape, kind of number)."""
+    shapes = {name: tuple(shape) for name, shape in model.shapes.items()}
+    shapes |= {name: tuple(running.shape[1:]) for name, running in model.buffers(1).items()}
+    return {name: (shape, cell.precision) for name, shape in shapes.items()}
+
+
+def _kinds(arrays: Arrays) -> dict[str, tuple]:
+    return {name: (array.shape, array.dtype.name) for name, array in arrays.items()}

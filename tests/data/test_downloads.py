@@ -1,0 +1,102 @@
+"""Downloads: once for all workers, given up where they fall silent, and one line that says why they failed."""
+
+import gc
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from tickets.data import sources
+from tickets.errors import BadInput
+
+# urllib leaves the socket of a call that failed to the garbage collector, and Python complains where that finds it
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """No complaint is left for the next test."""
+    yield
+    gc.collect()
+
+
+def test_workers_that_start_together_download_once(tmp_path):
+    there = []
+
+    class Slow:
+        def download(self):
+            time.sleep(0.2)
+            there.append(self.root)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: sources._download("mnist", Slow, tmp_path, lambda: not there), range(3)))
+    assert there == [tmp_path]
+    assert socket.getdefaulttimeout() is None
+
+
+@pytest.fixture
+def silent():
+    """The address of a server that takes every call and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+
+def send_to(monkeypatch, address):
+    """Have every download come from an address."""
+    from torchvision import datasets
+
+    for kind in (datasets.MNIST, datasets.FashionMNIST):
+        monkeypatch.setattr(kind, "mirrors", [address])
+    for kind in (datasets.CIFAR10, datasets.CIFAR100):
+        monkeypatch.setattr(kind, "url", f"{address}cifar.tar.gz")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_a_download_that_falls_silent_is_given_up(folder, monkeypatch, silent, capsys, name):
+    send_to(monkeypatch, silent)
+    monkeypatch.setattr(sources, "PATIENCE", 1)
+    with pytest.raises(BadInput, match=f"{name} is not in .* its download failed: .*timed out"):
+        sources.load(name)
+    assert capsys.readouterr().err.splitlines()[0] == f"downloading {name} into {folder}"
+    assert socket.getdefaulttimeout() is None
+
+
+@pytest.fixture
+def without():
+    """The address of a server that has nothing."""
+
+    class Nothing(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(404, "no such thing here")
+
+        do_GET = do_HEAD
+        log_message = lambda *_: None  # noqa: E731
+
+    with HTTPServer(("127.0.0.1", 0), Nothing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar100"])
+def test_a_failed_download_says_why(folder, monkeypatch, without, name):
+    send_to(monkeypatch, without)
+    with pytest.raises(BadInput, match=r"download failed: .*404.* no such thing here") as caught:
+        sources.load(name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_fails_the_download(folder, monkeypatch):
+    monkeypatch.setenv("TICKETS_DATA", str(folder))
+    (folder / "MNIST").touch()
+    with pytest.raises(BadInput, match=r"mnist is not in .*download failed: .*MNIST"):
+        sources.load("mnist")
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
+def test_a_failed_download_is_one_line(folder, name):
+    with pytest.raises(BadInput, match=f"{name} is not in .*TICKETS_DATA.*download failed") as caught:
+        sources.load(name)
+    assert len(str(caught.value).splitlines()) == 1

@@ -1,0 +1,162 @@
+"""The remarks beside a verdict: what it depends on, what was changed after its runs, what it still needs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from handmade import DENSE, JITTER, NETWORKS, STUDY, TICKET, dense_and_ticket, entry, judged, row, table, unsized
+from tickets.cells import FIELDS, Cell
+from tickets.evidence.registration import entry_hash
+
+HERE = NETWORKS["paper"][STUDY]
+
+
+def test_forks_that_turn_a_verdict_around():
+    claim = entry(forks={"inputs": "LeNet, standardized pixels"})
+    same = pd.concat([dense_and_ticket(), dense_and_ticket(0.2, n=6, inputs="standard")])
+    other = pd.concat([dense_and_ticket(), dense_and_ticket(-0.3, n=6, inputs="standard")])
+    assert judged(claim, same)["verdict"] == "reproduced"
+    assert judged(claim, other)["verdict"] == "reproduced (depends on inputs)"
+    assert judged(claim, dense_and_ticket())["verdict"] == "reproduced"  # its other value was not run
+
+
+def with_images(seen):
+    """Dense networks and tickets that differ on the images `seen(replicate)`: only the ticket gets them right."""
+    frame = table({("ticket", 0): {}, ("ticket", 7): {}})
+    frame["wrong"] = [[] if level else seen(r) for r, level in zip(frame["replicate"], frame["level"], strict=True)]
+    return frame.assign(test_accuracy=100 - frame["wrong"].map(len) / 100)
+
+
+def test_a_small_effect_that_rests_on_few_images_is_fragile():
+    """Every replicate gains on the same three images: sure about the seeds, not about the images."""
+    claim = entry(size=0.03)
+    assert judged(claim, with_images(lambda r: [1, 2, 3] if r else [1, 2]))["verdict"] == "reproduced (fragile)"
+    own = with_images(lambda r: list(range(30 * r, 30 * r + 30 + r % 2)))
+    assert judged(entry(), own)["verdict"] == "reproduced"
+    thinned = own.assign(wrong=[[]] * len(own))
+    assert judged(entry(), thinned)["verdict"] == "reproduced"  # images not recorded: nothing is said about them
+
+
+def test_not_run_says_what_it_needs():
+    nothing = pd.DataFrame(columns=["cell", *FIELDS, "key"])
+    found = judged(entry(), nothing)
+    assert (found["verdict"], found["n"], found["needs"], found["device"]) == ("not run", 0, "a laptop", "")
+
+
+def test_precision_rule_asks_for_more():
+    frame = dense_and_ticket()
+    frame.loc[frame["level"] == 7, "test_accuracy"] += 8 * JITTER
+    found = judged(entry(n_max=20, half_width=0.01), frame)
+    assert found["needs"] == "more replicates, to a half-width of 0.01 pp or n = 20"
+
+
+def test_replicates_that_were_added_are_waited_for():
+    """Whatever the verdict; of an analog nothing was added."""
+    added = entry(extensions=[{"n": 20, "date": "2026-11-25", "why": "precision"}])
+    needs = lambda n: judged(added, dense_and_ticket(n=n))["needs"]  # noqa: E731
+    assert needs(4) == "1 more replicate: a laptop"
+    assert needs(10) == "10 more of the replicates that were added, to n = 20"
+    assert needs(20) == ""
+    assert judged(added, dense_and_ticket(steps=5000), "quick")["needs"] == ""
+
+
+# the second order of the dense network (A/A)
+
+
+def second_order(gain, n=10):
+    """Dense networks of 98 % and tickets that gain 0.3; over the second order of the dense networks, `gain`."""
+    again = [row(Cell(replicate=r, order=1), test_accuracy=98.3 - gain) for r in range(n)]
+    return pd.concat([dense_and_ticket(), pd.DataFrame(again)])
+
+
+@pytest.mark.parametrize(
+    ("gain", "mark"),
+    [
+        (0.2, ""),
+        (0.05, " (fragile (A/A): with its second order partly, 0.05 [0.0393, 0.0607])"),
+        (-0.2, " (fragile (A/A): with its second order contradicted, -0.2 [-0.211, -0.189])"),
+    ],
+)
+def test_a_word_that_hangs_on_the_order_of_the_dense_network_says_so(gain, mark):
+    """With the alternative; a number that changes and leaves the word alone is no reason."""
+    found = judged(entry(), second_order(gain))
+    assert found["verdict"] == f"reproduced{mark}"
+    assert found["ours"] == pytest.approx(0.3)
+
+
+def test_nothing_is_said_of_second_orders_that_are_not_all_there():
+    assert judged(entry(), second_order(-0.2, n=4))["verdict"] == "reproduced"
+    assert "fragile (A/A)" in judged(entry(), second_order(-0.2, n=5))["verdict"]
+
+
+def test_only_what_is_compared_with_the_dense_network_is_asked():
+    """A contrast of two tickets is not, unless it is timed against the dense network's loss."""
+    other = table({("reinit", 7): {"test_accuracy": 98.0}}, draw=1)
+    beside = entry(contrast={"stat": "test_accuracy", "plus": TICKET, "minus": {"arm": "reinit", "level": 7}})
+    assert judged(beside, pd.concat([second_order(-0.2), other]))["verdict"] == "reproduced"
+    ends = {Cell(): (4000, 0.1), Cell(order=1): (4000, 0.6), Cell(level=7): (200, 0.1)}
+    ends[Cell(arm="reinit", level=7, draw=1)] = (4000, 0.1)
+    rows = [
+        row(cell.but(replicate=r), best_step=[100, step], best_loss=[0.6, loss])
+        for r in range(10)
+        for cell, (step, loss) in ends.items()
+    ]
+    timed = {"stat": "tt", "log": True, "plus": {"arm": "reinit", "level": 7}, "minus": TICKET}
+    verdict = judged(entry(contrast=timed, prints="ratio", size=10), pd.DataFrame(rows))["verdict"]
+    assert verdict.startswith("reproduced (fragile (A/A): with its second order not reproduced, 1 [1, 1]")
+
+
+def test_a_range_that_hangs_on_the_order_of_the_dense_network_says_so():
+    """What is printed is the last rung that holds; one that fails from the start has no number."""
+    contrast = {"stat": "test_accuracy", "plus": {"arm": "ticket", "level": "rung"}, "minus": DENSE}
+    claim = unsized(kind="range", contrast=contrast, rungs=[7], end=7, least=0.1)
+    assert "with its second order contradicted)" in judged(claim, second_order(-0.2))["verdict"]
+    assert "A/A" not in judged(claim, second_order(0.2))["verdict"]
+
+
+# changed after its runs
+
+
+def in_two_wordings(new, old=0.3, first=5, **changes):
+    """Ten replicates of a claim: the first were made under another wording, and gain `old`; the others gain `new`."""
+    frame = dense_and_ticket(old)
+    later = frame["replicate"] >= first
+    frame.loc[later & (frame["level"] == 7), "test_accuracy"] += new - old
+    frame = frame.assign(registration=np.where(later, "now", "then"))
+    registrations = {"then": {"X1": "another"}, "now": {"X1": entry_hash(entry(**changes), HERE)}}
+    return judged(entry(**changes), frame, registrations=registrations)["verdict"]
+
+
+@pytest.mark.parametrize("n", [5, 10])
+def test_beside_what_was_changed_after_its_runs_stands_what_was_registered(n):
+    """Five replicates decide alone, though the claim asks for ten."""
+    said = in_two_wordings(0.3, n=n)
+    assert said == "reproduced (post hoc: the 5 registered replicates alone say reproduced, 0.298 [0.28, 0.316])"
+    said = in_two_wordings(-0.3, old=1.0, n=n)
+    assert said == "inconclusive (post hoc: the 5 registered replicates alone say contradicted, -0.302 [-0.32, -0.284])"
+
+
+def test_fewer_registered_replicates_do_not_decide_and_all_need_no_remark():
+    assert "the 3 registered replicates alone say inconclusive, 0.3" in in_two_wordings(0.3, first=7)
+    assert in_two_wordings(0.3, first=10) == "reproduced (post hoc)"
+    assert in_two_wordings(0.3, first=0) == "reproduced"
+
+
+def test_a_replicate_with_one_record_from_before_is_no_registered_one():
+    frame = dense_and_ticket()
+    made = np.where((frame["replicate"] >= 4) | (frame["level"] == 0), "now", "then")
+    now = {"X1": entry_hash(entry(), HERE)}
+    verdict = judged(entry(), frame.assign(registration=made), registrations={"now": now})["verdict"]
+    assert "the 6 registered replicates alone" in verdict
+
+
+def test_what_is_measured_on_networks_is_as_old_as_these():
+    """The anatomy of tickets, measured today on dense networks that were trained before the claim was changed."""
+    claim = entry(contrast={"stat": "grew_1", "plus": {"arm": "anatomy", "level": 7}}, size=0.1)
+    cells = [Cell(order=1), Cell(level=7), Cell(arm="anatomy", level=7)]
+    rows = [row(cell.but(replicate=r), grew_1=0.1 + JITTER[r]) for r in range(10) for cell in cells]
+    frame, registrations = pd.DataFrame(rows), {"now": {"X1": entry_hash(claim, HERE)}}
+    for arm, order, said in (("anatomy", 0, "reproduced (post hoc"), ("ticket", 1, "reproduced (post hoc")):
+        old = (frame["arm"] == arm) & (frame["order"] == order) & (frame["replicate"] < 2)
+        verdict = judged(claim, frame.assign(registration=np.where(old, "then", "now")), registrations=registrations)
+        assert verdict["verdict"].startswith(f"{said}: the 8 registered replicates alone say reproduced")
+    assert judged(claim, frame.assign(registration="now"), registrations=registrations)["verdict"] == "reproduced"
