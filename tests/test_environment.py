@@ -139,6 +139,27 @@ def test_environment_is_the_lock_and_the_library(environment, uv_can_be_had):
     assert {"--no-index", "--no-deps", "--no-build-isolation"} <= set(library.split())
 
 
+def test_scripts_run_in_a_clone_whatever_git_does_to_line_ends(tmp_path):
+    """With core.autocrlf a script of the shell would end in lines that no shell takes."""
+    if not shutil.which("git"):
+        pytest.skip("git is not there")
+    here, there = tmp_path / "here", tmp_path / "there"
+    for name in (".gitattributes", ".ci/environment", "Makefile"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, here / name)
+
+    def git(*arguments):
+        subprocess.run(("git", "-c", "user.name=x", "-c", "user.email=x", *arguments), check=True, capture_output=True)
+
+    git("init", here)
+    git("-C", here, "add", ".")
+    git("-C", here, "commit", "--message", "x")
+    git("clone", "--config", "core.autocrlf=true", here, there)
+    assert b"\r" not in (there / ".ci/environment").read_bytes()
+    assert b"\r" not in (there / "Makefile").read_bytes()
+    subprocess.run(("sh", "-n", there / ".ci/environment"), check=True)
+
+
 def test_no_path_or_index_of_a_machine_in_the_tree():
     found = []
     for path in tracked():

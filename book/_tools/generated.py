@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import api_reference
+import front
 import pandas as pd
 import reproduction
 import yaml
@@ -47,6 +48,9 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "reproduction.md": reproduction.NOTHING,
         "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
     }
+    parts |= front.parts(
+        root, by_claim(root / "book/results/claims.csv"), registration.entries(root / "book/claims.yml")
+    )
     if trained:
         parts["reproduction.md"], cells = reproduction.report(
             Store(local=root / "build/none", recorded=root / "book/results"),

@@ -118,6 +118,16 @@ def test_an_unknown_engine_is_named(engine):
         engines.check(engine)
 
 
+def test_there_are_as_many_workers_as_cores_that_this_process_may_use(monkeypatch):
+    """Not as the machine has: a job of four cores on a node of ninety-six gets four. A GPU is one worker's."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 96)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 8, 9}, raising=False)
+    slots = lambda *given: engines._open("processes", *given).slots  # noqa: E731
+    assert (slots(None, False), slots(None, True), slots(7, False)) == (4, 1, 7)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert slots(None, False) == 96
+
+
 # dask
 
 

@@ -24,8 +24,13 @@ def test_the_table_has_a_row_a_cell_in_order(tiny):
 
 
 @pytest.mark.parametrize("engine", ["processes", "dask"])
-def test_workers_give_the_same_bits(tiny, store, engine):
+def test_workers_give_the_same_bits(tiny, tmp_path, monkeypatch, engine):
+    """Into the store of this run, named from the folder it was started in: workers of Dask are in folders of theirs."""
+    monkeypatch.chdir(tmp_path)
+    store = Store("named/from/here", recorded=None)
     assert_equal_tables(run(TINY, engine=engine, workers=2, store=store), tiny[1])
+    monkeypatch.chdir("/")
+    assert len(files(store)) == len(list((tmp_path / "named/from/here").glob("??/*.json"))) == len(TINY)
     for cell in CHAIN:
         for name, array in tiny[0].tensors(cell).items():
             np.testing.assert_array_equal(store.tensors(cell)[name], array)

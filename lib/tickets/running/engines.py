@@ -201,8 +201,9 @@ class _Dask:
             # a GPU is one worker's; the memory of a worker is the system's affair, not a reason to kill it
             count, resources = (self.workers or 1, {"GPU": 1}) if self.gpu else (self.workers or cores(), {})
             self.cluster = distributed.LocalCluster(
-                n_workers=count, threads_per_worker=1, memory_limit=0, dashboard_address=None, resources=resources
-            )
+                n_workers=count, threads_per_worker=1, memory_limit=0, resources=resources,
+                dashboard_address=":0",  # any port that is free: with None it is 8787, which another run may have
+            )  # fmt: skip
         self.client = self._connect(distributed)
         try:
             self._refuse_what_never_starts()

@@ -18,8 +18,8 @@ from ..results.records import check_record
 from ..results.store import Store
 from .plan import lacking
 
-REFUSED = ("CUDA error", "invalid device", "NVIDIA driver", "CUDA GPUs", "allocate memory", "cannot cache function")
-"""What a device, a memory or a compiler's cache that gives up is told by."""
+REFUSED = ("cuda error", "invalid device", "nvidia driver", "cuda gpus", "with cuda", "allocate memory", "cannot cache")
+"""What a device, a memory or a compiler's cache that gives up is told by, in small letters."""
 DAY = 24 * 3600
 
 
@@ -35,7 +35,8 @@ def of_machine(error: BaseException) -> str:
         return f"compiling failed: {(error.stderr or reason).strip().splitlines()[-1][:200]}"
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else reason
-    return reason[:200] if isinstance(error, RuntimeError) and any(said in reason for said in REFUSED) else ""
+    told = isinstance(error, (RuntimeError, AssertionError)) and any(said in reason.lower() for said in REFUSED)
+    return reason[:200] if told else ""
 
 
 # populations that fail

@@ -12,6 +12,7 @@ from safetensors.numpy import load
 
 from ..cells import Cell
 from ..errors import BadInput
+from ..files import digest
 from ..pruning.masks import FINAL, KEPT, LEVELS
 from ..results.records import parse
 

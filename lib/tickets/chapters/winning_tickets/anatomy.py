@@ -29,11 +29,12 @@ def measure_degrees(cell, model, store) -> tuple[dict, dict]:
 
 def measure_selection(cell, model, store) -> tuple[dict, dict]:
     """(scalars, no curves): what weights chosen by size in one order of the data did in another, beyond chance."""
-    one, other = (final(store.tensors(cell.dense().but(order=order))) for order in (0, 1))
-    init, counts = imp.initial(cell, model), imp.ticket_mask(cell, model, store).counts()
+    runs = (final(store.tensors(cell.dense().but(order=order))) for order in (0, 1))
+    three = imp.initial(cell, model), *runs
     generator, scalars = stream("sample", cell.replicate, cell.level, 1), {}
-    for i, (name, count) in enumerate(counts.items(), 1):
-        found = selection(*(weights[name].astype(float) for weights in (init, one, other)), count, generator)
+    for i, (name, kept) in enumerate(imp.ticket_mask(cell, model, store).items(), 1):
+        w0, one, other = (weights[name].astype(float) for weights in three)
+        found = selection(w0, one, other, int(kept.sum()), generator) | growth(kept, w0, other, generator)
         scalars |= {f"{key}_{i}": value for key, value in found.items()}
     return scalars, {}
 
@@ -62,11 +63,19 @@ def anatomy(mask: Mask, init, trained) -> tuple[dict, dict]:
 def movement(kept: np.ndarray, w0: np.ndarray, w1: np.ndarray) -> dict[str, float]:
     """Did kept weights move more than pruned ones, and more often away from zero (F.5)?
 
-    moved_more: chance that a kept weight moved further than a pruned one; grew: share of kept weights that grew in size
-    minus the share of pruned ones. Where the mask comes from another run than the movement, as here, movements that
-    know nothing of the mask give 1/2 and 0.
+    moved_more: chance that a kept weight moved further than a pruned one, 1/2 where movements of another run than the
+    mask's know nothing of it; grew: share of kept weights that grew in size minus that of pruned ones, see `growth`.
     """
     return {"moved_more": exceedance(np.abs(w1 - w0), kept), "grew": _excess(np.abs(w1) > np.abs(w0), kept)}
+
+
+def growth(kept: np.ndarray, w0: np.ndarray, w1: np.ndarray, generator) -> dict[str, float]:
+    """The share of kept weights that grew minus that of pruned ones, and its null: the mask fixed, movements permuted.
+
+    The null is not 0: masks keep weights that began large, and a large weight that moves anyhow grows less often.
+    """
+    moves = {"": w1 - w0, "_null": generator.permutation((w1 - w0).ravel()).reshape(w0.shape)}
+    return {f"ticket_grew{name}": _excess(np.abs(w0 + move) > np.abs(w0), kept) for name, move in moves.items()}
 
 
 def selection(w0, one, other, count: int, generator) -> dict[str, float]:

@@ -9,6 +9,11 @@ from ...pruning.masks import final
 from ...seeds import stream
 
 
+def level_before(cell):
+    """The ticket of the level before; the dense network has no parent."""
+    return [cell.ticket(cell.level - 1)] if cell.level else []
+
+
 def before_and_own(cell):
     """The ticket whose trained weights its mask was read from, and that of its own level."""
     return [cell.ticket(cell.level - 1), cell.ticket(cell.level)]
@@ -103,12 +108,7 @@ def selection(cell, model, store, device):
 
 
 declare(
-    ticket=Arm(
-        "winning ticket",
-        start=imp.ticket,
-        parents=lambda cell: [cell.ticket(cell.level - 1)] if cell.level else [],
-        colour=0,
-    ),
+    ticket=Arm("winning ticket", start=imp.ticket, parents=level_before, colour=0),
     reinit=Arm("reinitialized", start=reinit, mask_suffices=True, redrawn=always, colour=2),
     one_shot=Arm("one-shot", start=one_shot, parents=lambda cell: [cell.dense()], between=True, colour=4),
     random=Arm("random mask", start=random, mask_suffices=True, colour=5),

@@ -1,0 +1,94 @@
+"""The parts of the front page that are computed: what was found, the one figure, the chapters and their verdicts."""
+
+import re
+from html import escape
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import yaml
+from tickets import chapters
+from tickets.book import scorecard
+from tickets.cells import like
+from tickets.chapters.winning_tickets import figures
+from tickets.figures.show import figure
+from tickets.results.store import Store
+
+SLOT = re.compile(r"\{([\w.-]+)(?:!([ip]))?\}")
+HERO = ("ticket", "reinit", "random")
+ASKS = {
+    "01_winning_tickets": "Is there, in a fresh network, a small part that could have learned alone?",
+    "02_linear_mode_connectivity": "When is it settled where training will end, and do tickets win just there?",
+}
+
+
+def findings(path: Path, rows: dict[str, dict]) -> str:
+    """The sentences whose claims still have the verdicts that they were written for, as a Markdown list with links."""
+    return "\n".join(
+        f'- {filled_in(entry["text"], rows)} <a href="{entry["link"]}">Read on</a>'
+        for entry in yaml.safe_load(path.read_text("utf-8"))
+        if stands(entry, rows)
+    )
+
+
+def stands(entry: dict, rows: dict[str, dict]) -> bool:
+    """Whether all claims of a sentence have the verdicts that it was written for."""
+    return all(scorecard.verdict(rows[name])[0] == word for name, word in entry["claims"].items())
+
+
+def filled_in(text: str, rows: dict[str, dict]) -> str:
+    """A sentence with its numbers, as the scorecard prints them."""
+
+    def number(slot: re.Match) -> str:
+        row = rows[slot[1]]
+        if slot[2] == "p":
+            return scorecard.number(row["theirs"])
+        places = scorecard.decimals(float(row["high"] or "nan") - float(row["low"] or "nan"))
+        shown = [scorecard.number(row[name], places) for name in (("low", "high") if slot[2] else ("ours",))]
+        return " to ".join(shown)
+
+    return SLOT.sub(number, text.strip())
+
+
+def hero(store: Store) -> str:
+    """Accuracy against weights kept: ticket, reinitialized, random mask, and the dense network across."""
+    net = chapters.main("01_winning_tickets", "paper")
+    table = like(store.table(chapters.cells("01_winning_tickets", "paper")), net)
+    rows = table[table["arm"].isin(HERO) & (table["order"] == 0)]
+    alt = (
+        "Test accuracy against the share of weights kept, LeNet on MNIST: winning tickets stay above the dense network "
+        "down to a few percent, reinitialized ones fall below it, random masks fall first."
+    )
+    columns = ["arm", "level", "density", "replicate", "draw", "test_accuracy"]
+    by = "tickets.chapters.winning_tickets.figures.ladder"
+    drawn = lambda: (figures.ladder(rows, HERO, ["test_accuracy"]), rows[columns])  # noqa: E731
+    return figure(len(rows), drawn, "hero", alt, by, api="api.html").data
+
+
+def cards(root: Path, rows: dict[str, dict], entries) -> str:
+    """A numbered card a chapter: its title, what it asks, and the count of its verdicts."""
+    text = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]
+    for number, study in enumerate(chapters.STUDIES, 1):
+        title = nbformat.read(root / f"notebooks/{study}.ipynb", 4).cells[0].source.splitlines()[0].lstrip("# ")
+        own = [rows[entry["id"]] for entry in entries if entry["study"] == study]
+        counted = [row for row in own if row["scope"] == "paper"]
+        counts = ", ".join(f"{count} {word}" for word, count in scorecard.counts(counted))
+        text += [f":::{{grid-item-card}} {number}. {title}", f":link: notebooks/{study}", ":link-type: doc"]
+        text += ["", f"{ASKS.get(study, '')}", "+++", escape(counts), ":::", ""]
+    return "\n".join([*text, "::::", ""])
+
+
+def parts(root: Path, rows: dict[str, dict], entries) -> dict[str, str]:
+    """File name -> content."""
+    store = Store(local=root / "build/none", recorded=root / "book/results")
+    return {
+        "findings.md": findings(root / "book/findings.yml", rows),
+        "hero.html": hero(store),
+        "chapters.md": cards(root, rows, entries),
+    }
+
+
+def left_out(root: Path, rows: dict[str, dict]) -> pd.Series:
+    """The claims of sentences that no longer stand: to be written anew."""
+    entries = yaml.safe_load((root / "book/findings.yml").read_text("utf-8"))
+    return pd.Series([", ".join(entry["claims"]) for entry in entries if not stands(entry, rows)], dtype=str)
