@@ -80,8 +80,8 @@ def row(cell, **results):
 
 def plausible(cell):
     """A row with every statistic that an entry can name."""
-    by_layer = ("moved_more", "grew", "rarity", "chosen_moved_more", "chosen_grew")
-    nulls = ("chosen_moved_more_null", "chosen_grew_null")
+    by_layer = ("moved_more", "grew", "rarity", "chosen_moved_more", "chosen_grew", "ticket_grew")
+    nulls = ("chosen_moved_more_null", "chosen_grew_null", "ticket_grew_null")
     layers = {f"{name}_{i}": 0.5 for name in (*by_layer, *nulls) for i in (1, 2, 3)}
     sides = ("pixels", "units", "incoming", "outgoing", "outgoing_lit")
     spread = {f"spread_{side}": 0.5 for side in sides}

@@ -126,6 +126,40 @@ def test_a_shell_sees_the_line_and_the_exit_status(tmp_path):
     assert contents(tmp_path) == {}
 
 
+LONG = "a" * 300
+"""A name that no file can have: to root there is no folder that cannot be written."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "thing"),
+    [
+        (["run", STUDY, "--engine", "serial", "--store", "file/local"], 1, "file/local"),
+        (["run", STUDY, "--engine", "processes", "--workers", "1", "--store", LONG], 1, LONG),
+        (["export", f"{LONG}.zip"], 1, LONG),
+        (["export", "file/results.zip"], 2, "there is no folder file"),
+        (["export", "nowhere/results.zip"], 2, "there is no folder nowhere"),
+        (["export", "."], 2, "is there already"),
+        (["merge", "file/results.zip"], 2, "file/results.zip"),
+        (["record", STUDY, "--profile", "smoke"], 1, "recorded"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_what_cannot_be_written_is_one_line(here, tiny, monkeypatch, capsys, arguments, status, thing):
+    train_perceptrons()
+    monkeypatch.chdir(here)
+    (here / "file").touch()
+    (here / "recorded").touch()
+    before = contents(here)
+    capsys.readouterr()
+    assert cli.main(arguments) == status
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert line.startswith("tickets: ")
+    assert thing in line
+    assert out == ""
+    assert contents(here) == before
+
+
 # run and status
 
 

@@ -8,14 +8,27 @@ the repository, so that links to a notebook's source fit, while the page's downl
 """
 
 import argparse
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+
+STOPPED = "stopped; the former site, if there was one, is still there"
+
+
+def stopped(kind, error, trace):
+    """Ctrl-C is one line, also while libraries are loaded."""
+    print(STOPPED, file=sys.stderr) if kind is KeyboardInterrupt else sys.__excepthook__(kind, error, trace)
+
+
+if __name__ == "__main__":
+    sys.excepthook = stopped
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "lib"), str(ROOT)]  # the library and the benchmarks of this tree
@@ -42,6 +55,7 @@ def build(root=ROOT, output=None, parameters=None, study=None):
     """
     root, output = Path(root), Path(output or root / "build/html").resolve()  # a link is followed, not replaced
     sources = chosen(root, study)
+    refuse_another_folder(output)
     settle(root)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".book-", dir=output.parent) as folder:  # of its own: builds may overlap
@@ -51,9 +65,30 @@ def build(root=ROOT, output=None, parameters=None, study=None):
         generated.write(root, work / "stage", reports, trained=bool(parameters and parameters.get("train")))
         with told("pages"):
             render(work / "stage", work)
-        shutil.rmtree(output, ignore_errors=True)
-        (work / "_build/html").rename(output)
+        replace(output, work / "_build/html", work)
     return output
+
+
+def refuse_another_folder(output):
+    """What is replaced is a former site: BadInput where anything else stands in its place."""
+    if (
+        output.exists()
+        and not (output / "index.html").is_file()
+        and not (output.is_dir() and not any(output.iterdir()))
+    ):
+        raise BadInput(f"{output} is there already and is no site: name another folder")
+
+
+def replace(output, site, work):
+    """Move a finished site to `output` and the former one into `work`, whoever else does so at the same moment."""
+    for attempt in count():
+        with suppress(FileNotFoundError):
+            output.rename(work / f"former-{attempt}")
+        try:
+            return site.rename(output)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another build was faster: once more
+                raise
 
 
 @contextmanager
@@ -142,7 +177,7 @@ def main():
     except (execution.NotebookError, SiteError, OSError) as error:
         sys.exit(fail(error, 1))
     except KeyboardInterrupt:
-        sys.exit(fail("stopped; the former site, if there was one, is still there", 130))
+        sys.exit(fail(STOPPED, 130))
 
 
 def fail(error, status):

@@ -74,7 +74,7 @@ def cards(root: Path, rows: dict[str, dict], entries) -> str:
         counted = [row for row in own if row["scope"] == "paper"]
         counts = ", ".join(f"{count} {word}" for word, count in scorecard.counts(counted))
         text += [f":::{{grid-item-card}} {number}. {title}", f":link: notebooks/{study}", ":link-type: doc"]
-        text += ["", f"{ASKS.get(study, '')}", "+++", escape(counts), ":::", ""]
+        text += ["", ASKS.get(study, ""), "", f"*{escape(counts)}*", ":::", ""]
     return "\n".join([*text, "::::", ""])
 
 

@@ -138,7 +138,7 @@ def said(row: dict) -> str:
 def error_rates(path: Path) -> str:
     """How often each rule is wrong, as `benchmarks.rates` simulated it."""
     frame = pd.read_csv(path)
-    heads = ("Rule", "Truth", "n", "Supports, %", "Refutes, %", "Open, %")
+    heads = ("Rule", "Truth", "n", "Reproduced, %", "Partly, %", "Refuted, %", "Open, %")
     return markdown_table(heads, list(frame.itertuples(index=False, name=None)))
 
 

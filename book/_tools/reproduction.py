@@ -13,7 +13,8 @@ from tickets import chapters
 from tickets.arms import own_defaults
 from tickets.cells import FIELDS, Cell
 from tickets.evidence import claims
-from tickets.evidence.judge import Judge, parts
+from tickets.evidence.asked import parts
+from tickets.evidence.judge import Judge
 from tickets.evidence.verdicts import Sample
 from tickets.results.records import differences
 from tickets.results.store import Store

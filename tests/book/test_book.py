@@ -94,6 +94,13 @@ def test_report_holds_all_parameters(executed):
     assert executed[0]["parameters"] == {"profile": "'quick'", "train": "False"}
 
 
+def test_the_progress_of_a_training_is_passed_on(folder, capsys):
+    """Line by line: a training may take a day."""
+    source = write(folder / "05_training.ipynb", 'import sys\nprint("3 of 9 populations", file=sys.stderr)')
+    execution.execute(source, folder / "trained.ipynb", {"train": True}, folder)
+    assert capsys.readouterr().err.splitlines() == ["3 of 9 populations"]
+
+
 def test_unknown_study_is_refused(tmp_path):
     (tmp_path / "notebooks").mkdir()
     write(tmp_path / "notebooks/01_one.ipynb")
@@ -119,11 +126,11 @@ def test_failed_build_leaves_the_former_site(tmp_path, monkeypatch):
 
 def test_launch_buttons_only_with_a_public_address(tmp_path, monkeypatch):
     monkeypatch.delenv("TICKETS_REPOSITORY", raising=False)
-    build_book.stage(build_book.ROOT, tmp_path / "stage")
-    assert "binderhub_url" not in (tmp_path / "stage/_config.yml").read_text()
+    build_book.stage(build_book.ROOT, tmp_path / "here")
+    assert "binderhub_url" not in (tmp_path / "here/_config.yml").read_text()
     monkeypatch.setenv("TICKETS_REPOSITORY", "https://example.org/tickets")
-    build_book.stage(build_book.ROOT, tmp_path / "stage")
-    assert "binderhub_url" in (tmp_path / "stage/_config.yml").read_text()
+    build_book.stage(build_book.ROOT, tmp_path / "public")
+    assert "binderhub_url" in (tmp_path / "public/_config.yml").read_text()
 
 
 def test_docstrings_become_markdown_that_means_itself():

@@ -4,8 +4,8 @@ import pytest
 from tickets.book import scorecard
 from tickets.book import verdicts as table
 from tickets.errors import BadInput
-from tickets.evidence import claims, verdicts
-from tickets.evidence.judge import parts
+from tickets.evidence import asked, claims, verdicts
+from tickets.evidence.asked import parts
 
 ROW = dict.fromkeys(scorecard.COLUMNS, "") | {
     "claim": "L2a",
@@ -26,7 +26,7 @@ NOT_RUN = ROW | {"claim": "L6", "ours": "", "low": "", "high": "", "n": "", "ver
 
 
 def test_words_are_those_of_the_verdict_rules_and_of_findings():
-    assert set(scorecard.SIGNS) == {*verdicts.WORDS, *table.FINDINGS.values()}
+    assert set(scorecard.SIGNS) == {*verdicts.WORDS, *asked.ANSWERS.values()}
 
 
 def test_row_shows_both_numbers_the_interval_and_the_verdict():

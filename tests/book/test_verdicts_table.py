@@ -25,7 +25,8 @@ from tickets.cells import Cell
 from tickets.chapters import STUDIES, cells
 from tickets.errors import BadInput
 from tickets.evidence import claims, registration
-from tickets.evidence.judge import Judge, parts
+from tickets.evidence.asked import parts
+from tickets.evidence.judge import Judge
 from tickets.evidence.verdicts import REFUTING, SUPPORTING
 from tickets.results.store import Store
 
@@ -143,7 +144,6 @@ def test_an_own_question_is_open_until_it_is_decided():
     assert judged(entry(**OURS), dense_and_ticket(n=4).iloc[:0])["verdict"] == "not run"
 
 
-@pytest.mark.xfail(reason="what other records say is written in words of reproduction", strict=True)
 def test_remarks_on_an_own_question_have_no_word_of_reproduction():
     again = pd.DataFrame([row(Cell(replicate=r, order=1), test_accuracy=98.6) for r in range(10)])
     frame = pd.concat([dense_and_ticket(), again])

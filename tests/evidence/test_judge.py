@@ -7,7 +7,8 @@ from handmade import DENSE, JITTER, NETWORKS, STUDY, dense_and_ticket, entry, ju
 from scipy import stats
 from tickets.cells import Cell
 from tickets.evidence import claims
-from tickets.evidence.judge import Judge, parts
+from tickets.evidence.asked import parts
+from tickets.evidence.judge import Judge
 from tickets.networks import Networks
 
 COPIES = {"arm": "chord", "level": 15}

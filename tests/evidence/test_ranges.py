@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from handmade import around
 from tickets.evidence import verdicts
-from tickets.evidence.verdicts import SUPPORTING, concordance, effect, match, onset, ranged
+from tickets.evidence.several import concordance, onset, ranged
+from tickets.evidence.verdicts import SUPPORTING, effect, match
 
 TEST = partial(effect, least=0.1)
 

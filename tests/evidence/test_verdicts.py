@@ -5,8 +5,9 @@ import pytest
 from handmade import around
 from scipy import stats
 from tickets.errors import BadInput
-from tickets.evidence import verdicts
-from tickets.evidence.verdicts import REFUTING, Verdict, effect, match, order, value
+from tickets.evidence import several, verdicts
+from tickets.evidence.several import order
+from tickets.evidence.verdicts import REFUTING, Verdict, effect, match, value
 
 
 def test_interval_and_p_are_those_of_scipy():
@@ -137,35 +138,35 @@ def test_order_needs_more_to_reverse_one_of_many_pairs():
 
 def test_compound_needs_all_parts():
     good, weak = Verdict("reproduced", n=10, p=0.01), Verdict("partly", n=5, p=0.02, note="smaller")
-    whole = verdicts.compound({"a": good, "b": good})
+    whole = several.compound({"a": good, "b": good})
     assert (whole.word, whole.n, whole.p, whole.note) == ("reproduced", 10, 0.01, "")
-    whole = verdicts.compound({"a": good, "b": weak})
+    whole = several.compound({"a": good, "b": weak})
     assert (whole.word, whole.n, whole.p, whole.note) == ("partly", 5, 0.02, "b smaller")
-    assert verdicts.compound({"a": good, "b": Verdict("inconclusive")}).word == "inconclusive"
-    assert verdicts.compound({"a": Verdict("not run"), "b": Verdict("inconclusive")}).word == "not run"
-    refuted = verdicts.compound({"a": good, "b": Verdict("not reproduced", n=5, p=0.004), "c": Verdict("not run")})
+    assert several.compound({"a": good, "b": Verdict("inconclusive")}).word == "inconclusive"
+    assert several.compound({"a": Verdict("not run"), "b": Verdict("inconclusive")}).word == "not run"
+    refuted = several.compound({"a": good, "b": Verdict("not reproduced", n=5, p=0.004), "c": Verdict("not run")})
     assert (refuted.word, refuted.p) == ("not reproduced", pytest.approx(0.012))
 
 
 def test_a_compound_takes_n_from_the_part_that_decides():
     """A part that was not run takes nothing from a refutation, which so keeps its place in the correction for many."""
-    refuted = verdicts.compound({"a": Verdict("contradicted", n=10, p=0.004), "b": Verdict("not run")})
+    refuted = several.compound({"a": Verdict("contradicted", n=10, p=0.004), "b": Verdict("not run")})
     assert (refuted.word, refuted.n, refuted.p) == ("contradicted", 10, pytest.approx(0.008))
-    assert verdicts.compound({"a": Verdict("reproduced", n=10, p=0.01), "b": Verdict("not run")}).n == 0
-    assert verdicts.compound({"a": Verdict("reproduced", n=10, p=0.01), "b": Verdict("partly", n=5, p=0.01)}).n == 5
-    assert verdicts.compound({"a": Verdict("inconclusive", n=4), "b": Verdict("reproduced", n=10, p=0.01)}).n == 4
+    assert several.compound({"a": Verdict("reproduced", n=10, p=0.01), "b": Verdict("not run")}).n == 0
+    assert several.compound({"a": Verdict("reproduced", n=10, p=0.01), "b": Verdict("partly", n=5, p=0.01)}).n == 5
+    assert several.compound({"a": Verdict("inconclusive", n=4), "b": Verdict("reproduced", n=10, p=0.01)}).n == 4
 
 
 def test_the_best_of_several_has_a_p_that_counts_them():
     one = Verdict("reproduced", 0.3, 0.1, 0.5, 10, 0.01)
-    assert verdicts.of_many(one, 3).p == pytest.approx(0.03)
-    assert verdicts.of_many(one, 200).p == 1
-    assert verdicts.of_many(one, 1) == one
-    assert np.isnan(verdicts.of_many(Verdict("inconclusive"), 3).p)
+    assert several.of_many(one, 3).p == pytest.approx(0.03)
+    assert several.of_many(one, 200).p == 1
+    assert several.of_many(one, 1) == one
+    assert np.isnan(several.of_many(Verdict("inconclusive"), 3).p)
 
 
 def test_q_is_benjamini_and_hochberg_s():
-    q = lambda values: verdicts.q_values([Verdict("reproduced", p=p) for p in values])  # noqa: E731
+    q = lambda values: several.q_values([Verdict("reproduced", p=p) for p in values])  # noqa: E731
     assert q([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04] * 4)
     p = np.random.default_rng(0).uniform(size=20)
     assert q(p) == pytest.approx(stats.false_discovery_control(p))
@@ -176,7 +177,7 @@ def test_q_is_benjamini_and_hochberg_s():
 def test_families_apart():
     """Every claim that ran counts in both families, whatever it says."""
     words = [("reproduced", 0.01), ("partly", 0.04), ("contradicted", 0.01), ("inconclusive", np.nan)]
-    q = verdicts.q_values([Verdict(word, p=p) for word, p in words])
+    q = several.q_values([Verdict(word, p=p) for word, p in words])
     assert q == pytest.approx([0.04, 0.08, 0.04, np.nan], nan_ok=True)
 
 

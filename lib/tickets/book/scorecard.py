@@ -50,7 +50,7 @@ def page(rows, links=None) -> str:
     links: claim -> address of its chapter.
     """
     main, beside = ([row for row in rows if (row["scope"] == "paper") is wanted] for wanted in (True, False))
-    title = f"Beside the count: {len(beside)} parts of claims, second readings and analogs at other settings"
+    title = f"Beside the count: {len(beside)} parts of claims, second readings, findings and analogs"
     shown = summary(main) + str(_html().filters(main)) + table(ordered(main), links, anchors=True)
     return shown + (folded(title, beside, links, anchors=True) if beside else "")
 

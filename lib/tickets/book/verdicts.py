@@ -12,14 +12,14 @@ import pandas as pd
 
 from .. import chapters
 from ..errors import choose
-from ..evidence import claims, verdicts
-from ..evidence.judge import Finding, Judge, parts
+from ..evidence import claims, several, verdicts
+from ..evidence.asked import OWN, parts, said
+from ..evidence.judge import Finding, Judge
 from ..evidence.verdicts import Verdict
 from ..files import BOOK, write_atomically
 from ..results.store import Store
 
 TABLE = BOOK / "results" / "claims.csv"
-OWN = "our own question"
 RATES = "p_values.csv"
 """In the recorded layer: claim, word and p of every claim that enters the one correction for many claims."""
 COLUMNS = (
@@ -34,8 +34,6 @@ UNITS = {
     "times rarer": "times as rare",
 }
 """How units are written, where that is not how claims.yml has them."""
-FINDINGS = dict.fromkeys(verdicts.SUPPORTING, "yes") | dict.fromkeys(verdicts.REFUTING, "no") | {"inconclusive": "open"}
-"""What is said of our own questions and controls: no paper claims them, so nothing is reproduced."""
 NOTES = {
     "smaller": "smaller than claimed", "larger": "larger than claimed", "lower": "lower than the paper's",
     "higher": "higher than the paper's", "worse": "below the margin", "better": "above the margin",
@@ -85,14 +83,13 @@ def counted(judged: Judged) -> list[tuple[str, Verdict]]:
 
 def _q_values(judged: Judged, others: list[Verdict]) -> dict[str, float]:
     names, own = zip(*counted(judged), strict=True) if counted(judged) else ((), ())
-    return dict(zip(names, verdicts.q_values([*own, *others])[: len(names)], strict=True))
+    return dict(zip(names, several.q_values([*own, *others])[: len(names)], strict=True))
 
 
 def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     analog, verdict = profile not in ("paper", "smoke"), finding.verdict
     own = entry["source"] == OWN
     scope = "finding" if own else "analog" if analog else entry["scope"] if entry["headline"] else "reading"
-    word = FINDINGS.get(verdict.word, verdict.word) if own else verdict.word
     marks = "; ".join(
         [*([finding.beside] if finding.beside else []), *finding.marks, *(["q > 0.05"] if q > verdicts.MOST_Q else [])]
     )
@@ -103,7 +100,7 @@ def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
         **{"claim": entry["id"] + suffix(profile), "scope": scope, "profile": profile, "n": verdict.n, "q": q},
         **{"ours": finding.ours, "low": finding.low, "high": finding.high, "needs": _needs(entry, verdict, analog)},
         "device": " + ".join(sorted(finding.rows["device"].unique())) if verdict.n else "",
-        "verdict": word + note + (f" ({marks})" if marks else ""),
+        "verdict": said(entry, verdict) + note + (f" ({marks})" if marks else ""),
     }
 
 

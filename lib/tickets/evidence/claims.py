@@ -6,7 +6,7 @@ from ..arms import ARMS
 from ..errors import BadInput, choose
 from ..networks import Networks, mentioned
 from . import registration
-from .judge import PRINTS, parts
+from .asked import PRINTS, parts
 from .registration import CLAIMS
 
 REQUIRED = (
@@ -69,6 +69,8 @@ def check(entry: dict) -> None:
         for group in (("contrast",), *KINDS[part["kind"]]):
             if all(part.get(name) is None for name in group):
                 raise BadInput(f"{where}: kind {part['kind']} needs {' or '.join(group)}")
+        if part["kind"] in ("range", "onset"):
+            choose(f"end of {where}", part["end"], part["rungs"])
         for name in ("contrast", *(("matching",) if part.get("cases") else ())):
             _check_contrast(part[name], where)
 

@@ -3,25 +3,19 @@
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from math import exp, inf, log, nan
+from math import nan
 
-import numpy as np
 import pandas as pd
 
 from ..arms import measures
 from ..networks import Networks, Scene
-from . import gates, verdicts
+from . import gates, several, verdicts
+from .asked import at_level, crossing, direction, filled, natural, parts, rule_of, said, scaled
 from .contrasts import Reading, Records, in_blocks
 from .registration import entry_hash, registered_as
 from .resample import images_matter
 from .verdicts import LEAST_N, SUPPORTING, Verdict
 
-PRINTS = {
-    "difference": (lambda x: x, lambda d: d),
-    "ratio": (log, exp),
-    "percent_less": (lambda x: -log(1 - x / 100), lambda d: 100 * (1 - exp(-d))),
-}
-"""Printed number -> contrast, and back."""
 CONCORDANCE = ("contrast", "matching")
 """The two sides of "X if and only if Y": what is positive where X holds, and what must match where Y holds."""
 FORK_N = 6
@@ -39,12 +33,6 @@ class Finding:
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     beside: str = ""
     marks: tuple[str, ...] = ()
-
-
-def parts(entry: dict) -> list[dict]:
-    """The parts of a compound claim, each complete with what it shares; of another claim the claim itself."""
-    whole = {name: value for name, value in entry.items() if name != "parts"}
-    return [{**whole, **part} for part in entry.get("parts", [{}])]
 
 
 class Judge:
@@ -75,10 +63,11 @@ class Judge:
         findings = {part["id"]: self._part(part, entry) for part in parts(entry)}
         if "parts" not in entry:
             return findings[entry["id"]], []
-        whole = verdicts.compound({name: finding.verdict for name, finding in findings.items()})
+        whole = several.compound({name: finding.verdict for name, finding in findings.items()})
         shown = next(f for f in findings.values() if f.verdict.word == whole.word)
         rows = pd.concat([f.rows for f in findings.values()]) if whole.n else shown.rows
-        marks = tuple(dict.fromkeys(mark for f in findings.values() for mark in f.marks))
+        named = [(mark if mark == "post hoc" else f"{name} {mark}") for name, f in findings.items() for mark in f.marks]
+        marks = tuple(dict.fromkeys(named)) if whole.n else ()
         return replace(shown, verdict=whole, rows=rows, marks=marks), list(findings.values())
 
     def rule(self, part: dict) -> Finding:
@@ -91,7 +80,7 @@ class Judge:
             return Finding(Verdict("not run"))
         if part["kind"] in ("range", "onset"):
             return self._range(part, readings)
-        verdict = verdicts.of_many(_test(part, reading.level)(reading.values), reading.tried)
+        verdict = several.of_many(rule_of(part, reading.level)(reading.values), reading.tried)
         shown = natural(part)
         low, high = sorted((shown(verdict.low), shown(verdict.high)))
         picked = f"chosen: {reading.picked}, of {reading.tried}" if reading.picked else ""
@@ -133,11 +122,11 @@ class Judge:
         places = range(len(rungs)) if part["kind"] == "onset" else rungs
         pairs = [(at, reading.values) for at, reading in zip(places, readings.values(), strict=True)]
         if part["kind"] == "onset":
-            verdict = verdicts.onset(pairs, rungs.index(part["end"]), _test(part))
+            verdict = several.onset(pairs, rungs.index(part["end"]), rule_of(part))
             found = rungs[int(verdict.estimate)] if verdict.estimate == verdict.estimate else None
             step = nan if found is None else self.networks[part["study"]].step(part["network"], found)
             return Finding(verdict, ours=step, rows=rows)
-        verdict = verdicts.ranged(pairs, part["end"], _test(part))
+        verdict = several.ranged(pairs, part["end"], rule_of(part))
         kept = 100 * rows.groupby("level")["density"].mean()
         ours = kept.get(verdict.estimate, nan)
         if verdict.note in ("not so far", "further"):
@@ -153,18 +142,18 @@ class Judge:
         sides, readings = [], []
         for case in part["cases"]:
             scene = self.scene(part, case["network"])
-            both = {name: self.records.read(_filled(part[name], case), scene) for name in CONCORDANCE}
+            both = {name: self.records.read(filled(part[name], case), scene) for name in CONCORDANCE}
             x, y = in_blocks(both).values()
             sides.append(
                 (
-                    partial(_at, verdicts.effect, x.values, 0, part["n"]),
-                    partial(_at, verdicts.match, y.values, case["margin"], part["n"]),
+                    partial(at_level, verdicts.effect, x.values, 0, part["n"]),
+                    partial(at_level, verdicts.match, y.values, case["margin"], part["n"]),
                 )
             )
             readings += [reading for reading in (x, y) if len(reading.values)]
         if not readings:
             return Finding(Verdict("not run"))
-        verdict = verdicts.concordance(sides)
+        verdict = several.concordance(sides)
         note = f"{verdict.n} of {len(sides)} settings decided" + f", {verdict.note}" * bool(verdict.note)
         rows = pd.concat([reading.rows for reading in readings]).drop_duplicates("key")
         n = min(len(reading.values) for reading in readings)
@@ -196,7 +185,7 @@ class Judge:
             return ""
         if claim := part["assay"].get("claim"):
             return "" if self.rule(self.parts[claim]).verdict.word in SUPPORTING else f"G2, {claim} does not hold"
-        return gates.arms_differ(self.records, self.scene(part), part, _scaled(part, part["margin"]))
+        return gates.arms_differ(self.records, self.scene(part), part, scaled(part, part["margin"]))
 
     def _marks(self, part: dict, entry: dict, finding: Finding) -> tuple[str, ...]:
         rows = finding.rows.drop_duplicates("key")
@@ -221,7 +210,7 @@ class Judge:
         other = self._with(self._exchanged).rule(part)
         if other.verdict.n < part["n"] or other.verdict.word == finding.verdict.word:
             return []
-        return [f"fragile (A/A): with its second order {other.verdict.word}{_brief(other)}"]
+        return [f"fragile (A/A): with its second order {said(part, other.verdict)}{_brief(other)}"]
 
     def _post_hoc(self, part: dict, entry: dict, rows: pd.DataFrame) -> list[str]:
         """Whether a record was made under another wording or rule of the claim, or before there was one.
@@ -240,10 +229,10 @@ class Judge:
             return []
         fresh = set(rows["replicate"]) - set(rows.loc[changed, "replicate"])
         alone = self.on(fresh).rule({**part, "n": min(part["n"], LEAST_N)}) if fresh else None
-        said = (
-            f": the {len(fresh)} registered replicates alone say {alone.verdict.word}{_brief(alone)}" if alone else ""
-        )
-        return [f"post hoc{said}"]
+        if not alone:
+            return ["post hoc"]
+        answer = f"{said(part, alone.verdict)}{_brief(alone)}"
+        return [f"post hoc: the {len(fresh)} registered replicates alone say {answer}"]
 
     def _turning_forks(self, part: dict, finding: Finding) -> list[str]:
         """Fields that the paper leaves open and whose other value turns a decided verdict around."""
@@ -255,36 +244,6 @@ class Judge:
         return found
 
 
-def _filled(contrast: dict, case: dict) -> dict:
-    """A contrast with the fields of one setting in place of the word `case`."""
-    terms = {name: dict(term) for name, term in contrast.items() if isinstance(term, dict)}
-    filled = {name: {k: case[k] if v == "case" else v for k, v in term.items()} for name, term in terms.items()}
-    return {**contrast, **filled}
-
-
-def natural(part: dict):
-    """Contrast -> the quantity that a row prints.
-
-    A threshold minus something, or something minus a threshold, prints the something: a barrier, not what is left of 2
-    points; otherwise the contrast on the scale that the entry prints.
-    """
-    contrast, back = part["contrast"], PRINTS[part["prints"]][1]
-    threshold = contrast.get("constant", 0)
-    if not threshold:
-        return back
-    return (lambda d: threshold - d) if "minus" in contrast else (lambda d: d - threshold)
-
-
-def direction(part: dict) -> str:
-    """On which side of its threshold a printed quantity must lie, where it has one."""
-    threshold = part["contrast"].get("constant", 0)
-    return f"claimed {'below' if 'minus' in part['contrast'] else 'above'} {abs(threshold):g}" if threshold else ""
-
-
-def _at(rule, values, bound: float, least_n: int, level: float) -> Verdict:
-    return rule(values, bound, least_n=least_n, level=level)
-
-
 def _is_dense(cell) -> bool:
     return cell.is_dense
 
@@ -293,56 +252,3 @@ def _brief(finding: Finding) -> str:
     """A number with its interval, for a remark."""
     span = f" [{finding.low:.3g}, {finding.high:.3g}]" if finding.low <= finding.high else ""
     return f", {finding.ours:.3g}{span}" if finding.ours == finding.ours else ""
-
-
-def crossing(part: dict, readings: dict[float, Reading], kept: pd.Series) -> str:
-    """Where each replicate crosses the line between holding and failing, as its own second number.
-
-    Log density is interpolated between the last rung that a replicate holds and the first that it does not; a replicate
-    that holds everywhere, or nowhere, counts at the end it is beyond, and is counted.
-    """
-    line = -_scaled(part, part["margin"]) if "margin" in part else 0.0
-    frame = pd.DataFrame({rung: reading.values - line for rung, reading in readings.items()})
-    logs = np.log(kept[list(frame)].to_numpy())
-    found, beyond = [], 0
-    for gaps in frame.to_numpy():
-        fails = np.flatnonzero(gaps < 0)
-        first = fails[0] if len(fails) else len(gaps)
-        beyond += first in (0, len(gaps))
-        if first in (0, len(gaps)):
-            found.append(logs[min(first, len(gaps) - 1)])
-        else:
-            share = gaps[first - 1] / (gaps[first - 1] - gaps[first])
-            found.append(logs[first - 1] + share * (logs[first] - logs[first - 1]))
-    sample = verdicts.Sample.of(found)
-    low, high = np.exp(sample.interval())
-    ends = f", {beyond} of {sample.n} beyond the rungs tested" if beyond else ""
-    return f"replicates cross at {exp(sample.mean):.3g} % [{low:.3g}, {high:.3g}]{ends}" if sample.n > 1 else ""
-
-
-def _test(part: dict, level: float = verdicts.LEVEL):
-    """Differences -> Verdict, by the kind of the claim and its numbers on the scale of the contrast."""
-    kind, common = part["kind"], {"least_n": part["n"], "level": level}
-    if kind == "none":
-        return lambda values: verdicts.Sample.of(values).says("inconclusive", level, note="printed, never judged")
-    if kind == "value":
-        return partial(verdicts.value, theirs=part["theirs"], margin=part["margin"], **common)
-    if "margin" in part:
-        two_sided = part.get("two_sided", False)
-        return partial(verdicts.match, margin=_scaled(part, part["margin"]), two_sided=two_sided, **common)
-    least, most = _band(part)
-    return partial(verdicts.effect, least=least, most=most, **common)
-
-
-def _band(part: dict) -> tuple[float, float]:
-    """Sizes that reproduce an effect: half to double the printed one, or as the entry says."""
-    if "size" in part:
-        return _scaled(part, part["size"]) / 2, _scaled(part, part["size"]) * 2
-    if "band" in part:
-        return _scaled(part, part["band"][0]), _scaled(part, part["band"][1])
-    return _scaled(part, part["least"]), inf
-
-
-def _scaled(part: dict, printed: float) -> float:
-    """A printed size on the scale of the contrast."""
-    return PRINTS[part["prints"]][0](printed)

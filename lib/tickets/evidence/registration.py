@@ -10,11 +10,14 @@ from ..errors import BadInput
 from ..files import BOOK, digest
 from ..networks import PROFILES, Networks, mentioned
 from ..results.store import Store
+from .asked import parts
 from .verdicts import VERSIONS
 
 CLAIMS = BOOK / "claims.yml"
 UNHASHED = ("needs", "extensions")
 """Fields of an entry that may change without changing what is judged; `extensions` says which replicates were added."""
+NESTED_SINCE = {"effect": 1, "match": 2}
+"""Their versions when nested rules began to count: later ones change the hashes of what the outer rules judge."""
 Profiles = dict[str, dict[str, Networks]]
 """Profile -> study -> its networks."""
 
@@ -43,9 +46,18 @@ def entry_hash(entry: dict, networks: Networks) -> str:
     changed in code enters with its version.
     """
     judged = {name: value for name, value in entry.items() if name not in UNHASHED}
-    rules = {name: version for name, version in VERSIONS.items() if name in _rules(judged)}
+    direct = _rules(judged)
+    nested = {rule for part in parts(judged) for rule in _nested(part)} - direct
+    rules = {name: version for name, version in VERSIONS.items() if name in direct}
+    rules |= {name: VERSIONS[name] for name in sorted(nested) if VERSIONS.get(name, 1) > NESTED_SINCE[name]}
     named = {name: networks.described(name) for name in sorted(set(mentioned(judged)))}
     return digest([judged, named, *([rules] if rules else [])])
+
+
+def _nested(part: dict) -> set[str]:
+    """The rules by which another rule judges each of its rungs or settings."""
+    rung = {"match"} if "margin" in part else {"effect"}
+    return {"range": rung, "onset": {"effect"}, "concordance": {"effect", "match"}}.get(part.get("kind"), set())
 
 
 def _rules(value) -> set[str]:

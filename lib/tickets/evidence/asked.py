@@ -1,0 +1,115 @@
+"""What an entry of claims.yml asks: its parts, its rule with its numbers, the natural quantity of its row."""
+
+from functools import partial
+from math import exp, inf, log
+
+import numpy as np
+import pandas as pd
+
+from . import verdicts
+from .contrasts import Reading
+from .verdicts import SUPPORTING, Verdict
+
+PRINTS = {
+    "difference": (lambda x: x, lambda d: d),
+    "ratio": (log, exp),
+    "percent_less": (lambda x: -log(1 - x / 100), lambda d: 100 * (1 - exp(-d))),
+}
+"""Printed number -> contrast, and back."""
+OWN = "our own question"
+ANSWERS = dict.fromkeys(SUPPORTING, "yes") | dict.fromkeys(verdicts.REFUTING, "no") | {"inconclusive": "open"}
+"""What is said of our own questions and controls."""
+
+
+def parts(entry: dict) -> list[dict]:
+    """The parts of a compound claim, each complete with what it shares; of another claim the claim itself."""
+    whole = {name: value for name, value in entry.items() if name != "parts"}
+    return [{**whole, **part} for part in entry.get("parts", [{}])]
+
+
+def said(part: dict, verdict: Verdict) -> str:
+    """The word of a verdict; of our own questions and controls an answer, since no paper claims them."""
+    return ANSWERS.get(verdict.word, verdict.word) if part["source"] == OWN else verdict.word
+
+
+def natural(part: dict):
+    """Contrast -> the quantity that a row prints.
+
+    A threshold minus something, or something minus a threshold, prints the something: a barrier, not what is left of 2
+    points; otherwise the contrast on the scale that the entry prints.
+    """
+    contrast, back = part["contrast"], PRINTS[part["prints"]][1]
+    threshold = contrast.get("constant", 0)
+    if not threshold:
+        return back
+    return (lambda d: threshold - d) if "minus" in contrast else (lambda d: d - threshold)
+
+
+def direction(part: dict) -> str:
+    """On which side of its threshold a printed quantity must lie, where it has one."""
+    threshold = part["contrast"].get("constant", 0)
+    return f"claimed {'below' if 'minus' in part['contrast'] else 'above'} {abs(threshold):g}" if threshold else ""
+
+
+def crossing(part: dict, readings: dict[float, Reading], kept: pd.Series) -> str:
+    """Where each replicate crosses the line between holding and failing, as its own second number.
+
+    Log density is interpolated between the last rung that a replicate holds and the first that it does not; a replicate
+    that holds everywhere, or nowhere, counts at the end it is beyond, and is counted.
+    """
+    line = -scaled(part, part["margin"]) if "margin" in part else 0.0
+    frame = pd.DataFrame({rung: reading.values - line for rung, reading in readings.items()})
+    logs = np.log(kept[list(frame)].to_numpy())
+    found, beyond = [], 0
+    for gaps in frame.to_numpy():
+        fails = np.flatnonzero(gaps < 0)
+        first = fails[0] if len(fails) else len(gaps)
+        beyond += first in (0, len(gaps))
+        if first in (0, len(gaps)):
+            found.append(logs[min(first, len(gaps) - 1)])
+        else:
+            share = gaps[first - 1] / (gaps[first - 1] - gaps[first])
+            found.append(logs[first - 1] + share * (logs[first] - logs[first - 1]))
+    sample = verdicts.Sample.of(found)
+    low, high = np.exp(sample.interval())
+    ends = f", {beyond} of {sample.n} beyond the rungs tested" if beyond else ""
+    return f"replicates cross at {exp(sample.mean):.3g} % [{low:.3g}, {high:.3g}]{ends}" if sample.n > 1 else ""
+
+
+def filled(contrast: dict, case: dict) -> dict:
+    """A contrast with the fields of one setting in place of the word `case`."""
+    terms = {name: dict(term) for name, term in contrast.items() if isinstance(term, dict)}
+    filled = {name: {k: case[k] if v == "case" else v for k, v in term.items()} for name, term in terms.items()}
+    return {**contrast, **filled}
+
+
+def at_level(rule, values, bound: float, least_n: int, level: float) -> Verdict:
+    return rule(values, bound, least_n=least_n, level=level)
+
+
+def rule_of(part: dict, level: float = verdicts.LEVEL):
+    """Differences -> Verdict, by the kind of the claim and its numbers on the scale of the contrast."""
+    kind, common = part["kind"], {"least_n": part["n"], "level": level}
+    if kind == "none":
+        return lambda values: verdicts.Sample.of(values).says("inconclusive", level, note="printed, never judged")
+    if kind == "value":
+        return partial(verdicts.value, theirs=part["theirs"], margin=part["margin"], **common)
+    if "margin" in part:
+        two_sided = part.get("two_sided", False)
+        return partial(verdicts.match, margin=scaled(part, part["margin"]), two_sided=two_sided, **common)
+    least, most = _band(part)
+    return partial(verdicts.effect, least=least, most=most, **common)
+
+
+def _band(part: dict) -> tuple[float, float]:
+    """Sizes that reproduce an effect: half to double the printed one, or as the entry says."""
+    if "size" in part:
+        return scaled(part, part["size"]) / 2, scaled(part, part["size"]) * 2
+    if "band" in part:
+        return scaled(part, part["band"][0]), scaled(part, part["band"][1])
+    return scaled(part, part["least"]), inf
+
+
+def scaled(part: dict, printed: float) -> float:
+    """A printed size on the scale of the contrast."""
+    return PRINTS[part["prints"]][0](printed)

@@ -1,0 +1,167 @@
+"""Verdicts on several things: orders, ranges, onsets, concordances, compounds, the best of many, many claims.
+
+Each is made of the simple rules in `verdicts`, whose conventions hold here too.
+"""
+
+from dataclasses import replace
+from itertools import takewhile
+from math import nan
+
+import numpy as np
+from scipy import stats
+
+from .verdicts import LEAST_N, LEVEL, REFUTING, SUPPORTING, Sample, Verdict, effect, match
+
+
+def order(pairs, ends, least: float = 0, least_n: int = LEAST_N) -> Verdict:
+    """ "A > B >= C". `pairs`: (differences, ">" or ">=", smallest size or margin) of each named adjacent pair.
+
+    `ends`: differences of first minus last, `least` their smallest size. A pair counts as reversed at level
+    1 - 0.05 / pairs, so that one of many is not reversed by chance.
+    """
+    strict = 1 - (1 - LEVEL) / len(pairs)
+    judged = [
+        effect(d, bound, least_n=least_n) if sign == ">" else match(d, bound, least_n=least_n)
+        for d, sign, bound in pairs
+    ]
+    first_last = effect(ends, least, least_n=least_n)
+    whole = replace(first_last, n=min(v.n for v in (*judged, first_last)), p=nan, note="", nulls=())
+    if whole.n < least_n:
+        return replace(whole, word="inconclusive", note=f"n = {whole.n} of {least_n}")
+    reversed_at = [i for i, (d, sign, bound) in enumerate(pairs) if _reversed(d, sign, bound, strict)]
+    if reversed_at:
+        worst = [judged[i] for i in reversed_at]
+        p = min(1.0, len(pairs) * min(v.p for v in worst))
+        nulls = sum((v.nulls for v in worst), ())
+        return replace(whole, word="contradicted", p=p, note=f"pair {reversed_at[0] + 1} is reversed", nulls=nulls)
+    if all(v.word == "reproduced" for v in judged):
+        return replace(whole, word="reproduced", p=max(v.p for v in judged), nulls=sum((v.nulls for v in judged), ()))
+    if first_last.word == "reproduced":
+        return replace(whole, word="partly", p=first_last.p, note="first beats last", nulls=first_last.nulls)
+    if first_last.word in REFUTING:
+        return replace(whole, word="not reproduced", p=first_last.p, nulls=first_last.nulls)
+    return replace(whole, word="inconclusive")
+
+
+def _reversed(values, sign: str, bound: float, level: float) -> bool:
+    return Sample.of(values).interval(level)[1] < (0 if sign == ">" else -bound)
+
+
+def ranged(rungs, end: float, test, reach: float = 2) -> Verdict:
+    """ "Holds from the start down to `end`".
+
+    `rungs`: (rung, differences) from the named start outward, `end` among them; `test`: differences -> Verdict of an
+    effect or a match. Fixed-order testing: each rung at the full level, stop at the first that is not reproduced. The
+    estimate is the last rung that holds (nan if the start fails): reproduced needs the named end itself, and not much
+    more; a named end that is significantly reversed refutes.
+    """
+    tested = [(rung, test(values)) for rung, values in rungs]
+    held, at_end = _held(tested), dict(tested)[end]
+    if not held:
+        return _failed_start(tested[0][1])
+    if at_end.word == "contradicted":
+        return replace(
+            _last(held), word="not reproduced", p=at_end.p, note="reversed at its own end", nulls=at_end.nulls
+        )
+    if end not in dict(held):
+        return replace(_last(held), word="partly", note="not so far")
+    further = abs(held[-1][0] - end) > reach
+    return replace(_last(held), word="partly" if further else "reproduced", note="further" if further else "")
+
+
+def onset(steps, end: float, test) -> Verdict:
+    """ "Holds from `end` on, and not before". `steps`: (step, differences) from the latest to the earliest.
+
+    Fixed-order testing as in `ranged`. Reproduced: the named step holds, as all later ones do, and the one before it is
+    significantly reversed. A named step that is significantly reversed refutes.
+    """
+    tested = [(step, test(values)) for step, values in steps]
+    held, at_end = _held(tested), dict(tested)[end]
+    if not held:
+        return _failed_start(tested[0][1])
+    if at_end.word == "contradicted":
+        return replace(
+            _last(held), word="not reproduced", p=at_end.p, note="reversed at its own step", nulls=at_end.nulls
+        )
+    ours = held[-1][0]
+    if ours != end:
+        return replace(_last(held), word="partly", note="later" if end not in dict(held) else "earlier")
+    before = tested[len(held)][1] if len(held) < len(tested) else None
+    if before and before.word != "contradicted":
+        return replace(_last(held), word="inconclusive", p=nan, note="undecided at the step before", nulls=())
+    whole = _last(held)
+    return whole if not before else replace(whole, p=max(whole.p, before.p), nulls=whole.nulls + before.nulls)
+
+
+def _held(tested: list[tuple[float, Verdict]]) -> list[tuple[float, Verdict]]:
+    """The rungs from the start on that are reproduced without a gap."""
+    return list(takewhile(lambda pair: pair[1].word == "reproduced", tested))
+
+
+def _last(held: list[tuple[float, Verdict]]) -> Verdict:
+    """The verdict that the rungs so far hold: all of them must, so the largest p is theirs."""
+    passed, nulls = [v for _, v in held], sum((v.nulls for _, v in held), ())
+    return Verdict("reproduced", held[-1][0], n=min(v.n for v in passed), p=max(v.p for v in passed), nulls=nulls)
+
+
+def _failed_start(start: Verdict) -> Verdict:
+    """The verdict when not even the start rung holds; a smaller effect there is no refutation."""
+    word = start.word if start.word in REFUTING else "inconclusive"
+    note = start.note if start.word == "inconclusive" and start.note else "fails at the start"
+    p, nulls = (start.p, start.nulls) if word in REFUTING else (nan, ())
+    return Verdict(word, nan, nan, nan, start.n, p, note, nulls)
+
+
+def concordance(settings) -> Verdict:
+    """ "X if and only if Y". `settings`: for each (level -> Verdict of X, level -> Verdict of Y).
+
+    A setting counts against the rule only where both its sides are decided at a level that keeps the error of the whole
+    below 5 %, whatever the number of settings. Each pair of decisions is as sure as the less sure of the two.
+    """
+    strict = 1 - (1 - LEVEL) / max(1, len(settings))
+    sides = [[(x(level), y(level)) for x, y in settings] for level in (LEVEL, strict)]
+    decided, firmly = ([pair for pair in pairs if pair[0].decided and pair[1].decided] for pairs in sides)
+    against = [max(x.p, y.p) for x, y in firmly if _holds(x) != _holds(y)]
+    wrong = sum(_holds(x) != _holds(y) for x, y in decided)
+    classes = [sum(_holds(x) is _holds(y) is side for x, y in decided) for side in (True, False)]
+    word, p = "inconclusive", nan
+    if against:
+        word, p = "contradicted", min(1.0, len(settings) * min(against))
+    elif not wrong and sum(classes) >= 2:
+        word = "reproduced" if min(classes) >= 2 else "partly"
+        p = max(max(x.p, y.p) for x, y in decided)
+    share = (len(decided) - wrong) / len(decided) if decided else nan
+    return Verdict(word, share, n=len(decided), p=p, note="one class only" if word == "partly" else "")
+
+
+def _holds(verdict: Verdict) -> bool:
+    return verdict.word in SUPPORTING
+
+
+def compound(parts: dict[str, Verdict]) -> Verdict:
+    """ "A and B": the weakest part decides, is named, and says n. All parts must pass, so a supporting p is the largest
+    of the parts'; any part may refute, so a refuting p is the smallest times the number of parts."""
+    ranks = ("contradicted", "not reproduced", "not run", "inconclusive", "partly", "reproduced")
+    name, worst = min(parts.items(), key=lambda item: ranks.index(item[1].word))
+    alike = [v for v in parts.values() if v.word == worst.word]
+    n = min(v.n for v in (parts.values() if worst.word in SUPPORTING else alike))
+    note = "" if worst.word in ("reproduced", "not run") else f"{name} {worst.note}".strip()
+    if worst.word in SUPPORTING:
+        return Verdict(worst.word, n=n, p=max(v.p for v in parts.values()), note=note)
+    p = min(1.0, len(parts) * min(v.p for v in alike)) if worst.word in REFUTING else nan
+    return Verdict(worst.word, n=n, p=p, note=note)
+
+
+def of_many(verdict: Verdict, tried: int) -> Verdict:
+    """A verdict on the best (or worst) of so many values: its p counts them, as the level of its interval does."""
+    return replace(verdict, p=min(1.0, verdict.p * tried)) if tried > 1 and verdict.p == verdict.p else verdict
+
+
+def q_values(verdicts) -> np.ndarray:
+    """q of every verdict among all that ran: supporting and refuting ones are two families of that size."""
+    q = np.full(len(verdicts), nan)
+    for family in (SUPPORTING, REFUTING):
+        p = np.array([v.p if v.word in family else nan for v in verdicts], dtype=float)
+        own = stats.false_discovery_control(np.nan_to_num(p, nan=1.0)) if len(p) else p
+        q = np.where(np.isnan(p), q, own)
+    return q
