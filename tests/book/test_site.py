@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 NO_BROWSER = "no browser: apt-get install chromium, or .venv/bin/playwright install chromium"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-MAIN_PAGES = ("intro", "methods", "notebooks/01_winning_tickets", "notebooks/02_linear_mode_connectivity")
+MAIN_PAGES = ("intro", "scorecard", "methods", "notebooks/01_winning_tickets", "notebooks/02_linear_mode_connectivity")
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 
 
@@ -200,7 +200,7 @@ def test_dark_mode_follows_the_system_and_the_button(tab):
 
 
 def test_scorecard_filters_by_verdict(tab):
-    page = tab("intro", PHONE)
+    page = tab("scorecard", PHONE)
     button = page.locator(".claim-filters button").first
     rows, visible = page.locator(".claim-filters + table tbody tr"), "table.claims tbody tr:visible"
     button.click()
@@ -210,9 +210,12 @@ def test_scorecard_filters_by_verdict(tab):
     assert kept.count() == rows.count()
 
 
-def test_front_door_leads_to_the_scorecard(tab):
+def test_front_door_leads_to_the_findings_and_on_to_the_scorecard(tab):
     page = tab("index")
     page.wait_for_url(re.compile("intro"))
+    assert page.get_by_role("heading", name="What we found").is_visible()
+    page.locator("article a[href*='scorecard.html']").first.click()
+    page.wait_for_url(re.compile("scorecard"))
     assert page.locator("table.claims").first.is_visible()
 
 

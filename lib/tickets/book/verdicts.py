@@ -125,7 +125,8 @@ def _needs(entry: dict, verdict: Verdict, analog: bool) -> str:
     if not analog and verdict.n < (planned := max((more["n"] for more in entry.get("extensions", ())), default=0)):
         return f"{planned - verdict.n} more of the replicates that were added, to n = {planned}"
     if "n_max" in entry and verdicts.wants_more(verdict, entry["half_width"], entry["n_max"]):
-        return f"{MORE}, to a half-width of {entry['half_width']:g} {entry['unit']} or n = {entry['n_max']}"
+        unit = UNITS.get(entry["unit"], entry["unit"])
+        return f"{MORE}, to a half-width of {entry['half_width']:g} {unit} or n = {entry['n_max']}"
     return ""
 
 

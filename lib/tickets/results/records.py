@@ -47,7 +47,7 @@ def parse(text: str, where: str) -> dict:
         raise BadInput(f"{where}: schema {record['schema']}, this version reads {SCHEMA}")
     try:
         key = Cell.from_dict(record["cell"]).key()
-    except (BadInput, TypeError) as error:
+    except (BadInput, TypeError, AttributeError) as error:
         raise BadInput(f"{where}: no cell of this version ({error})") from error
     if key != record["key"]:
         raise BadInput(f"{where}: the key {record['key']} is not that of its cell")

@@ -12,7 +12,7 @@ from safetensors.numpy import load
 
 from ..cells import Cell
 from ..errors import BadInput
-from ..files import digest
+from ..files import array_digest, digest
 from ..pruning.masks import FINAL, KEPT, LEVELS
 from ..results.records import parse
 
@@ -38,7 +38,8 @@ def contents(path: Path) -> tuple[dict, list[tuple[Cell, dict, Arrays, dict[int,
         cell = Cell.from_dict(record["cell"])
         own = packed.pop(f"tensors/{cell.key()}", None)
         steps = [name for name in packed if name.startswith(f"rewound/{cell.key()}-")]
-        rewound = {int(name.rpartition("-")[2]): check_weights(cell, packed.pop(name), where) for name in steps}
+        rewound = {int(name.rpartition("-")[2]): packed.pop(name) for name in steps}
+        rewound = {step: check_weights(cell, step, text, where) for step, text in rewound.items()}
         parcels.append((cell, record, {} if own is None else check_arrays(cell, own, where), rewound))
     if packed:
         raise BadInput(f"{path.name}: tensors without a record, {next(iter(packed))}")
@@ -83,6 +84,8 @@ def check_values(record: dict, where: str) -> None:
         values = record[part]
         if not isinstance(values, dict) or not all(NAME.fullmatch(n) and right(v) for n, v in values.items()):
             raise BadInput(f"{where}: {part} of another kind than training writes")
+    if not DIGEST.fullmatch(str(record["provenance"].get("start", "0" * 12))):
+        raise BadInput(f"{where}: began from something else than weights")
     if not numbers(record["wrong"]) or not DIGEST.fullmatch(str(record["registration"])):
         raise BadInput(f"{where}: images or registration of another kind than training writes")
 
@@ -102,11 +105,14 @@ def check_arrays(cell: Cell, packed: bytes, where: str) -> Arrays:
     return arrays
 
 
-def check_weights(cell: Cell, packed: bytes, where: str) -> Arrays:
+def check_weights(cell: Cell, step: int, packed: bytes, where: str) -> Arrays:
     """The weights that a dense network passed through, if they are of its kind; BadInput otherwise."""
     arrays = _loaded(packed, where)
     if _kinds(arrays) != _weights(cell, _model(cell)) or not cell.is_dense:
         raise BadInput(f"{where}: weights of another network than {cell}")
+    head = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
+    if not 0 < step < cell.steps or head.get("__metadata__", {}).get("digest") != array_digest(arrays):
+        raise BadInput(f"{where}: weights of another step than {step}, or not what their digest says")
     return arrays
 
 

@@ -134,6 +134,15 @@ def leaves(cells) -> Leaves:
     return {cell: frozenset(needs) for cell, needs in found.items()}
 
 
+def wanted(found: Leaves, todo: list[Population], store: Store) -> Leaves:
+    """The same, less the final weights of networks that have their records and that nothing planned starts from."""
+    planned = [cell for group in todo for cell in group]
+    starting = {parent for cell in planned for parent in ARMS[cell.arm].parents(cell)}
+    starting |= {cell.trunk() for cell in planned if cell.rewind and cell.trunk().steps == cell.rewind}
+    idle = lambda cell: cell in store and cell not in starting  # noqa: E731
+    return {cell: needs - {WEIGHTS} if idle(cell) else needs for cell, needs in found.items()}
+
+
 def left(cell: Cell, store: Store, needs: frozenset) -> bool:
     """Whether a cell's record and all that it has to leave are there."""
     return cell in store and not _missing(cell, store, needs)

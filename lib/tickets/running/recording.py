@@ -46,7 +46,7 @@ def _record_masks(store: Store, cells: list[Cell], recorded: set[str]) -> None:
     kept = lambda cell: store.beside(cell, "safetensors").exists() or store.masks_file(cell).exists()  # noqa: E731
     there = [c for c in tickets if c.key() in recorded and c.model in SMALL and c.level and kept(c)]
     deepest = {chain(cell): cell for cell in sorted(there, key=lambda cell: cell.level)}
-    for cell in there:
+    for cell in sorted(there, key=lambda cell: cell != deepest[chain(cell)]):  # it may take W_k from the file before
         source, target = store.beside(cell, "safetensors"), store.masks_file(cell)
         if cell != deepest[chain(cell)]:
             target.unlink(missing_ok=True)  # the chain has grown since

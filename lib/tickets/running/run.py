@@ -15,7 +15,7 @@ from ..errors import BadInput, MachineFault
 from ..results.store import Store
 from . import engines, faults
 from .outcomes import AGAIN, DONE, PAUSED
-from .plan import closure, in_shard, lacking, leaves, plan
+from .plan import closure, in_shard, lacking, leaves, plan, wanted
 from .progress import Progress
 
 SITTINGS = 2
@@ -64,7 +64,7 @@ def _sitting(store, engine, device, mine, workers, retry_failed, began, minutes,
     if not retry_failed:
         held |= {group for group in todo if any(faults.failure(store, cell) for cell in group)}
     deadline = inf if minutes is None else began + 60 * minutes
-    work, gpu = partial(attempt, store, device, leaves(mine)), device.startswith("cuda")
+    work, gpu = partial(attempt, store, device, wanted(leaves(mine), todo, store)), device.startswith("cuda")
     waits_for = {cell: lacking(cell, store) for group in todo for cell in group}.__getitem__
     done, again = 0, False
     with closing(engines.work(engine, todo, work, held, deadline, workers, gpu, waits_for)) as outcomes:

@@ -92,7 +92,7 @@ def _rewound(store: Store, cells: list[Cell], weights: bool) -> dict[Cell, dict[
         if cell.rewind and cell not in store and (weights or cell.model in SMALL):
             trunk = cell.trunk()
             path = store.beside(trunk, f"{cell.rewind}.safetensors")
-            if path.exists():
+            if path.exists() and Store(store.local, recorded=None).rewound(cell):
                 found.setdefault(trunk, {})[f"rewound/{trunk.key()}-{cell.rewind}"] = path.read_bytes()
     return found
 
@@ -175,7 +175,7 @@ def _take(store: Store, merged: Merged, cell: Cell, record: dict, arrays: Arrays
     if arrays and not store.has_tensors(cell) and (brings or store.levels(cell) is None):
         store.put_tensors(cell.key(), arrays, record["provenance"].get("start", ""))
     for step, weights in rewound.items():
-        if not store.beside(cell, f"{step}.safetensors").exists():
+        if store.rewound(cell.but(order=1, rewind=step)) is None:
             store.put_rewound(cell, step, weights)
     if there:
         merged.agree += 1

@@ -25,14 +25,14 @@ from ..training.recorder import Outcome
 from ..training.train import train
 from . import faults
 from .outcomes import AGAIN, DONE, PAUSED
-from .plan import WEIGHTS, Leaves, Population, left, missing_steps
+from .plan import WEIGHTS, Leaves, Population, lacking, left, missing_steps
 
 
 def attempt(store: Store, device: str, leaves: Leaves, cells: Population, seconds: float = inf) -> str:
     """What a worker does with a population, for so many seconds at most; how it ended (see `engines.work`)."""
     if all(left(cell, store, leaves[cell]) for cell in cells):
         return DONE  # by another run, or by a worker that died after its work
-    if any(_outdated(cell, store) for cell in cells):
+    if any(lacking(cell, store) for cell in cells):
         return AGAIN
     try:
         compute(cells, store, device, leaves, time.monotonic() + seconds)
@@ -45,11 +45,6 @@ def attempt(store: Store, device: str, leaves: Leaves, cells: Population, second
             raise MachineFault(said) from error
         return "".join(traceback.format_exception(error))
     return DONE
-
-
-def _outdated(cell: Cell, store: Store) -> bool:
-    """Whether what a ticket goes on from began from another W_k than the one at hand: its chain begins anew."""
-    return cell.arm == "ticket" and cell.level > 1 and not store.has_tensors(cell.ticket(cell.level - 1))
 
 
 def compute(cells: Population, store: Store, device: str, leaves: Leaves, deadline: float = inf) -> None:

@@ -64,7 +64,10 @@ BETWEEN = (3, 7, 9, 12, 17, 19, 21)  # other rungs at which LeNet tickets are co
 
 def cells(profile: str) -> Iterator[Cell]:
     """Cells of the chapter, most valuable first."""
-    yield from {"smoke": _smoke, "quick": _quick, "paper": _paper}[profile]()
+    for cell in {"smoke": _smoke, "quick": _quick, "paper": _paper}[profile]():
+        if cell.rewind and ARMS[cell.arm].redrawn(cell):
+            yield cell.trunk()
+        yield cell
 
 
 def tickets(net: Cell, top: int, rewind: int = 0, start: int = 0) -> Iterator[Cell]:
@@ -206,7 +209,7 @@ def _smoke() -> Iterator[Cell]:
 def _every_arm() -> Iterator[Cell]:
     # what takes longest comes first
     yield TINY
-    yield TINY.but(order=1, rewind=1)
+    yield from (TINY.but(order=order, rewind=1) for order in (2, 1))
     yield TINY.but(arm="chord", rewind=1)
     for r in range(2):
         net = MAIN["smoke"].but(replicate=r)
