@@ -1,4 +1,4 @@
-"""The parts of the front page that are computed: what was found, the one figure, the chapters and their verdicts."""
+"""What is computed on the front page (findings, the one figure, the chapters) and on the page of limitations."""
 
 import re
 from html import escape
@@ -78,6 +78,22 @@ def cards(root: Path, rows: dict[str, dict], entries) -> str:
     return "\n".join([*text, "::::", ""])
 
 
+def doubts(rows: dict[str, dict]) -> str:
+    """The decided claims of papers that rest on less than the others, by reason, as a Markdown list."""
+    decided = [row for row in rows.values() if row["scope"] == "paper" and int(row["n"])]
+    reasons = {
+        "would be judged otherwise if the dense network were exchanged for its twin": "fragile (A/A)",
+        "are read with a rule or an estimand that was changed after their runs": "post hoc",
+        "have a verdict that the correction for many claims does not bear out": "q > 0.05",
+    }
+    named = {why: [row["claim"] for row in decided if mark in row["verdict"]] for why, mark in reasons.items()}
+    named["are known to us from another text than the paper"] = [
+        row["claim"] for row in decided if row["source"] == "second-hand"
+    ]
+    shown = (f"- {len(names)} of {len(decided)} {why}: {', '.join(names) or 'none'}." for why, names in named.items())
+    return "\n".join(shown) + "\n"
+
+
 def parts(root: Path, rows: dict[str, dict], entries) -> dict[str, str]:
     """File name -> content."""
     store = Store(local=root / "build/none", recorded=root / "book/results")
@@ -85,6 +101,7 @@ def parts(root: Path, rows: dict[str, dict], entries) -> dict[str, str]:
         "findings.md": findings(root / "book/findings.yml", rows),
         "hero.html": hero(store),
         "chapters.md": cards(root, rows, entries),
+        "doubts.md": doubts(rows),
     }
 
 

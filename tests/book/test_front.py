@@ -61,3 +61,19 @@ def test_the_scope_line_counts_only_what_was_decided():
     said = generated.scope(ROOT)
     assert said.startswith("So far every verdict is on LeNet-300-100 on MNIST, with ")
     assert "ResNet" not in said
+
+
+def test_the_limitations_name_every_claim_that_is_marked():
+    row = {"scope": "paper", "n": "10", "source": "read in the paper"}
+    rows = {
+        name: {**row, "claim": name, "verdict": verdict, **more}
+        for name, verdict, more in [
+            ("A", "reproduced (fragile (A/A): with its second order partly, 1; post hoc)", {}),
+            ("B", "partly (q > 0.05)", {"source": "second-hand"}),
+            ("C", "not run", {"n": "0", "source": "second-hand"}),
+            ("D", "reproduced (post hoc)", {"scope": "reading"}),
+        ]
+    }
+    lines = front.doubts(rows).splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == ["A.", "A.", "B.", "B."]
+    assert all(line.startswith("- 1 of 2 ") for line in lines)
