@@ -149,7 +149,7 @@ def test_it_trains_and_its_claim_is_judged(tree):
     )
     said = in_tree(tree, "-c", code)
     assert said.returncode == 0, said.stderr
-    assert said.stdout.startswith("H1 6 reproduced")
+    assert said.stdout.startswith("H1 6 yes")
 
 
 def test_its_notebook_runs(tree):
