@@ -46,7 +46,7 @@ def test_precision_rule_asks_for_more():
     frame = dense_and_ticket()
     frame.loc[frame["level"] == 7, "test_accuracy"] += 8 * JITTER
     found = judged(entry(n_max=20, half_width=0.01), frame)
-    assert found["needs"] == "more replicates, to a half-width of 0.01 pp or n = 20"
+    assert found["needs"] == "more replicates, to a half-width of 0.01 points or n = 20"
 
 
 def test_replicates_that_were_added_are_waited_for():

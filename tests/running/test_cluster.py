@@ -30,6 +30,7 @@ def here(text: str, folder: Path) -> str:
     """A recipe with this interpreter in place of the environment's, at smoke and in a store of the test."""
     text = text.replace(".venv/bin/python", sys.executable)
     text = text.replace(".venv/bin/dask", f"{sys.executable} -m dask")
+    text = text.replace("dask scheduler", "dask scheduler --port 0")  # whatever else runs here
     text = text.replace("--profile paper", f"--profile smoke --model lenet-300-100 --store {folder / 'store'}")
     return text.replace("scheduler.json", str(folder / "scheduler.json"))
 
@@ -64,9 +65,10 @@ def test_the_scheduler_recipe_survives_a_node(tmp_path):
             programs.callback(end, program)
             return program
 
-        start("dask scheduler")
+        scheduler, file = start("dask scheduler"), tmp_path / "scheduler.json"
         node, _ = start("--nworkers 4", nworkers=1), start("--nworkers 4", nworkers=1)
-        faulty.wait_for((tmp_path / "scheduler.json").exists)
+        faulty.wait_for(lambda: file.exists() or scheduler.poll() is not None)
+        assert file.exists(), (tmp_path / "log").read_text()[-3000:]
         main = start("--engine dask:scheduler.json")
         faulty.wait_for(lambda: len(there()) >= 4 or main.poll() is not None)
         os.killpg(node.pid, signal.SIGKILL)
