@@ -32,8 +32,10 @@ def findings(path: Path, rows: dict[str, dict]) -> str:
 
 
 def stands(entry: dict, rows: dict[str, dict]) -> bool:
-    """Whether all claims of a sentence have the verdicts that it was written for."""
-    return all(scorecard.verdict(rows[name])[0] == word for name, word in entry["claims"].items())
+    """Whether all claims of a sentence have the verdicts that it was written for, and it says so if one is fragile."""
+    fragile = any("fragile" in rows[name]["verdict"] for name in entry["claims"])
+    right = all(scorecard.verdict(rows[name])[0] == word for name, word in entry["claims"].items())
+    return right and fragile == ("fragile" in entry["text"])
 
 
 def filled_in(text: str, rows: dict[str, dict]) -> str:

@@ -67,7 +67,7 @@ def test_a_link_is_followed(book):
 
 def test_builds_at_once_do_not_meet(book, monkeypatch):
     """Three finish at the same moment: each has a folder of its own, and one whole site is there in the end."""
-    meet, render, failed = threading.Barrier(3), build_book.render, []
+    meet, render, failed = threading.Barrier(3, timeout=60), build_book.render, []
 
     def render_together(folder, work):
         render(folder, work)

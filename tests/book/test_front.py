@@ -27,6 +27,15 @@ def test_a_sentence_goes_when_a_verdict_changes(entry):
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: ", ".join(entry["claims"]))
+def test_a_sentence_goes_when_a_claim_becomes_fragile_or_is_no_longer(entry):
+    name = next(iter(entry["claims"]))
+    turned = {**ROWS, name: {**ROWS[name], "verdict": ROWS[name]["verdict"] + " (fragile (A/A): otherwise, 1)"}}
+    assert not front.stands(entry, turned)
+    assert front.stands({**entry, "text": "A fragile one."}, turned)
+    assert not front.stands({**entry, "text": "A fragile one."}, ROWS)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: ", ".join(entry["claims"]))
 def test_its_numbers_are_computed(entry):
     """A number is a slot, but for the densities and thresholds that say what was compared."""
     text = front.SLOT.sub("", entry["text"])
