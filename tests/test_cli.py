@@ -234,7 +234,7 @@ def test_status_names_the_claims_that_want_more_replicates(here, monkeypatch, ca
     (head, *lines) = capsys.readouterr().out.partition("More replicates by the precision rule:")[1:]
     assert bool(head) == wanting
     assert (
-        "L2a: half-width 0.377 points at n = 10; more replicates, to a half-width of 0.08 pp" in lines[0]
+        "L2a: half-width 0.377 points at n = 10; more replicates, to a half-width of 0.08 points" in lines[0]
     ) == wanting
 
 

@@ -15,7 +15,6 @@ from tickets.figures.show import figure
 from tickets.results.store import Store
 
 SLOT = re.compile(r"\{([\w.-]+)(?:!([ip]))?\}")
-HERO = ("ticket", "reinit", "random")
 ASKS = {
     "01_winning_tickets": "Is there, in a fresh network, a small part that could have learned alone?",
     "02_linear_mode_connectivity": "When is it settled where training will end, and do tickets win just there?",
@@ -26,7 +25,7 @@ def findings(path: Path, rows: dict[str, dict]) -> str:
     """The sentences whose claims still have the verdicts that they were written for, as a Markdown list with links."""
     return "\n".join(
         f'- {filled_in(entry["text"], rows)} <a href="{entry["link"]}">Read on</a>'
-        for entry in yaml.safe_load(path.read_text("utf-8"))
+        for entry in yaml.safe_load(path.read_text("utf-8"))["findings"]
         if stands(entry, rows)
     )
 
@@ -52,18 +51,18 @@ def filled_in(text: str, rows: dict[str, dict]) -> str:
     return SLOT.sub(number, text.strip())
 
 
-def hero(store: Store) -> str:
-    """Accuracy against weights kept: ticket, reinitialized, random mask, and the dense network across."""
+def hero(store: Store, arms: list[str]) -> str:
+    """Accuracy against weights kept, a line an arm, and the dense network across."""
     net = chapters.main("01_winning_tickets", "paper")
     table = like(store.table(chapters.cells("01_winning_tickets", "paper")), net)
-    rows = table[table["arm"].isin(HERO) & (table["order"] == 0)]
+    rows = table[table["arm"].isin(arms) & (table["order"] == 0)]
     alt = (
         "Test accuracy against the share of weights kept, LeNet on MNIST: winning tickets stay above the dense network "
         "down to a few percent, reinitialized ones fall below it, random masks fall first."
     )
     columns = ["arm", "level", "density", "replicate", "draw", "test_accuracy"]
     by = "tickets.chapters.winning_tickets.figures.ladder"
-    drawn = lambda: (figures.ladder(rows, HERO, ["test_accuracy"]), rows[columns])  # noqa: E731
+    drawn = lambda: (figures.ladder(rows, arms, ["test_accuracy"]), rows[columns])  # noqa: E731
     return figure(len(rows), drawn, "hero", alt, by, api="api.html").data
 
 
@@ -101,7 +100,7 @@ def parts(root: Path, rows: dict[str, dict], entries) -> dict[str, str]:
     store = Store(local=root / "build/none", recorded=root / "book/results")
     return {
         "findings.md": findings(root / "book/findings.yml", rows),
-        "hero.html": hero(store),
+        "hero.html": hero(store, yaml.safe_load((root / "book/findings.yml").read_text("utf-8"))["hero"]),
         "chapters.md": cards(root, rows, entries),
         "doubts.md": doubts(rows),
     }
@@ -109,5 +108,5 @@ def parts(root: Path, rows: dict[str, dict], entries) -> dict[str, str]:
 
 def left_out(root: Path, rows: dict[str, dict]) -> pd.Series:
     """The claims of sentences that no longer stand: to be written anew."""
-    entries = yaml.safe_load((root / "book/findings.yml").read_text("utf-8"))
+    entries = yaml.safe_load((root / "book/findings.yml").read_text("utf-8"))["findings"]
     return pd.Series([", ".join(entry["claims"]) for entry in entries if not stands(entry, rows)], dtype=str)

@@ -11,7 +11,7 @@ from tickets.evidence import registration
 from tickets.files import BOOK, ROOT
 
 ROWS = generated.by_claim(BOOK / "results/claims.csv")
-ENTRIES = yaml.safe_load((BOOK / "findings.yml").read_text("utf-8"))
+ENTRIES = yaml.safe_load((BOOK / "findings.yml").read_text("utf-8"))["findings"]
 
 
 def test_every_sentence_still_has_the_verdicts_that_it_was_written_for():
