@@ -114,6 +114,18 @@ def test_reestimated_statistics_are_those_of_forward_passes(normed):
         torch.testing.assert_close(params["conv1.norm.weight"][p], mixed(networks, "conv1.norm.weight", p))
 
 
+def test_statistics_are_those_of_as_many_images_as_training_normalized_over(normed):
+    mixtures, networks = normed
+    found = {}
+    for name, sizes in {"parts": {"micro_batch": 4}, "small": {"batch": 4}, "whole": {}}.items():
+        cell = mixtures.cell.but(**sizes)
+        found[name] = Mixtures(cell, mixtures.model, networks).normalized(HALF, "reestimated")[1][
+            "conv1.norm.running_var"
+        ]
+    torch.testing.assert_close(found["parts"], found["small"], rtol=0, atol=0)
+    assert (found["parts"] - found["whole"]).abs().max() > 1e-3
+
+
 def test_repair_takes_channels_to_the_mixed_mean_and_deviation(normed):
     """Rescaled by hand to the mixed moments of the ends and then normalized as kept, it says what `repaired` says."""
     mixtures, networks = normed

@@ -207,7 +207,7 @@ def test_the_study_has_the_cells_of_its_claims_and_they_cost_what_is_said():
         model.forward(params, model.buffers(1, "meta"), torch.empty(1, 1, *model.input_shape), training=False)
     read = len(schedule.stops(RESNET50, 0)) + len(schedule.test_steps(RESNET50))  # 50,000 images each
     each = 3 * RESNET50.steps * RESNET50.batch + 50_000 * read  # images forward
-    point = train + 3 * 50_000 + 2 * mixtures.BATCHES * RESNET50.batch  # readings, statistics twice
+    point = train + 3 * 50_000 + 2 * mixtures.BATCHES * RESNET50.micro_batch  # readings, statistics twice
     for name, mine in of_claim.items():
         entry = entries[name]
         assert chapters.networks("paper")[entry["study"]].cells[entry["network"]] == RESNET50

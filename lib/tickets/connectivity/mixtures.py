@@ -89,7 +89,7 @@ class Mixtures:
             scale = name.replace(".running_var", ".weight")
             params[scale] = params[scale] * deviation / (running[name] + EPSILON).sqrt()
         fresh = self.model.buffers(len(c), self.device, self.dtype)
-        size = min(self.cell.batch, max(1, self.reader.index["train"].shape[1] // BATCHES))
+        size = min(self.cell.micro_batch or self.cell.batch, max(1, self.reader.index["train"].shape[1] // BATCHES))
         for (x,), _ in islice(self.reader.parts("train", size), BATCHES):
             for some in torch.arange(len(c)).split(max(1, POINTS // self.larger)):
                 at = slice(int(some[0]), int(some[-1]) + 1)  # views: running statistics are updated in place
