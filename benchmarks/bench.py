@@ -26,6 +26,7 @@ from tickets.errors import BadInput
 from tickets.files import write_atomically
 from tickets.results.provenance import ALGORITHM, processor
 from tickets.running.run import check_device
+from tickets.running.work import settle
 from tqdm.std import tqdm
 
 from . import workloads
@@ -231,8 +232,7 @@ def _together(pools, work, *arguments) -> float:
 
 
 def _on_one_core(work, *arguments) -> float:
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    settle("cpu")
     return _seconds(work, *arguments)
 
 

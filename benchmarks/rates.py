@@ -34,7 +34,7 @@ def rates(times: int = TIMES) -> pd.DataFrame:
                 "partly": share(("partly",)),
             }
             row["refuted"] = share(REFUTING)
-            rows.append(row | {"open": 100 - row["reproduced"] - row["partly"] - row["refuted"]})
+            rows.append(row | {"open": share(("inconclusive",))})
     return pd.DataFrame(rows).sort_values(["rule", "truth", "n"], kind="stable")
 
 

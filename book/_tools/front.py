@@ -5,7 +5,6 @@ from html import escape
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import yaml
 from tickets import chapters
 from tickets.book import scorecard
@@ -15,17 +14,13 @@ from tickets.figures.show import figure
 from tickets.results.store import Store
 
 SLOT = re.compile(r"\{([\w.-]+)(?:!([ip]))?\}")
-ASKS = {
-    "01_winning_tickets": "Is there, in a fresh network, a small part that could have learned alone?",
-    "02_linear_mode_connectivity": "When is it settled where training will end, and do tickets win just there?",
-}
 
 
-def findings(path: Path, rows: dict[str, dict]) -> str:
+def findings(entries: list[dict], rows: dict[str, dict]) -> str:
     """The sentences whose claims still have the verdicts that they were written for, as a Markdown list with links."""
     return "\n".join(
         f'- {filled_in(entry["text"], rows)} <a href="{entry["link"]}">Read on</a>'
-        for entry in yaml.safe_load(path.read_text("utf-8"))["findings"]
+        for entry in entries
         if stands(entry, rows)
     )
 
@@ -66,7 +61,7 @@ def hero(store: Store, arms: list[str]) -> str:
     return figure(len(rows), drawn, "hero", alt, by, api="api.html").data
 
 
-def cards(root: Path, rows: dict[str, dict], entries) -> str:
+def cards(root: Path, rows: dict[str, dict], entries, asks: dict[str, str]) -> str:
     """A numbered card a chapter: its title, what it asks, and the count of its verdicts."""
     text = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]
     for number, study in enumerate(chapters.STUDIES, 1):
@@ -75,7 +70,7 @@ def cards(root: Path, rows: dict[str, dict], entries) -> str:
         counted = [row for row in own if row["scope"] == "paper"]
         counts = ", ".join(f"{count} {word}" for word, count in scorecard.counts(counted))
         text += [f":::{{grid-item-card}} {number}. {title}", f":link: notebooks/{study}", ":link-type: doc"]
-        text += ["", ASKS.get(study, ""), "", f"*{escape(counts)}*", ":::", ""]
+        text += ["", asks.get(study, ""), "", f"*{escape(counts)}*", ":::", ""]
     return "\n".join([*text, "::::", ""])
 
 
@@ -98,15 +93,10 @@ def doubts(rows: dict[str, dict]) -> str:
 def parts(root: Path, rows: dict[str, dict], entries) -> dict[str, str]:
     """File name -> content."""
     store = Store(local=root / "build/none", recorded=root / "book/results")
+    written = yaml.safe_load((root / "book/findings.yml").read_text("utf-8"))
     return {
-        "findings.md": findings(root / "book/findings.yml", rows),
-        "hero.html": hero(store, yaml.safe_load((root / "book/findings.yml").read_text("utf-8"))["hero"]),
-        "chapters.md": cards(root, rows, entries),
+        "findings.md": findings(written["findings"], rows),
+        "hero.html": hero(store, written["hero"]),
+        "chapters.md": cards(root, rows, entries, written["asks"]),
         "doubts.md": doubts(rows),
     }
-
-
-def left_out(root: Path, rows: dict[str, dict]) -> pd.Series:
-    """The claims of sentences that no longer stand: to be written anew."""
-    entries = yaml.safe_load((root / "book/findings.yml").read_text("utf-8"))["findings"]
-    return pd.Series([", ".join(entry["claims"]) for entry in entries if not stands(entry, rows)], dtype=str)

@@ -55,14 +55,9 @@ def ranged(rungs, end: float, test, reach: float = 2) -> Verdict:
     estimate is the last rung that holds (nan if the start fails): reproduced needs the named end itself, and not much
     more; a named end that is significantly reversed refutes.
     """
-    tested = [(rung, test(values)) for rung, values in rungs]
-    held, at_end = _held(tested), dict(tested)[end]
-    if not held:
-        return _failed_start(tested[0][1])
-    if at_end.word == "contradicted":
-        return replace(
-            _last(held), word="not reproduced", p=at_end.p, note="reversed at its own end", nulls=at_end.nulls
-        )
+    _, held, failed = _walked(rungs, end, test, "end")
+    if failed:
+        return failed
     if end not in dict(held):
         return replace(_last(held), word="partly", note="not so far")
     further = abs(held[-1][0] - end) > reach
@@ -75,14 +70,9 @@ def onset(steps, end: float, test) -> Verdict:
     Fixed-order testing as in `ranged`. Reproduced: the named step holds, as all later ones do, and the one before it is
     significantly reversed. A named step that is significantly reversed refutes.
     """
-    tested = [(step, test(values)) for step, values in steps]
-    held, at_end = _held(tested), dict(tested)[end]
-    if not held:
-        return _failed_start(tested[0][1])
-    if at_end.word == "contradicted":
-        return replace(
-            _last(held), word="not reproduced", p=at_end.p, note="reversed at its own step", nulls=at_end.nulls
-        )
+    tested, held, failed = _walked(steps, end, test, "step")
+    if failed:
+        return failed
     ours = held[-1][0]
     if ours != end:
         return replace(_last(held), word="partly", note="later" if end not in dict(held) else "earlier")
@@ -93,9 +83,20 @@ def onset(steps, end: float, test) -> Verdict:
     return whole if not before else replace(whole, p=max(whole.p, before.p), nulls=whole.nulls + before.nulls)
 
 
-def _held(tested: list[tuple[float, Verdict]]) -> list[tuple[float, Verdict]]:
-    """The rungs from the start on that are reproduced without a gap."""
-    return list(takewhile(lambda pair: pair[1].word == "reproduced", tested))
+def _walked(rungs, end: float, test, called: str):
+    """(rungs with their verdicts, those that hold from the start on without a gap, the verdict if that settles it).
+
+    It is settled where not even the start holds, and where the named end is significantly reversed.
+    """
+    tested = [(rung, test(values)) for rung, values in rungs]
+    held, at_end = list(takewhile(lambda pair: pair[1].word == "reproduced", tested)), dict(tested)[end]
+    failed = None
+    if not held:
+        failed = _failed_start(tested[0][1])
+    elif at_end.word == "contradicted":
+        note = f"reversed at its own {called}"
+        failed = replace(_last(held), word="not reproduced", p=at_end.p, note=note, nulls=at_end.nulls)
+    return tested, held, failed
 
 
 def _last(held: list[tuple[float, Verdict]]) -> Verdict:
