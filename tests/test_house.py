@@ -38,7 +38,8 @@ def test_every_room_is_explained():
     ("most", "folders", "own"),
     [
         (3000, [LIBRARY / name for name in SCIENCE], True),
-        (4500, [*(LIBRARY / n for n in MACHINERY), ROOT / "book/_tools"], False),
+        # more than was aimed at (3,600): where it stands, which may only shrink
+        (4490, [*(LIBRARY / n for n in MACHINERY), ROOT / "book/_tools"], False),
     ],
     ids=["science", "machinery"],
 )

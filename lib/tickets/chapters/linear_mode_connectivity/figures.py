@@ -141,7 +141,8 @@ def rewinding(rows: pd.DataFrame, levels) -> Figure:
                     style.mean_line(axes, part, "rewind", "test_accuracy_end", name, colour, **MARKED, ls=look)
         style.step_axis(axes, here["rewind"])
         axes.set(title=network, xlabel="rewind step", ylabel="test accuracy at the last step (%)")
-        axes.legend(frameon=False, fontsize=8, title="weights kept", title_fontsize=8)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}  # a line may be anywhere inside
+        axes.legend(frameon=False, fontsize=8, title="weights kept", title_fontsize=8, ncols=3, **below)
     return style.finish(figure)
 
 
