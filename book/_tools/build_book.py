@@ -38,7 +38,7 @@ import generated  # noqa: E402
 import yaml  # noqa: E402
 from tickets.errors import BadInput  # noqa: E402
 
-LAST_COMMIT = ("log", "-1", "--format=%ct")
+LAST_COMMIT = ("log", "-1", "--format=%ct %h")
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 LONG_AGO = "1767225600"  # 1 January 2026, where there is no commit to take the date from
 
@@ -121,7 +121,9 @@ def settle(root):
     """Make the same book twice give the same bytes: fixed dates, fixed ids in SVG, the library of this tree."""
     git = shutil.which("git")  # a fresh machine has Python and make
     commit = subprocess.run([git, *LAST_COMMIT], cwd=root, capture_output=True, text=True, check=False) if git else None
-    os.environ.setdefault("SOURCE_DATE_EPOCH", (commit and commit.stdout.strip()) or LONG_AGO)
+    when, name = ((commit and commit.stdout.split()) or [LONG_AGO, ""])[:2]
+    os.environ.setdefault("SOURCE_DATE_EPOCH", when)
+    os.environ["TICKETS_COMMIT"] = name  # for the imprint of every page
     os.environ["TICKETS_PLAIN_PROGRESS"] = "yes"  # nobody watches a notebook that is being executed
     os.environ["MATPLOTLIBRC"] = str(root / "book/_tools/matplotlibrc")
     os.environ["PYTHONPATH"] = str(root / "lib")

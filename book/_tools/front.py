@@ -1,49 +1,34 @@
 """What is computed on the front page (findings, the one figure, the chapters) and on the page of limitations."""
 
-import re
 from html import escape
 from pathlib import Path
 
 import nbformat
-import yaml
 from tickets import chapters
-from tickets.book import scorecard
+from tickets.book import questions, scorecard
 from tickets.cells import like
 from tickets.chapters.winning_tickets import figures
+from tickets.figures import style
 from tickets.figures.show import figure
 from tickets.results.store import Store
 
-SLOT = re.compile(r"\{([\w.-]+)(?:!([ip]))?\}")
 
-
-def findings(entries: list[dict], rows: dict[str, dict]) -> str:
-    """The sentences whose claims still have the verdicts that they were written for, as a Markdown list with links."""
+def findings(rows: dict[str, dict]) -> str:
+    """The sentences of the chapters that are for the front page and still stand, as a Markdown list with links."""
     return "\n".join(
-        f'- {filled_in(entry["text"], rows)} <a href="{entry["link"]}">Read on</a>'
-        for entry in entries
-        if stands(entry, rows)
+        f'- {questions.filled_in(sentence["text"], rows)} <a href="{asked.link}">Read on</a>'
+        for asked in questions.every()
+        for sentence in asked.answer
+        if sentence.get("front") and questions.stands(sentence, rows)
     )
 
 
-def stands(entry: dict, rows: dict[str, dict]) -> bool:
-    """Whether all claims of a sentence have the verdicts that it was written for, and it says so if one is fragile."""
-    fragile = any("fragile" in rows[name]["verdict"] for name in entry["claims"])
-    right = all(scorecard.verdict(rows[name])[0] == word for name, word in entry["claims"].items())
-    return right and fragile == ("fragile" in entry["text"])
-
-
-def filled_in(text: str, rows: dict[str, dict]) -> str:
-    """A sentence with its numbers, as the scorecard prints them."""
-
-    def number(slot: re.Match) -> str:
-        row = rows[slot[1]]
-        if slot[2] == "p":
-            return scorecard.number(row["theirs"])
-        places = scorecard.decimals(float(row["high"] or "nan") - float(row["low"] or "nan"))
-        shown = [scorecard.number(row[name], places) for name in (("low", "high") if slot[2] else ("ours",))]
-        return " to ".join(shown)
-
-    return SLOT.sub(number, text.strip())
+def titles(root: Path) -> dict[str, str]:
+    """Study -> title of its chapter, with its number."""
+    return {
+        study: nbformat.read(root / f"notebooks/{study}.ipynb", 4).cells[0].source.splitlines()[0].lstrip("# ")
+        for study in chapters.STUDIES
+    }
 
 
 def hero(store: Store, arms: list[str]) -> str:
@@ -58,19 +43,21 @@ def hero(store: Store, arms: list[str]) -> str:
     columns = ["arm", "level", "density", "replicate", "draw", "test_accuracy"]
     by = "tickets.chapters.winning_tickets.figures.ladder"
     drawn = lambda: (figures.ladder(rows, arms, ["test_accuracy"]), rows[columns])  # noqa: E731
-    return figure(len(rows), drawn, "hero", alt, by, api="api.html").data
+    said = (
+        f"LeNet on MNIST: test accuracy at early stop against the share of weights that are kept. Lines are means over "
+        f"{style.replicates(rows)} (dots), bands 95 % intervals."
+    )
+    return figure(len(rows), drawn, "hero", alt, by, said, api="api.html").data
 
 
-def cards(root: Path, rows: dict[str, dict], entries, asks: dict[str, str]) -> str:
+def cards(root: Path, rows: dict[str, dict]) -> str:
     """A numbered card a chapter: its title, what it asks, and the count of its verdicts."""
     text = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]
-    for number, study in enumerate(chapters.STUDIES, 1):
-        title = nbformat.read(root / f"notebooks/{study}.ipynb", 4).cells[0].source.splitlines()[0].lstrip("# ")
-        own = [rows[entry["id"]] for entry in entries if entry["study"] == study]
-        counted = [row for row in own if row["scope"] == "paper"]
-        counts = ", ".join(f"{count} {word}" for word, count in scorecard.counts(counted))
-        text += [f":::{{grid-item-card}} {number}. {title}", f":link: notebooks/{study}", ":link-type: doc"]
-        text += ["", asks.get(study, ""), "", f"*{escape(counts)}*", ":::", ""]
+    for study, title in titles(root).items():
+        own = [rows[claim] for asked in questions.of(study).values() for claim in asked.claims]
+        counts = ", ".join(f"{n} {word}" for word, n in scorecard.counts([r for r in own if r["scope"] == "paper"]))
+        text += [f":::{{grid-item-card}} {title}", f":link: notebooks/{study}", ":link-type: doc"]
+        text += ["", questions.written()["chapters"][study]["asks"], "", f"*{escape(counts)}*", ":::", ""]
     return "\n".join([*text, "::::", ""])
 
 
@@ -90,13 +77,12 @@ def doubts(rows: dict[str, dict]) -> str:
     return "\n".join(shown) + "\n"
 
 
-def parts(root: Path, rows: dict[str, dict], entries) -> dict[str, str]:
+def parts(root: Path, rows: dict[str, dict]) -> dict[str, str]:
     """File name -> content."""
     store = Store(local=root / "build/none", recorded=root / "book/results")
-    written = yaml.safe_load((root / "book/findings.yml").read_text("utf-8"))
     return {
-        "findings.md": findings(written["findings"], rows),
-        "hero.html": hero(store, written["hero"]),
-        "chapters.md": cards(root, rows, entries, written["asks"]),
+        "findings.md": findings(rows),
+        "hero.html": hero(store, questions.written()["hero"]),
+        "chapters.md": cards(root, rows),
         "doubts.md": doubts(rows),
     }

@@ -15,7 +15,7 @@ import yaml
 from markdown_table import markdown_table
 from tickets import chapters
 from tickets.arms import measures
-from tickets.book import scorecard
+from tickets.book import questions, scorecard
 from tickets.book import verdicts as judged
 from tickets.cells import unseeded
 from tickets.evidence import claims, registration
@@ -36,7 +36,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
     target = folder / "_generated"
     target.mkdir()
     parts = {
-        "scorecard.html": verdicts(root, folder) + (own_verdicts(root, folder) if trained else ""),
+        "scorecard.html": verdicts(root) + (own_verdicts(root, folder) if trained else ""),
         "execution.md": execution(reports),
         "scope.md": scope(root),
         "corrections.md": corrections(root),
@@ -45,13 +45,12 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "versions.md": versions(),
         "recorded.md": recorded(Store(local=root / "build/none", recorded=root / "book/results")),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
-        "reproduction.md": reproduction.NOTHING,
         "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
     }
-    parts |= front.parts(
-        root, by_claim(root / "book/results/claims.csv"), registration.entries(root / "book/claims.yml")
-    )
-    if trained:
+    parts |= front.parts(root, by_claim(root / "book/results/claims.csv"))
+    if not trained:
+        without(folder / "_toc.yml", "reproduction")
+    else:
         parts["reproduction.md"], cells = reproduction.report(
             Store(local=root / "build/none", recorded=root / "book/results"),
             Store(root / "build/results", recorded=None),
@@ -62,10 +61,15 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         (target / name).write_text(text, encoding="utf-8")
 
 
-def verdicts(root: Path, folder: Path) -> str:
+def without(toc: Path, page: str) -> None:
+    """Leave a page out of the book: there is nothing to compare before something is trained."""
+    toc.write_text(toc.read_text("utf-8").replace(f"      - file: {page}\n", ""), "utf-8")
+
+
+def verdicts(root: Path) -> str:
     """The scorecard of the recorded results."""
     rows = scorecard.read(root / "book/results/claims.csv")
-    return scorecard.page(rows, chapter_links(rows, root, folder))
+    return scorecard.html("page", rows, questions.groups(rows, front.titles(root)), questions.about())
 
 
 def corrections(root: Path) -> str:
@@ -147,24 +151,8 @@ def own_verdicts(root: Path, folder: Path) -> str:
     own = folder / "results/own_claims.csv"
     judged.publish(Store(local=root / "build/results", recorded=None), own)
     rows = [row for row in scorecard.read(own) if scorecard.filled(row["ours"])]
-    shown = scorecard.table(rows, chapter_links(rows, root, folder)) if rows else "<p>No claim has results yet.</p>"
-    return f"<h3>Trained on this machine</h3>\n{shown}"
-
-
-def chapter_links(rows: list[dict], root: Path, folder: Path) -> dict[str, str]:
-    """Claim -> its row in its chapter, or the chapter where that shows no such row; an analog as what it resembles."""
-    study = {
-        named["id"]: entry["study"]
-        for entry in registration.entries(root / "book/claims.yml")
-        for named in (entry, *entry.get("parts", ()))
-    }
-    pages = {path.stem: path.read_text("utf-8") for path in (folder / "notebooks").glob("*.ipynb")}
-    links, ends = {}, [judged.suffix(profile) for profile in chapters.registered() if profile != "paper"]
-    for claim in (row["claim"] for row in rows):
-        name = study.get(next((claim.removesuffix(end) for end in ends if claim.endswith(end)), claim))
-        if name in pages:
-            links[claim] = f"notebooks/{name}.html" + (f"#claim-{claim}" if f'"claim-{claim}\\"' in pages[name] else "")
-    return links
+    shown = scorecard.html("table", rows, questions.about(), False) if rows else "<p>No claim has results yet.</p>"
+    return f"<h2>Trained on this machine</h2>\n{shown}"
 
 
 def scope(root: Path) -> str:

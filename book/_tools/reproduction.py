@@ -25,10 +25,6 @@ LEAST = 3
 ALPHA = 0.05
 DIGITS = 1e-4
 """Contrasts closer than this are equal: recorded accuracies have seven digits, and one image in 10,000 is 0.01."""
-NOTHING = """There is nothing to compare: this book shows recorded results only. `make reproduce` trains anew and fills
-this page; with `PROFILE=quick STUDY=01_winning_tickets` that takes minutes, `PROFILE=paper` repeats what the verdicts
-are made of.
-"""
 NOT_SHARED = """Of what was trained on this machine ({there} cells) nothing is recorded, so there is nothing to compare
 it with. Recorded are the profiles {profiles}.
 """

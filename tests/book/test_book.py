@@ -9,6 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from tickets.errors import BadInput
+from tickets.files import BOOK, ROOT
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 NOISY = """
@@ -158,3 +159,10 @@ def test_api_reference_goes_into_packages(tmp_path):
     assert re.findall("^## `(.*)`", shown, re.MULTILINE) == ["whole", "whole.part", "whole.part.inner"]
     assert "{py:module} whole.part.inner" in shown
     assert "Purpose of part/inner." in shown
+
+
+def test_every_entry_of_the_bibliography_is_cited():
+    known = set(re.findall(r"^@\w+\{(\w+),", (BOOK / "references.bib").read_text("utf-8"), re.M))
+    texts = [path.read_text("utf-8") for path in (*BOOK.glob("*.md"), *ROOT.glob("notebooks/*.ipynb"))]
+    found = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", "".join(texts))
+    assert {key for keys in found for key in keys.split(",")} == known

@@ -4,63 +4,31 @@ import re
 
 import front
 import generated
-import pytest
-import yaml
 from tickets import chapters
+from tickets.book import questions
 from tickets.evidence import registration
 from tickets.files import BOOK, ROOT
 
 ROWS = generated.by_claim(BOOK / "results/claims.csv")
-WRITTEN = yaml.safe_load((BOOK / "findings.yml").read_text("utf-8"))
-ENTRIES = WRITTEN["findings"]
+FRONT = [sentence for asked in questions.every() for sentence in asked.answer if sentence.get("front")]
 
 
-def test_every_sentence_still_has_the_verdicts_that_it_was_written_for():
-    assert [entry["claims"] for entry in ENTRIES if not front.stands(entry, ROWS)] == []
-    assert 5 <= len(ENTRIES) <= 7
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: ", ".join(entry["claims"]))
-def test_a_sentence_goes_when_a_verdict_changes(entry):
-    for name in entry["claims"]:
-        changed = {**ROWS, name: {**ROWS[name], "verdict": "inconclusive"}}
-        assert not front.stands(entry, changed)
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: ", ".join(entry["claims"]))
-def test_a_sentence_goes_when_a_claim_becomes_fragile_or_is_no_longer(entry):
-    name = next(iter(entry["claims"]))
-    turned = {**ROWS, name: {**ROWS[name], "verdict": ROWS[name]["verdict"] + " (fragile (A/A): otherwise, 1)"}}
-    assert not front.stands(entry, turned)
-    assert front.stands({**entry, "text": "A fragile one."}, turned)
-    assert not front.stands({**entry, "text": "A fragile one."}, ROWS)
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: ", ".join(entry["claims"]))
-def test_its_numbers_are_computed(entry):
-    """A number is a slot, but for the densities and thresholds that say what was compared."""
-    text = front.SLOT.sub("", entry["text"])
-    typed = re.findall(r"\d[\d.]*", text)
-    assert len(typed) <= 1 or all(number.endswith("%") or f"{number} %" in text for number in typed), typed
-    shown = front.filled_in(entry["text"], ROWS)
-    assert "{" not in shown
-    assert "nan" not in shown
-    assert {slot[0] for slot in front.SLOT.findall(entry["text"])} <= set(ROWS)
-
-
-def test_a_slot_prints_the_number_its_interval_and_the_paper_s():
-    row = {"ours": "0.397", "low": "0.289", "high": "0.505", "theirs": "0.3"}
-    text = "{X} [{X!i}], the paper {X!p}"
-    assert front.filled_in(text, {"X": row}) == "0.40 [0.29 to 0.51], the paper 0.3"
+def test_every_sentence_of_the_front_page_still_has_its_verdicts():
+    assert [sentence["claims"] for sentence in FRONT if not questions.stands(sentence, ROWS)] == []
+    assert 5 <= len(FRONT) <= 10
+    shown = front.findings(ROWS)
+    assert shown.count("\n- ") == len(FRONT) - 1
+    assert '<a href="notebooks/01_winning_tickets.html#do-tickets-learn-as-fast-and-as-well">Read on</a>' in shown
 
 
 def test_every_chapter_has_a_card_with_its_question_and_the_count_of_its_verdicts():
-    text = front.cards(ROOT, ROWS, registration.entries(), WRITTEN["asks"])
-    assert set(WRITTEN["asks"]) == set(chapters.STUDIES)
+    text = front.cards(ROOT, ROWS)
+    asks = {study: chapter["asks"] for study, chapter in questions.written()["chapters"].items()}
+    assert set(asks) == set(chapters.STUDIES)
     for number, study in enumerate(chapters.STUDIES, 1):
         assert f"grid-item-card}} {number}. " in text
         assert f":link: notebooks/{study}" in text
-        assert WRITTEN["asks"][study] in text
+        assert asks[study] in text
         own = [e for e in registration.entries() if e["study"] == study]
         counted = sum(ROWS[entry["id"]]["scope"] == "paper" for entry in own)
         card = text.split(f":link: notebooks/{study}")[1].split(":::")[0]

@@ -5,6 +5,7 @@ import pytest
 from tickets.book import pages, scorecard
 from tickets.cells import Cell
 from tickets.data.sources import NAMES
+from tickets.errors import BadInput
 from tickets.figures.style import WORDS
 from tickets.nets import models
 
@@ -19,6 +20,7 @@ def judged(monkeypatch):
     numbers = {"ours": 1.0, "low": 0.5, "high": 1.5, "theirs": 2.0, "q": 0.01, "scope": "paper", "profile": "paper"}
     rows = [
         {**EMPTY, **numbers, "claim": claim, "statement": f"What {claim} says", "verdict": verdict}
+        | ({} if NS[claim] else dict.fromkeys(("ours", "low", "high"), ""))
         | {"n": NS[claim], "paper": "frankle2019lottery", "needs": "" if NS[claim] == 10 else "time"}
         for claim, verdict in VERDICTS.items()
     ]
@@ -43,24 +45,56 @@ def test_none_waits_only_if_no_row_says_that_it_does(judged):
     assert "Waiting for more replicates: L12." in judged.unsettled().data
 
 
-def test_claims_are_shown_by_name_with_their_parts(judged):
-    text = judged("L1").data
-    assert "L1.part" in text
+SECTION = "do-tickets-learn-as-fast-and-as-well"
+
+
+def test_a_question_shows_its_claims_once_with_their_parts_and_an_anchor(judged):
+    text = judged.answer(SECTION).data
+    for claim in ("L1", "L2a", "L1.part"):
+        assert text.count(f'id="claim-{claim}"') == 1
     assert "L12" not in text
+    assert text.index("</table>") < text.index("L1.part</strong>")
 
 
-def test_analogs_are_shown_with_their_parts_too(judged):
+def test_anchors_do_not_depend_on_the_scale(judged):
     for row in judged.rows:
-        row["claim"] += "-quick"
-    text = judged("L1").data
+        row |= {"claim": row["claim"] + "-quick", "profile": "quick"}
+    judged.by_claim = {scorecard.base(row): row for row in judged.rows}
+    text = judged.answer(SECTION).data
+    assert 'id="claim-L1.part"' in text
     assert "L1.part-quick" in text
-    assert "L12" not in text
 
 
-def test_the_overview_has_every_claim_of_the_chapter_to_link_to(judged):
+def test_what_was_not_run_is_named_below_its_question_and_can_be_linked_to(judged):
+    text = judged.answer("is-it-the-mask-or-the-initial-weights").data
+    assert 'Not run: <span id="claim-L4a"' in text
+    assert "no claim of this question has been run" in text
+    assert "<table" not in text
+
+
+def test_a_section_that_asks_nothing_is_an_error(judged):
+    with pytest.raises(BadInput, match="section"):
+        judged.answer("controls")
+
+
+def test_the_tally_counts_what_counts(judged):
+    assert "Of <strong>4</strong> claims: <strong>1</strong> reproduced" in judged.tally().data
+
+
+def test_the_overview_has_a_line_on_every_claim_that_ran(judged):
     text = judged.overview().data
-    assert all(f'id="claim-{claim}"' in text for claim in VERDICTS)
-    assert 'id="claim-L1.part"' not in text
+    assert text.count("<tr>") == 1 + 4
+    assert '<a href="#claim-L1.part">' in text
+    assert "L4a" not in text
+
+
+def test_a_reason_is_given_while_the_verdict_is_the_one_it_was_written_for(monkeypatch, judged):
+    reasons = {"L12": {"of": "contradicted", "text": "Because."}, "L2a": {"of": "partly", "text": "Never."}}
+    known = {"chapters": {"01_winning_tickets": {"questions": [], "reasons": reasons}}}
+    monkeypatch.setattr(pages.questions, "written", lambda: known)
+    text = judged.unsettled().data
+    assert "Because." in text
+    assert "Never." not in text
 
 
 def test_settings_are_written_out():

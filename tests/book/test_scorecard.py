@@ -1,7 +1,9 @@
 """The tables of claims say what the rows say, and nothing else."""
 
+import re
+
 import pytest
-from tickets.book import scorecard
+from tickets.book import questions, scorecard
 from tickets.book import verdicts as table
 from tickets.errors import BadInput
 from tickets.evidence import asked, claims, verdicts
@@ -21,8 +23,13 @@ ROW = dict.fromkeys(scorecard.COLUMNS, "") | {
     "scope": "paper",
     "verdict": "partly: smaller",
     "q": "0.0123456",
+    "profile": "paper",
 }
 NOT_RUN = ROW | {"claim": "L6", "ours": "", "low": "", "high": "", "n": "", "verdict": "not run", "needs": "a GPU"}
+
+
+def table_of(*rows):
+    return scorecard.html("table", list(rows), {}, False)
 
 
 def test_words_are_those_of_the_verdict_rules_and_of_findings():
@@ -30,14 +37,14 @@ def test_words_are_those_of_the_verdict_rules_and_of_findings():
 
 
 def test_row_shows_both_numbers_the_interval_and_the_verdict():
-    shown = scorecard.table([ROW])
+    shown = table_of(ROW)
     for part in (
         "◐",
         "smaller",
         "0.3 points",
         "0.12 points",
         "0.05 to 0.19",
-        "q\u00a0=\u00a00.012",
+        '">q</abbr>&nbsp;=\u00a00.012',
         "Frankle &amp; Carbin 2019",
     ):
         assert part in shown
@@ -46,40 +53,93 @@ def test_row_shows_both_numbers_the_interval_and_the_verdict():
 
 def test_a_step_is_printed_whole():
     onset = {"claim": "M1", "theirs": "2000", "ours": "4000", "low": "", "high": "", "unit": table.UNITS["step"]}
-    shown = scorecard.table([ROW | onset])
+    shown = table_of(ROW | onset)
     assert '<td data-label="Ours">4,000 <small>' in shown
     assert '<td data-label="Paper">2,000 <small>' in shown
 
 
-def test_claim_without_results_says_what_it_needs():
-    shown = scorecard.table([NOT_RUN])
-    assert "a GPU" in shown
+def test_claim_without_results_is_only_named():
+    shown = table_of(NOT_RUN)
+    assert f'<span title="{NOT_RUN["statement"].replace("<", "&lt;").replace(">", "&gt;")}">L6</span>' in shown
+    assert "open-claims.html" in shown
     assert "<svg" not in shown
 
 
+QUESTION = questions.Question("01_winning_tickets", "asked", "Asked?", ("L2a", "L6-conv2", "C8"))
+
+
+def page_of(*rows):
+    """The scorecard of one question."""
+    scales = questions.groups(list(rows), dict.fromkeys(questions.written()["chapters"], "1. A chapter"))
+    return scorecard.html("page", list(rows), [one for one in scales if one[2]], questions.about())
+
+
 def test_page_of_claims_none_of_which_ran():
-    shown = scorecard.page([NOT_RUN])
+    shown = page_of(NOT_RUN | {"claim": "L6-conv2"})
     assert "<strong>1</strong> not run" in shown
-    assert "reproduced" not in shown
+    assert "reproduced</span>" not in shown
 
 
-def test_parts_readings_and_analogs_are_beside_the_count():
-    others = [ROW | {"claim": f"L2a-{scope}", "scope": scope} for scope in ("part", "reading", "analog")]
-    counted, beside = scorecard.page([ROW, *others]).split("<details")
-    assert "Of <strong>1</strong> claims" in counted
-    assert 'id="claim-L2a"' in counted
-    assert all(row["claim"] in beside for row in others)
+def test_scales_of_a_claim_stand_side_by_side():
+    quick = ROW | {"claim": "L2a-quick", "profile": "quick", "scope": "analog", "verdict": "reproduced", "ours": "0.5"}
+    shown = page_of(ROW, quick)
+    assert "Of <strong>1</strong> claims: <strong>1</strong> partly" in shown
+    (row,) = re.findall(r'<tr id="claim-L2a".*?</tr>', shown, re.DOTALL)
+    assert 'data-label="At the paper\'s scale">0.12 points' in row
+    assert re.search(r'data-label="Smaller">.*reproduced.*<small>quick</small> 0.50 points', row, re.DOTALL)
+    assert 'data-network="LeNet"' in row
+    assert 'href="notebooks/01_winning_tickets.html#claim-L2a"' in row
+    assert "Smaller" not in page_of(ROW)
+
+
+def test_an_analog_alone_is_not_the_paper_s_scale():
+    quick = ROW | {"claim": "L2a-quick", "profile": "quick", "scope": "analog"}
+    shown = page_of(quick)
+    assert "Of <strong>0</strong> claims" in shown
+    assert 'data-label="At the paper\'s scale"><small>not run</small>' in shown
 
 
 def test_a_finding_is_beside_the_count_and_has_no_paper():
     """A question of our own is answered; of reproduction nothing is said."""
-    finding = ROW | {"claim": "Q1", "paper": "", "scope": "finding", "theirs": "", "source": table.OWN}
+    finding = ROW | {"claim": "C8", "paper": "", "scope": "finding", "theirs": "", "source": table.OWN}
     for answer, sign in (("yes", "✓"), ("no", "✗"), ("open: n = 4 of 5", "?")):
-        counted, beside = scorecard.page([ROW, finding | {"verdict": answer}]).split("<details")
-        assert "Of <strong>1</strong> claims" in counted
-        assert f'aria-hidden="true">{sign}</span> {answer.split(":")[0]}</span>' in beside
-        assert "<small>finding</small>" in beside
-        assert not any(word in beside for word in (*verdicts.WORDS, "Frankle"))
+        shown = page_of(ROW, finding | {"verdict": answer})
+        assert "Of <strong>1</strong> claims" in shown
+        (row,) = re.findall(r'<tr id="claim-C8".*?</tr>', shown, re.DOTALL)
+        assert f'aria-hidden="true">{sign}</span> {answer.split(":")[0]}</span>' in row
+        assert "finding</small>" in row
+        assert not any(word in row.split("<td>")[1].split("</div>")[0] for word in (*verdicts.WORDS, "Frankle"))
+
+
+def test_terms_are_explained_where_they_stand():
+    shown = table_of(ROW | {"verdict": "reproduced (17 of 44 steps censored; post hoc)"})
+    for term in ("censored", "post hoc"):
+        assert f'<abbr title="{scorecard.TERMS[term]}">{term}</abbr>' in shown
+
+
+def test_a_sketch_has_one_scale_a_unit():
+    """The same number is at the same place in every row; order is kept, and what is beyond the scale stays in sight."""
+    wide = scorecard.sketch(ROW | {"low": "-20", "high": "20"})
+    narrow = scorecard.sketch(ROW)
+    assert wide["ours"] == narrow["ours"]
+    assert wide["null"] == narrow["null"] == "60.0"
+    assert float(narrow["null"]) < float(narrow["low"]) < float(narrow["ours"]) < float(narrow["high"])
+    assert scorecard.sketch(ROW | {"high": "9000"})["high"] == "116.0"
+    faster = scorecard.sketch(ROW | {"unit": "times as fast", "theirs": "2.5", "low": "0.5", "high": "2", "ours": "1"})
+    assert faster["ours"] == faster["null"]
+    assert float(faster["null"]) - float(faster["low"]) == pytest.approx(
+        float(faster["high"]) - float(faster["null"]), abs=0.2
+    )
+
+
+def test_a_sketch_shades_where_a_mean_reproduces_the_claim():
+    about = questions.about()
+    assert about["L2a"]["accepted"] == pytest.approx((0.15, 0.6))  # an effect of 0.3: half of it to double
+    assert about["L2b"]["accepted"] == (-0.15, 0.15)
+    assert about["M1-lenet"]["accepted"][1] == 2  # stable below 2
+    assert about["L4e"]["accepted"] is None
+    at = scorecard.sketch(ROW, (0.15, 0.6))
+    assert float(at["least"]) < float(at["paper"]) < float(at["least"]) + float(at["width"])
 
 
 def test_every_paper_has_a_label_of_its_own():
@@ -97,19 +157,10 @@ def test_units_are_plain_english():
 
 
 def test_unconfirmed_number_is_not_printed_as_the_papers():
-    shown = scorecard.table([ROW | {"source": "second-hand"}])
+    shown = table_of(ROW | {"source": "second-hand"})
     assert "not confirmed (second-hand)" in shown
     assert "0.3 points" not in shown
-    assert 'class="paper"' not in shown
-
-
-def test_order_is_by_verdict_then_as_listed():
-    rows = [NOT_RUN, ROW, NOT_RUN | {"claim": "L7"}, ROW | {"claim": "L1", "verdict": "reproduced"}]
-    assert [row["claim"] for row in scorecard.ordered(rows)] == ["L1", "L2a", "L6", "L7"]
-
-
-def test_links_lead_into_the_chapter():
-    assert '<a href="notebooks/01.html">L2a</a>' in scorecard.table([ROW], {"L2a": "notebooks/01.html"})
+    assert 'circle class="paper"' not in shown
 
 
 @pytest.mark.parametrize(
@@ -130,5 +181,5 @@ def test_unknown_verdict_and_missing_column_are_named(tmp_path):
 @pytest.mark.parametrize(("q", "shown"), [(0, "< 0.001"), (3e-8, "< 0.001"), (0.00066, "= 0.001"), (0.2, "= 0.200")])
 def test_a_small_rate_is_said_to_be_small(q, shown):
     """From a file of rounded numbers and from the records alike: a reader sees one text."""
-    assert scorecard.rate(q).replace("\u00a0", " ") == f"q {shown}"
-    assert scorecard.rate(round(q, 3)).replace("\u00a0", " ") == f"q {shown}"
+    assert scorecard.rate(q).replace("\u00a0", " ") == shown
+    assert scorecard.rate(round(q, 3)).replace("\u00a0", " ") == shown

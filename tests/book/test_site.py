@@ -199,15 +199,74 @@ def test_dark_mode_follows_the_system_and_the_button(tab):
     assert modes == {"dark", "light"}
 
 
-def test_scorecard_filters_by_verdict(tab):
+def test_scorecard_shows_what_is_chosen(tab):
     page = tab("scorecard", PHONE)
-    button = page.locator(".claim-filters button").first
-    rows, visible = page.locator(".claim-filters + table tbody tr"), "table.claims tbody tr:visible"
-    button.click()
-    kept = page.locator(f".claim-filters + {visible}")
-    assert {row.get_attribute("data-verdict") for row in kept.all()} == {button.get_attribute("data-keep")}
-    button.click()
-    assert kept.count() == rows.count()
+    visible, choose = page.locator("section.question tbody tr:visible"), lambda by: page.locator(f"[data-by={by}]")
+    count = visible.count()
+    choose("verdict").select_option("reproduced")
+    assert {row.get_attribute("data-verdict") for row in visible.all()} == {"reproduced"}
+    assert 0 < visible.count() < count
+    choose("verdict").select_option("")
+    choose("chapter").select_option(index=2)
+    assert page.locator("h2[data-chapter]:visible").count() == 1
+    choose("chapter").select_option("")
+    assert visible.count() == count
+    assert page.locator(".claim-filters output").inner_text() == f"{count} claims shown"
+
+
+def test_scorecard_is_sorted_within_each_question(tab):
+    page = tab("scorecard")
+    order = "rows => rows.map(row => parseFloat(row.dataset.q || 2))"
+    first = page.locator("section.question").first.locator("tbody tr")
+    listed = first.evaluate_all("rows => rows.map(row => row.id)")
+    page.locator("[data-by=order]").select_option("q")
+    found = first.evaluate_all(order)
+    assert found == sorted(found)
+    page.locator("[data-by=order]").select_option("")
+    assert first.evaluate_all("rows => rows.map(row => row.id)") == listed
+
+
+def test_density_is_dragged_by_keyboard_and_everything_moves(tab):
+    page = tab("notebooks/01_winning_tickets", PHONE)
+    box, slider = page.locator(".explorer"), page.locator(".explorer input")
+    picture = "canvas => canvas.toDataURL()"
+
+    def seen():
+        says = box.locator(".explorer-says").inner_text()
+        curve = box.locator(".by-step path.line").nth(1).get_attribute("d")
+        return says, box.locator("canvas").evaluate(picture), box.locator(".now").get_attribute("x1"), curve
+
+    before = seen()
+    slider.focus()
+    page.keyboard.press("End")
+    after = seen()
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    assert "winning ticket" in after[0]
+    assert slider.get_attribute("aria-valuetext").endswith("% of the weights")
+
+
+def test_every_figure_has_a_number_and_a_caption(pages, site):
+    for name in ("intro", *(name for name in pages if name.startswith("notebooks/"))):
+        text = (site / f"{name}.html").read_text("utf-8")
+        chapter = re.match(r"notebooks/0*(\d+)", name)
+        numbers = re.findall(r'<b class="number">Figure ([\d.]+)\.</b> (.)', text)
+        expected = [f"{chapter[1]}.{i}" if chapter else str(i) for i in range(1, text.count("<figure id=") + 1)]
+        assert [number for number, _ in numbers] == expected
+        assert all(letter.isupper() for _, letter in numbers), name
+
+
+def test_no_plumbing_is_shown(site):
+    """What a reader might want to change is one click away, and nothing else of the code is."""
+    for path in site.glob("notebooks/*.html"):
+        assert path.read_text("utf-8").count("Show code cell source") == 1, path.name
+
+
+def test_plots_take_their_colours_from_the_page(tab):
+    for mode, light in (("light", False), ("dark", True)):
+        page = tab("notebooks/02_linear_mode_connectivity", mode=mode)
+        page.wait_for_function("document.querySelector('#plane-plot').layout.paper_bgcolor === 'rgba(0,0,0,0)'")
+        ink = page.evaluate("getComputedStyle(document.querySelector('#plane-plot .xtick text')).fill")
+        assert (sum(map(int, re.findall(r"\d+", ink)[:3])) > 380) == light, ink
 
 
 def test_front_door_leads_to_the_findings_and_on_to_the_scorecard(tab):

@@ -1,7 +1,7 @@
 """A chapter costs its own folder: a third one, written by the recipe of CONTRIBUTING.md in a copy of the tree.
 
-One arm, one claim, one notebook. Nothing that was there is changed but the list of chapters and the claims, to which
-lines are added; then it trains, is judged and its notebook runs.
+One arm, one claim, one notebook. Nothing that was there is changed but the list of chapters, the claims and the
+questions, to which lines are added; then it trains, is judged and its notebook runs.
 """
 
 import json
@@ -74,9 +74,15 @@ from tickets.running.run import run
 
 results = Store(store or LOCAL, recorded=None) if train else Store(store) if store else Store.committed()
 table = run(chapters.cells("18_scale", profile), engine=engine, device=device, store=results, train=train)
-pages.Judged(results, "18_scale", profile).overview()
+pages.Judged(results, "18_scale", profile).answer("scale")
 """
-TOUCHED = {"lib/tickets/chapters/__init__.py", "book/claims.yml"}
+QUESTION = """
+  18_scale:
+    asks: Does the scale matter?
+    questions:
+      - {section: scale, ask: Scale, claims: [H1], answer: []}
+"""
+TOUCHED = {"lib/tickets/chapters/__init__.py", "book/claims.yml", "book/questions.yml"}
 NEW = {
     "lib/tickets/chapters/scale/__init__.py", "lib/tickets/chapters/scale/arms.py",
     "lib/tickets/chapters/scale/study.py", "notebooks/18_scale.ipynb",
@@ -102,6 +108,8 @@ def tree(tmp_path_factory):
     listed.write_text(text.replace("STUDIES = {", 'STUDIES = {"18_scale": scale, '))
     with (copy / "book/claims.yml").open("a") as file:
         file.write(CLAIM)
+    with (copy / "book/questions.yml").open("a") as file:
+        file.write(QUESTION)
     write_notebook(copy / "notebooks/18_scale.ipynb")
     return copy
 
@@ -121,7 +129,7 @@ def in_tree(tree: Path, *command: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *command], cwd=tree, env=there, capture_output=True, text=True, check=False)
 
 
-def test_it_touches_only_its_own_files_and_two_lists(tree):
+def test_it_touches_only_its_own_files_and_three_lists(tree):
     files = {
         path.relative_to(tree).as_posix(): path.read_bytes()
         for path in tree.rglob("*")
@@ -157,7 +165,7 @@ def test_its_notebook_runs(tree):
         "import sys; sys.path.insert(0, 'book/_tools')\n"
         "from pathlib import Path; import execution\n"
         "execution.execute(Path('notebooks/18_scale.ipynb'), Path('out.ipynb'), {'profile': 'smoke'}, Path.cwd())\n"
-        "print('claim' in Path('out.ipynb').read_text())"
+        "print('Not run: <span id=' in Path('out.ipynb').read_text())"
     )
     said = in_tree(tree, "-c", code)
     assert said.returncode == 0, said.stderr

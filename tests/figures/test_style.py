@@ -1,12 +1,14 @@
 """What all figures share: intervals, lines over replicates, axes, one legend, on hand-made tables."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
-from matplotlib.colors import same_color
+from matplotlib.colors import same_color, to_rgb
 from scipy import stats
-from tickets.arms import ARMS, measures
+from tickets.arms import ARMS
 from tickets.figures import style
 
 VALUES = np.array([[1.0, 2.0, 4.0, 3.0], [10.0, 11.0, 15.0, 12.0], [5.0, 5.5, 6.5, 7.0]])
@@ -186,10 +188,68 @@ def test_a_finished_figure_has_no_frame_and_is_closed():
 # words and colours
 
 
-def test_arms_of_figures_have_labels_and_colours_of_their_own():
+def test_arms_of_figures_have_labels_and_looks_of_their_own():
     assert set(style.LABELS) == set(ARMS)
     assert len(set(style.LABELS.values())) == len(ARMS)
-    assert len(set(style.COLOURS.values())) == len(style.COLOURS)
-    assert not any(measures(name) for name in style.COLOURS)
+    looks = [(style.COLOURS[name], style.SHAPES[name]) for name in style.COLOURS]
+    assert len(set(looks)) == len(looks)
     assert {"ticket", "reinit", "random", "one_shot", "noise"} <= set(style.COLOURS)
     assert not {"pulled", "pulled_reinit"} & set(style.COLOURS)  # they stand in a table
+
+
+def test_replicates_are_counted_for_captions():
+    rows = pd.DataFrame({"arm": ["a", "a", "b", "a"], "level": 1, "replicate": [0, 1, 0, 1]})
+    assert style.replicates(rows) == "1 to 2 replicates"
+    assert style.replicates(rows[rows["arm"] == "a"]) == "2 replicates"
+    assert style.replicates(rows[rows["arm"] == "b"]) == "1 replicate"
+    assert style.replicates(rows.iloc[:0]) == "0 replicates"
+
+
+# the palette, measured
+
+
+TURN = np.array([[-0.574, 1.430, 0.144], [0.426, 0.430, 0.144], [0.426, 1.430, -0.856]])  # CSS hue-rotate(180deg)
+VISION = {  # on linear RGB (Machado et al. 2009, severity 1)
+    "normal": np.eye(3),
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+DARK_PAGE = "#14181e"
+
+
+def turned_over(colour):
+    """What the style sheet makes of a colour in dark mode: invert(0.9), then hue-rotate(180deg)."""
+    return np.clip(TURN @ (0.9 - 0.8 * np.array(to_rgb(colour))), 0, 1)
+
+
+def linear(colour):
+    rgb = np.array(to_rgb(colour))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one, other):
+    """WCAG 2."""
+    low, high = sorted((TO_XYZ @ linear(colour))[1] for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def lab(colour, seen):
+    """CIE L*a*b* of a colour as somebody sees it."""
+    x = TO_XYZ @ np.clip(seen @ linear(colour), 0, 1) / [0.9505, 1, 1.089]
+    f = np.where(x > 0.008856, np.cbrt(x), 7.787 * x + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("colour", [*style.PALETTE, style.DENSE, style.PAPER])
+def test_colours_stand_out_on_light_and_on_dark_pages(colour):
+    assert contrast(colour, "white") >= 3
+    assert contrast(turned_over(colour), DARK_PAGE) >= 3
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_the_main_arms_are_told_apart_by_all_readers(vision):
+    named = [style.DENSE, *(style.COLOURS[name] for name in ("ticket", "reinit", "random", "one_shot"))]
+    seen = [lab(colour, np.array(VISION[vision])) for colour in named]
+    nearest = min(np.linalg.norm(one - other) for one, other in combinations(seen, 2))
+    assert nearest > 10, nearest

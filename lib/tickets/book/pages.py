@@ -10,50 +10,46 @@ from ..errors import BadInput
 from ..figures.style import WORDS
 from ..files import LOCAL
 from ..results.store import Store
-from . import scorecard, verdicts
+from . import questions, scorecard, verdicts
 
-
-def claims(rows: list[dict], *names: str, anchors: bool = False) -> HTML:
-    """The named claims with their parts (all where none is named), as the scorecard shows them; unrun ones folded.
-
-    names: ids as in claims.yml, whatever the profile; anchors: rows get ids to link to, once on a page.
-    """
-    whole = lambda row: row["claim"].removesuffix(verdicts.suffix(row["profile"])).split(".")[0]  # noqa: E731
-    chosen = [row for row in rows if not names or whole(row) in names]
-    ran = [row for row in chosen if not row["verdict"].startswith("not run")]
-    rest = [row for row in chosen if row not in ran]
-    shown = scorecard.table(ran, anchors=anchors) if ran else ""
-    if rest:
-        title = f"Not run: {', '.join(row['claim'] for row in rest if '.' not in row['claim'])}, and what they need"
-        shown += scorecard.folded(title, rest, anchors=anchors)
-    return HTML(shown)
+WHY = {"why": "why, where we know"}
 
 
 class Judged:
-    """The claims of a chapter as its page shows them: all, some by name, and those that did not replicate.
+    """The claims of a chapter as its page shows them: question by question, and all at its end.
 
-    rows: as in claims.csv; main: those at the paper's scale, or analogs, that the scorecard shows.
+    rows: as in claims.csv; by_claim: those of whole claims and parts by their names in claims.yml.
     """
 
     def __init__(self, results, study: str, profile: str):
-        self.rows = verdicts.of_study(results, study, profile).to_dict("records")
-        self.main = [row for row in self.rows if row["scope"] in ("paper", "analog")]
-        self.suffix = verdicts.suffix(profile)
+        self.study, self.rows = study, verdicts.of_study(results, study, profile).to_dict("records")
+        self.by_claim = {scorecard.base(row): row for row in self.rows}
 
-    def __call__(self, *names: str) -> HTML:
-        """The verdicts on some claims, with their parts, where this page has them."""
-        return claims(self.rows, *names)
+    def tally(self) -> HTML:
+        """The count of each verdict on the claims that count."""
+        return HTML(scorecard.html("summary", [row for row in self.rows if row["scope"] in ("paper", "analog")]))
+
+    def answer(self, section: str) -> HTML:
+        """What answers a question, then its claims with their parts."""
+        asked = questions.question(self.study, section)
+        sentences, rest = questions.answer(asked, self.by_claim)
+        counted = list(questions.counted(asked, self.by_claim).values())
+        rows = [row for name, row in self.by_claim.items() if name.split(".")[0] in asked.claims]
+        box = scorecard.html("answered", sentences, rest, counted)
+        return HTML(box + scorecard.html("table", rows, questions.about(), True))
 
     def overview(self) -> HTML:
-        """The count of each verdict, and every claim with an anchor."""
-        return HTML(scorecard.summary(self.main) + claims(self.main, anchors=True).data)
+        """Every verdict in a line."""
+        return HTML(scorecard.html("brief", self.rows))
 
     def unsettled(self) -> HTML:
-        """Claims that wait for replicates, by name; then a table of those that did not replicate or stay open."""
-        waiting = [row["claim"] for row in self.main if row["n"] and row["needs"]]
-        held = ("reproduced", "not run")
-        rest = [row for row in self.main if not row["verdict"].startswith(held)]
-        listed = table(pd.DataFrame(rest, columns=["claim", "statement", "verdict", "needs"]))
+        """Claims that wait for replicates; then those that did not replicate or stay open, with a reason if known."""
+        main = [row for row in self.rows if row["scope"] in ("paper", "analog")]
+        waiting = [row["claim"] for row in main if row["n"] and row["needs"]]
+        rest = [row for row in main if not row["verdict"].startswith(("reproduced", "not run"))]
+        why = questions.reasons(self.study, self.by_claim)
+        rest = [{**row, "why": why.get(scorecard.base(row), "–")} for row in rest]
+        listed = table(pd.DataFrame(rest, columns=["claim", "statement", "verdict", "why"]).rename(columns=WHY))
         return HTML(f"<p>Waiting for more replicates: {', '.join(waiting) or 'none'}.</p>\n{listed.data}")
 
 

@@ -10,9 +10,10 @@ import re
 from collections import Counter
 
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup, escape
 
 from ..errors import BadInput
-from .verdicts import COLUMNS
+from .verdicts import COLUMNS, suffix
 
 CONFIRMED = "read in the paper"
 SIGNS = {
@@ -27,6 +28,27 @@ SIGNS = {
     "open": "?",
 }
 """Verdicts on claims, then findings on our own questions and controls."""
+SCALES = {
+    "points": (lambda x: math.asinh(20 * x), -30, 30, 0),
+    "% earlier": (float, -100, 100, 0),
+    "times as fast": (lambda x: math.log(max(x, 1e-9)), 1 / 20, 20, 1),
+    "times as rare": (lambda x: math.log(max(x, 1e-9)), 1 / 20, 20, 1),
+    "% of the weights": (lambda x: -math.log(max(x, 1e-9)), 100, 1, None),
+    "%": (float, 0, 100, None),
+    "% of settings": (float, 0, 100, None),
+    "% of densities": (float, 0, 100, None),
+    "": (lambda x: math.log10(max(x, 0) + 100), 0, 1e5, None),
+}
+"""Unit -> (scale, its ends, no difference) of the sketches."""
+DEFAULT = (lambda x: math.asinh(4 * x), -2, 2, 0)
+TERMS = {
+    "n": "replicates: initializations with a split of the data of their own",
+    "q": "share of claims with a q as small that would be expected to be wrong by chance",
+    "fragile": "another choice that cannot matter, such as a twin of the dense network, changes the verdict",
+    "post hoc": "a rule or an estimand was changed after the runs that it judges",
+    "censored": "a step was not reached within the budget and is counted as its end",
+}
+"""What is said when one points at a word of a table."""
 PAPERS = {"frankle2019lottery": "Frankle & Carbin 2019"}
 """Labels that a key of the bibliography does not give: two papers of one year by one first author."""
 
@@ -41,42 +63,9 @@ def read(path) -> list[dict]:
         return list(reader)
 
 
-# tables
-
-
-def page(rows, links=None) -> str:
-    """The front page's scorecard: the count, a filter by verdict, every claim; what never counts is folded away.
-
-    links: claim -> address of its chapter.
-    """
-    main, beside = ([row for row in rows if (row["scope"] == "paper") is wanted] for wanted in (True, False))
-    title = f"Beside the count: {len(beside)} parts of claims, second readings, findings and analogs"
-    shown = summary(main) + str(_html().filters(main)) + table(ordered(main), links, anchors=True)
-    return shown + (folded(title, beside, links, anchors=True) if beside else "")
-
-
-def ordered(rows) -> list[dict]:
-    """By verdict in the order of SIGNS, then as listed."""
-    rank = list(SIGNS)
-    return sorted(rows, key=lambda row: rank.index(verdict(row)[0]))
-
-
-def summary(rows) -> str:
-    """One sentence with the count of each verdict."""
-    return str(_html().summary(rows))
-
-
-def table(rows, links=None, anchors=False) -> str:
-    """An HTML table of claims; on a narrow screen the style sheet turns its rows into cards.
-
-    anchors: whether rows get an id to link to (once on a page: a claim may stand in several tables).
-    """
-    return str(_html().table(rows, links or {}, anchors))
-
-
-def folded(title: str, rows, links=None, anchors=False) -> str:
-    """The same below a line to be opened."""
-    return str(_html().folded(title, rows, links or {}, anchors))
+def html(macro: str, *given) -> str:
+    """One of the macros of the template: page, summary, table, answered, brief."""
+    return str(getattr(_ENVIRONMENT.get_template("scorecard.html").module, macro)(*given))
 
 
 # what a row says
@@ -88,6 +77,11 @@ def verdict(row) -> tuple[str, str]:
         if row["verdict"].startswith(word):
             return word, row["verdict"][len(word) :].lstrip(" :;,-")
     raise BadInput(f"claim {row['claim']}: unknown verdict {row['verdict']!r}; allowed: {', '.join(SIGNS)}")
+
+
+def base(row) -> str:
+    """The claim's name in claims.yml, whatever the profile."""
+    return row["claim"].removesuffix(suffix(row["profile"]))
 
 
 def counts(rows) -> list[tuple[str, int]]:
@@ -102,31 +96,57 @@ def citation(paper) -> str:
     return PAPERS.get(paper) or (f"{key[1].capitalize()} et al. {key[2]}" if key else paper)
 
 
-def result(row) -> dict:
-    """Our number with its unit, its 95 % interval, n and q, and a sketch of where the paper's number lies."""
-    ours, low, high = (float(row[name]) if filled(row[name]) else math.nan for name in ("ours", "low", "high"))
-    places = decimals(high - low)
-    facts = [f"{number(low, places)} to {number(high, places)}"] if low <= high else []
-    facts += [f"n\u00a0=\u00a0{number(row['n'])}"] if filled(row["n"]) else []
-    facts += [rate(float(row["q"]))] if filled(row["q"]) else []
-    shown = quantity(number(ours, places), row["unit"])
-    return {"shown": shown, "facts": facts, "sketch": sketch(ours, low, high, row) if low <= high else None}
+def mean(row) -> str:
+    """Our number, to two digits of its interval."""
+    return number(row["ours"], _places(row))
 
 
-def rate(q: float) -> str:
+def span(row) -> str:
+    """Its 95 % interval; empty without one."""
+    both = [number(row[name], _places(row)) for name in ("low", "high")]
+    return " to ".join(both) if filled(row["low"]) else ""
+
+
+def _places(row) -> int | None:
+    return decimals(float(row["high"]) - float(row["low"])) if filled(row["low"]) else None
+
+
+def explained(added: str) -> Markup:
+    """What was added to a verdict, its terms with their meaning to point at."""
+    text = escape(added)
+    for term, meaning in TERMS.items():
+        if len(term) > 1:
+            text = text.replace(term, Markup('<abbr title="{}">{}</abbr>').format(meaning, term), 1)
+    return text
+
+
+def marked(text: str) -> Markup:
+    """A sentence of questions.yml, its **bold** and *slanted* words as HTML."""
+    bold = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text)))
+    return Markup(re.sub(r"\*(.+?)\*", r"<em>\1</em>", bold))
+
+
+def rate(q) -> str:
     """A false discovery rate to three decimals; below half of the last one it is only said to be small."""
-    return "q\u00a0<\u00a00.001" if q < 0.0005 else f"q\u00a0=\u00a0{q:.3f}"
+    return "<\u00a00.001" if float(q) < 0.0005 else f"=\u00a0{float(q):.3f}"
 
 
-def sketch(ours, low, high, row) -> dict[str, str]:
-    """Places in a small picture: our interval and mean; the paper's number and no difference, where there are such."""
-    places = {"ours": ours, "low": low, "high": high}
-    if row["unit"] == "points":
-        places["zero"] = 0.0
+def sketch(row, accepted=None) -> dict[str, str]:
+    """Places in a small picture, on one scale for all rows of a unit: our interval and mean, the paper's number, null
+    (no difference), and where the mean must lie to reproduce the claim: from `least` on, `width` wide.
+    """
+    scale, *ends, null = SCALES.get(row["unit"], DEFAULT)
+    left, right = scale(ends[0]), scale(ends[1])
+    place = lambda x: f"{4 + 112 * min(1, max(0, (scale(x) - left) / (right - left))):.1f}"  # noqa: E731
+    values = {name: float(row[name]) for name in ("ours", "low", "high") if filled(row[name])}
+    if null is not None:
+        values["null"] = null
     if is_number(row["theirs"]) and row["source"] == CONFIRMED:
-        places["paper"] = float(row["theirs"])
-    left, right = min(places.values()), max(places.values())
-    return {name: f"{6 + 108 * (value - left) / ((right - left) or 1):.1f}" for name, value in places.items()}
+        values["paper"] = float(row["theirs"])
+    if accepted:
+        values |= dict(zip(("least", "most"), accepted, strict=True))
+    at = {name: place(value) for name, value in values.items()}
+    return at | ({"width": f"{float(at['most']) - float(at['least']):.1f}"} if accepted else {})
 
 
 def filled(value) -> bool:
@@ -161,14 +181,11 @@ def quantity(shown, unit) -> str:
     return f"{shown} {unit}" if unit and is_number(shown.replace("−", "-").replace(",", "")) else shown
 
 
-def _html():
-    """The macros of the template."""
-    return _ENVIRONMENT.get_template("scorecard.html").module
-
-
 _ENVIRONMENT = Environment(loader=PackageLoader("tickets.book"), autoescape=True, trim_blocks=True)
 _ENVIRONMENT.tests["filled"] = filled
+_ENVIRONMENT.tests["dotted"] = lambda claim: "." in claim
+_ENVIRONMENT.filters |= {"explained": explained, "marked": marked}
 _ENVIRONMENT.globals |= {
-    "signs": SIGNS, "confirmed": CONFIRMED, "verdict": verdict, "counts": counts, "citation": citation,
-    "result": result, "number": number, "quantity": quantity,
+    "signs": SIGNS, "confirmed": CONFIRMED, "terms": TERMS, "verdict": verdict, "counts": counts, "citation": citation,
+    "base": base, "mean": mean, "span": span, "rate": rate, "sketch": sketch, "number": number, "quantity": quantity,
 }  # fmt: skip

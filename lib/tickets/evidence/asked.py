@@ -101,6 +101,20 @@ def rule_of(part: dict, level: float = verdicts.LEVEL):
     return partial(verdicts.effect, least=least, most=most, **common)
 
 
+def accepted(part: dict) -> tuple[float, float] | None:
+    """Where the printed mean of a claim must lie to be reproduced; None where its rule is no interval."""
+    if part.get("kind") not in ("value", "match", "effect"):
+        return None
+    if part["kind"] == "value":
+        return part["theirs"] - part["margin"], part["theirs"] + part["margin"]
+    if "margin" in part:
+        margin = scaled(part, part["margin"])
+        ends = (-margin, margin if part.get("two_sided") else inf)
+    else:
+        ends = _band(part)
+    return tuple(sorted(natural(part)(end) for end in ends))
+
+
 def _band(part: dict) -> tuple[float, float]:
     """Sizes that reproduce an effect: half to double the printed one, or as the entry says."""
     if "size" in part:

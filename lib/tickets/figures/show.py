@@ -1,42 +1,92 @@
-"""One figure on a page: the picture, its alternative text, its numbers as a file, and a link to what drew it."""
+"""One figure on a page: the picture, its caption and alternative text, its numbers as a file, and what drew it.
+
+The book numbers figures, page by page, and fills links to them with their numbers (book/_ext/assets.py).
+"""
 
 import base64
 import io
+import json
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from IPython.display import HTML
+from jinja2 import Template
+from matplotlib.gridspec import GridSpec
 
-NOT_RUN = HTML('<p class="not-run">Not run: nothing of this is recorded at this profile yet.</p>')
+NARROW = 4.6
+"""Inches of a figure for narrow screens, where panels stand below each other."""
+NOT_RUN = "Not run: nothing of this is recorded at this profile yet."
 
 
-def figure(there, make, name: str, alt: str, by: str, as_is: bool = False, api: str = "../api.html") -> HTML:
-    """A matplotlib or plotly figure with alternative text, its numbers as a file, and a link to what drew it.
+def figure(
+    there, make, name: str, alt: str, by: str, caption: str = "", as_is: bool = False, api: str = "../api.html"
+) -> HTML:
+    """A matplotlib or plotly figure or a `Page`, with alternative text, its numbers as a file, and what drew it.
 
     there: whether there is anything to draw, else a line says that it was not run; make: called without arguments,
-    gives the figure and the numbers in it; name: stable id and file name; by: the full name of what drew it;
-    as_is: lightness is data, so dark mode must not turn it over; api: where the page finds the reference.
+    gives the figure and the numbers in it; name: stable id and file name; by: the full name of what drew it; caption:
+    what is plotted, what lines and bands are, what to see; as_is: lightness is data, so dark mode must not turn it
+    over; api: where the page finds the reference.
     """
     if not there:
-        return NOT_RUN
+        return HTML(f'<figure id="{name}" class="not-run"><figcaption>{NOT_RUN}</figcaption></figure>')
     drawn, data = make()
-    picture = _interactive(drawn, name) if hasattr(drawn, "to_html") else _static(drawn, alt)
+    picture = interactive(drawn, name) if hasattr(drawn, "to_html") else static(drawn, alt)
     numbers = base64.b64encode(data.to_csv(index=False, float_format="%.6g").encode()).decode()
     links = (
         f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · '
         f'<a href="{api}#{by}">{".".join(by.split(".")[-2:])}</a>'
     )
     label = f'id="{name}" role="group" aria-label="{escape(alt)}"' + ' class="as-is"' * as_is
-    return HTML(f"<figure {label}>{picture}<figcaption>{links}</figcaption></figure>")
+    return HTML(f"<figure {label}>{picture}<figcaption>{escape(caption)} <small>{links}</small></figcaption></figure>")
 
 
-def _static(drawn, alt: str) -> str:
+@dataclass
+class Page:
+    """A figure that is HTML of its own: a template, and the data that its script draws."""
+
+    template: Path
+    data: dict
+
+    def to_html(self, div_id: str, **_) -> str:
+        numbers = json.dumps(self.data, separators=(",", ":")).replace("NaN", "null")
+        return Template(self.template.read_text("utf-8")).render(name=div_id.removesuffix("-plot"), data=numbers)
+
+
+def static(drawn, alt: str) -> str:
+    """An image, and another one for narrow screens where there are several panels."""
+    wide, source = _svg(drawn), ""
+    if len(panels := [axes for axes in drawn.axes if axes.get_visible()]) > 1:
+        stack(drawn, panels)
+        source = f'<source media="(max-width: 600px)" srcset="{_svg(drawn)}">'
+    return f'<picture>{source}<img alt="{escape(alt)}" src="{wide}"></picture>'
+
+
+def stack(drawn, panels) -> None:
+    """Put the panels of a figure below each other, each as high as it was, with axis labels of its own."""
+    height = drawn.get_figheight() * panels[0].get_position().height
+    grid = GridSpec(len(panels), 1, figure=drawn)
+    drawn.set_size_inches(NARROW, max(height + 0.9, 2.6) * len(panels))
+    for axes, place in zip(panels, grid, strict=True):
+        axes.set_subplotspec(place)
+        axes.tick_params(labelleft=True, labelbottom=True)
+        for label in ("ylabel", "xlabel"):
+            shared = next((text for other in panels if (text := other.properties()[label])), "")
+            axes.set(**{label: axes.properties()[label] or shared})
+    for legend in drawn.legends:
+        legend.set_ncols(1)
+    drawn.tight_layout()
+
+
+def _svg(drawn) -> str:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    source = base64.b64encode(buffer.getvalue()).decode()
-    return f'<div class="wide" tabindex="0"><img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}"></div>'
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _interactive(drawn, name: str) -> str:
+def interactive(drawn, name: str) -> str:
+    """A plotly figure, which takes its colours from the page (book/_static/plots.js)."""
     return drawn.to_html(
         full_html=False, include_plotlyjs=False, div_id=f"{name}-plot", config={"displayModeBar": False}
     )

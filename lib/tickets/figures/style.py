@@ -14,9 +14,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from ..arms import ARMS
 from ..evidence.verdicts import Sample
 
+PALETTE = ("#0173b2", "#d8554a", "#d9539a", "#7a5cc7", "#12766d", "#a87900", "#4f9a2e", "#7d7d7d", "#8a4b2a", "#2f8fd8")
+"""Visible on white, and on the dark page, where figures are turned over; a test measures it."""
+MARKERS = "osvDP^Xh*p<>"
 LABELS = {name: arm.label for name, arm in ARMS.items()}
-COLOURS = {name: sns.color_palette("colorblind")[arm.colour] for name, arm in ARMS.items() if arm.colour is not None}
-"""Of the arms that figures draw."""
+COLOURS = {name: PALETTE[arm.colour % len(PALETTE)] for name, arm in ARMS.items() if arm.colour is not None}
+SHAPES = {name: MARKERS[arm.colour % len(MARKERS)] for name, arm in ARMS.items() if arm.colour is not None}
+"""Colour and marker of an arm in every figure: of the arms that figures draw."""
 WORDS = {
     "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
     "imagenet": "ImageNet", "digits": "8x8 digits", "digits16": "16x16 digits",
@@ -36,6 +40,13 @@ PAPER = "#c2570c"
 """Colour of everything that a paper printed."""
 GREY = "0.4"
 """Of thresholds, and of what other lines are compared with."""
+DENSE = "0.3"
+"""Of the dense network."""
+
+
+def drawn(arm: str, **other) -> dict:
+    """How a line of an arm looks, everywhere in the book."""
+    return {"marker": SHAPES[arm], "markersize": 4.5, "markeredgewidth": 0, "lw": 1.6, **other}
 
 
 def percent(density: float) -> str:
@@ -51,6 +62,13 @@ def interval(values) -> tuple[float, float, float]:
     values = np.asarray(values, dtype=float)
     sample = Sample.of(values[np.isfinite(values)])
     return sample.mean, *(sample.interval() if sample.n > 2 else (sample.mean, sample.mean))
+
+
+def replicates(rows: pd.DataFrame) -> str:
+    """How many replicates the settings of some rows have, for a caption: "20 replicates", "10 to 20 replicates"."""
+    counts = rows.groupby([name for name in ("network", "arm", "level") if name in rows])["replicate"].nunique()
+    few, many = (counts.min(), counts.max()) if len(counts) else (0, 0)
+    return f"{f'{few} to ' if few < many else ''}{many} replicate{'s' if many != 1 else ''}"
 
 
 def by_replicate(table: pd.DataFrame, value: str, *keys: str) -> pd.DataFrame:
@@ -71,7 +89,7 @@ def mean_line(axes, rows: pd.DataFrame, x: str, y: str, label: str | None, colou
         axes.plot(each[x], each[y], ".", color=colour, ms=3, alpha=0.5)
 
 
-def level_line(axes, values, label: str, colour=GREY) -> None:
+def level_line(axes, values, label: str, colour=DENSE) -> None:
     """The mean of what does not depend on x as a line across, with its interval as a band."""
     if len(values):
         mean, low, high = interval(values)

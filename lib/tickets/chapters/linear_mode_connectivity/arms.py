@@ -77,9 +77,9 @@ def plane(cell, model, store, device):
     return measure_plane(cell, ARMS[cell.arm].parents(cell), model, store, device)
 
 
-def between(label: str, ends) -> Arm:
+def between(label: str, ends, colour: int) -> Arm:
     """A row for a line between two networks."""
-    return Arm(label, measure=line, parents=ends, own={"points": POINTS}, check=check_points)
+    return Arm(label, measure=line, parents=ends, own={"points": POINTS}, check=check_points, colour=colour)
 
 
 declare(
@@ -95,8 +95,8 @@ declare(
         "two copies", measure=line, parents=copies, own={"subject": "ticket", "pull": 0.0, "points": POINTS},
         check=check_copies, redrawn=lambda cell: ARMS[cell.own["subject"]].redrawn(cell),
     ),
-    rounds=between("ticket and next ticket", lambda cell: [cell.ticket(cell.level), cell.ticket(cell.level + 1)]),
-    descent=between("dense network and ticket", lambda cell: [cell.dense(), cell.ticket(cell.level)]),
+    rounds=between("ticket and next ticket", lambda cell: [cell.ticket(cell.level), cell.ticket(cell.level + 1)], 18),
+    descent=between("dense network and ticket", lambda cell: [cell.dense(), cell.ticket(cell.level)], 19),
     plane=Arm(
         "dense network, its copy and its ticket", measure=plane,
         parents=lambda cell: [cell.dense(), cell.dense().but(order=1, rewind=cell.rewind), cell.ticket(cell.level)],

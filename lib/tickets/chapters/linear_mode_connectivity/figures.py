@@ -14,8 +14,14 @@ from ...figures import style
 from .pairs import STABLE
 
 # what is copied -> (label, colour)
-LINES = {"dense": ("dense", "0.3")} | {n: (style.LABELS[n], style.COLOURS[n]) for n in ("ticket", "random", "reinit")}
-MARKED = {"marker": "o", "markersize": 5, "markeredgewidth": 0, "lw": 1.8}
+LINES = {"dense": ("dense", style.DENSE)} | {
+    n: (style.LABELS[n], style.COLOURS[n]) for n in ("ticket", "random", "reinit", "rounds", "descent")
+}
+
+
+def _look(line: str) -> dict:
+    """Of the dense network as of its tickets, and of what is no arm."""
+    return style.drawn(line if line in style.SHAPES else "ticket")
 
 
 def chords(titled: dict[str, pd.DataFrame], lines: dict) -> Figure:
@@ -58,7 +64,7 @@ def barriers(copies: pd.DataFrame, onsets: dict[str, float] | None = None) -> Fi
         for what, (label, colour) in LINES.items():
             part = here[(here["copied"] == what) & here["level"].isin([0, level])]
             if len(part):
-                style.mean_line(axes, part, "rewind", "barrier_test", label, colour, **MARKED)
+                style.mean_line(axes, part, "rewind", "barrier_test", label, colour, **_look(what))
         axes.axhline(STABLE, color=style.GREY, lw=1, ls="--", label=f"{STABLE} points")
         if network in (onsets or {}):
             axes.axvline(
@@ -131,14 +137,16 @@ def rewinding(rows: pd.DataFrame, levels) -> Figure:
     figure, grid = style.panels(len(networks))
     for axes, network in zip(grid.flat, networks, strict=False):
         here = tickets[tickets["network"] == network]
-        style.level_line(axes, here.loc[here["level"] == 0, "test_accuracy_end"], "dense", colour="0.3")
+        style.level_line(axes, here.loc[here["level"] == 0, "test_accuracy_end"], "dense")
         chosen = [level for level in levels if level and level in set(here["level"])]
         for level, colour in zip(chosen, sns.color_palette("viridis", len(chosen)), strict=True):
             for schedule, look in (("resumed", "-"), ("restarted", "--")):
                 part = here[(here["level"] == level) & (here["schedule"] == schedule)]
                 if len(part):
                     name = style.percent(part["density"].iloc[0]) + ", all steps again" * (schedule == "restarted")
-                    style.mean_line(axes, part, "rewind", "test_accuracy_end", name, colour, **MARKED, ls=look)
+                    style.mean_line(
+                        axes, part, "rewind", "test_accuracy_end", name, colour, **style.drawn("ticket"), ls=look
+                    )
         style.step_axis(axes, here["rewind"])
         axes.set(title=network, xlabel="rewind step", ylabel="test accuracy at the last step (%)")
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}  # a line may be anywhere inside
@@ -157,7 +165,9 @@ def by_density(values: dict[str, tuple[pd.DataFrame, str, float]], lines: dict, 
         for line, (label, colour) in lines.items():
             part = rows[(rows["line"] == line) & rows[column].notna()]
             if len(part):
-                style.mean_line(axes, part.assign(kept=100 * part["density"]), "kept", column, label, colour, **MARKED)
+                style.mean_line(
+                    axes, part.assign(kept=100 * part["density"]), "kept", column, label, colour, **_look(line)
+                )
         axes.axhline(threshold, color=style.GREY, lw=1, ls="--", label="threshold")
         if len(framed := rows.loc[rows["line"] == frame, column].dropna()):
             low, high = min(framed.min(), threshold), max(framed.max(), threshold)

@@ -1,4 +1,6 @@
-"""Figures of chapter 1, from tidy tables: no training, no disk. Each returns a matplotlib figure, or a plotly one."""
+"""Figures of chapter 1, from tidy tables: no training, no disk. Each returns a matplotlib figure, or a page."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,6 +9,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ...figures import style
+from ...figures.show import Page
+
+EXPLORED = ("ticket", "reinit", "random")
 
 
 def accuracy_curves(
@@ -59,7 +64,7 @@ def _ladder_panel(axes, table: pd.DataFrame, arms, value: str) -> None:
         part = table[(table["arm"] == arm) & table[value].notna()]
         if len(part):
             kept, label, colour = part.assign(kept=100 * part["density"]), style.LABELS[arm], style.COLOURS[arm]
-            style.mean_line(axes, kept, "kept", value, label, colour, lw=1.6)
+            style.mean_line(axes, kept, "kept", value, label, colour, **style.drawn(arm))
     style.density_axis(axes, table["density"])
     axes.set_ylabel(style.NAMES[value])
     if value == "early_stop_step":
@@ -85,7 +90,14 @@ def gaps(table: pd.DataFrame, arms: list[tuple[str, dict]], levels, value="test_
                 mean, low, high = style.interval(gap)
                 colour = style.COLOURS[fields["arm"]]
                 axes.plot(gap, np.full(len(gap), place), ".", color=colour, alpha=0.5)
-                axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
+                axes.errorbar(
+                    mean,
+                    place,
+                    xerr=[[mean - low], [high - mean]],
+                    fmt=style.SHAPES[fields["arm"]],
+                    color=colour,
+                    capsize=3,
+                )
         axes.axvline(0, color=style.GREY, lw=1)
         kept = here["density"].median() if len(here) else float("nan")
         axes.set(
@@ -154,40 +166,29 @@ def degrees(levels: dict[str, np.ndarray], level: int) -> Figure:
     return style.finish(figure)
 
 
-def pixels(levels: dict[str, np.ndarray], densities: dict[int, float], side: int):
-    """The first layer's mask as the reader moves through the densities: kept outgoing weights of each input pixel.
+def explorer(table: pd.DataFrame, curves: pd.DataFrame, levels: dict[str, np.ndarray], arms=EXPLORED) -> Page:
+    """What changes as the reader drags the density: the mask of the first layer, accuracies, curves of training.
 
-    levels: layer -> [out, in] with in = side x side pixels; densities: level -> density of the whole network.
+    table: the networks, as in `ladder`; curves: long, of some levels, as in `accuracy_curves`; levels: layer -> [out,
+    in], the level at which each weight of one ticket was pruned.
     """
-    import plotly.graph_objects as go  # half a second that the other figures do without
-
-    first, start = next(iter(levels.values())), min(7, max(densities))
-    count = {level: (first > level).sum(0).reshape(side, side) for level in densities}
-    share = {level: image / max(image.mean(), 1e-9) for level, image in count.items()}
-    traces = [
-        go.Heatmap(
-            z=share[level], customdata=count[level], visible=level == start, zmin=0, zmax=3,
-            colorscale="Viridis", colorbar={"title": "times<br>the mean"},
-            hovertemplate="row %{y}, column %{x}: %{customdata} weights kept<extra></extra>",
-        )
-        for level in densities
-    ]  # fmt: skip
-    steps = [
-        {
-            "method": "update",
-            "label": style.percent(density),
-            "args": [{"visible": [other == level for other in densities]}],
-        }
-        for level, density in densities.items()
-    ]
-    figure = go.Figure(traces)
-    figure.update_layout(
-        height=460, margin={"l": 10, "r": 10, "t": 10, "b": 10}, template="plotly_white", dragmode=False,
-        yaxis={"autorange": "reversed", "scaleanchor": "x", "visible": False},
-        xaxis={"visible": False, "constrain": "domain"},
-        sliders=[
-            {"steps": steps, "active": list(densities).index(start), "pad": {"t": 10}}
-            | {"currentvalue": {"prefix": "weights kept: "}}
-        ],
-    )  # fmt: skip
-    return figure
+    first, kept = next(iter(levels.values())), table[table["arm"] == "ticket"].groupby("level")["density"].mean()
+    each = style.by_replicate(table[table["order"] == 0], "test_accuracy", "arm", "level").set_index(["arm", "level"])
+    spans = {
+        arm: [
+            style.interval(each["test_accuracy"].get((arm if level else "ticket", level), [])) for level in kept.index
+        ]
+        for arm in arms
+    }  # level 0 of every arm is the dense network
+    means = style.by_replicate(curves, "test_accuracy", "arm", "level", "test_step")
+    means = means.groupby(["level", "arm", "test_step"])["test_accuracy"].mean()
+    data = {
+        "kept": [round(100 * density, 1) for density in kept],
+        "pixels": [(first > level).sum(0).tolist() for level in kept.index],
+        "arms": {arm: {"label": style.LABELS[arm], "colour": style.COLOURS[arm], "spans": spans[arm]} for arm in arms},
+        "curves": {
+            int(level): {arm: list(part.loc[level, arm].items()) for arm in part.index.unique("arm")}
+            for level, part in means.groupby("level")
+        },
+    }
+    return Page(Path(__file__).with_name("explorer.html"), data)

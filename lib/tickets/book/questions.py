@@ -1,0 +1,149 @@
+"""The questions of the chapters, and their answers: sentences that stand only while verdicts are what they say.
+
+Written in book/questions.yml; its head has the grammar. A row is one of claims.csv, found by the claim's name.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from ..errors import choose
+from ..evidence import registration
+from ..evidence.asked import OWN, accepted, parts
+from ..files import BOOK
+from . import scorecard
+
+SLOT = re.compile(r"\{([\w.-]+)(?:!([ip]))?\}")
+Rows = Mapping[str, dict]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A section of a chapter: its heading and the anchor of that, its claims, the sentences that may answer it."""
+
+    study: str
+    section: str
+    ask: str
+    claims: tuple[str, ...]
+    answer: tuple[dict, ...] = ()
+
+    @property
+    def link(self) -> str:
+        """From the front page."""
+        return f"notebooks/{self.study}.html#{self.section}"
+
+
+@cache
+def written(path: Path = BOOK / "questions.yml") -> dict:
+    """The file as it is."""
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+def of(study: str) -> dict[str, Question]:
+    """Section -> question, of a chapter, in its order."""
+    asked = [Question(study, **entry) for entry in written()["chapters"].get(study, {}).get("questions", ())]
+    return {question.section: question for question in asked}
+
+
+def every() -> list[Question]:
+    """Of all chapters."""
+    return [question for study in written()["chapters"] for question in of(study).values()]
+
+
+def question(study: str, section: str) -> Question:
+    """BadInput for a section that asks nothing."""
+    return of(study)[choose("section", section, of(study))]
+
+
+# answers
+
+
+def stands(sentence: dict, rows: Rows) -> bool:
+    """Whether all claims of a sentence have the verdicts that it was written for, and it says so if one is fragile."""
+    if not set(sentence["claims"]) <= set(rows):
+        return False
+    fragile = any("fragile" in rows[name]["verdict"] for name in sentence["claims"])
+    right = all(scorecard.verdict(rows[name])[0] == word for name, word in sentence["claims"].items())
+    return right and fragile == ("fragile" in sentence["text"])
+
+
+def filled_in(text: str, rows: Rows) -> str:
+    """A sentence with its numbers, as the scorecard prints them."""
+
+    def number(slot: re.Match) -> str:
+        row = rows[slot[1]]
+        if slot[2] == "p":
+            return scorecard.number(row["theirs"])
+        return scorecard.span(row) if slot[2] else scorecard.mean(row)
+
+    return SLOT.sub(number, text.strip())
+
+
+def answer(asked: Question, rows: Rows) -> tuple[list[str], list[dict]]:
+    """(the sentences that stand, with their numbers; the rows of decided claims that none of them tells of).
+
+    Only claims count that the headline counts, or that are our own; second readings stand in the table below.
+    """
+    standing = [sentence for sentence in asked.answer if stands(sentence, rows)]
+    told = {name for sentence in standing for name in sentence["claims"]}
+    return [filled_in(sentence["text"], rows) for sentence in standing], [
+        row for name, row in counted(asked, rows).items() if name not in told and scorecard.filled(row["ours"])
+    ]
+
+
+def counted(asked: Question, rows: Rows) -> dict[str, dict]:
+    """Claim -> row, of a question's claims but for second readings."""
+    return {name: rows[name] for name in asked.claims if name in rows and name not in _readings()}
+
+
+@cache
+def _readings() -> frozenset[str]:
+    return frozenset(
+        entry["id"] for entry in registration.entries() if not entry["headline"] and entry["source"] != OWN
+    )
+
+
+def reasons(study: str, rows: Rows) -> dict[str, str]:
+    """Claim -> why it failed, written by hand for the verdict that it had, while it has that verdict."""
+    known = written()["chapters"][study].get("reasons", {})
+    return {
+        name: reason["text"]
+        for name, reason in known.items()
+        if stands({"claims": {name: reason["of"]}, **reason}, rows)
+    }
+
+
+# the scorecard
+
+
+@cache
+def about() -> dict[str, dict]:
+    """Claim or part -> its network, where it is shown, where its mean must lie (None where its parts differ)."""
+    found = {}
+    for written_entry in registration.entries():
+        entry = registration.at_profile(written_entry, "paper")
+        at = {"network": entry["network"], "link": f"notebooks/{entry['study']}.html#claim-{entry['id']}"}
+        ends = {part["id"]: accepted(part) for part in parts(entry)}
+        found |= {name: {**at, "accepted": span} for name, span in ends.items()}
+        found.setdefault(entry["id"], {**at, "accepted": ends.popitem()[1] if len(set(ends.values())) == 1 else None})
+    return found
+
+
+def groups(rows: list[dict], titles: Mapping[str, str]) -> list[tuple]:
+    """(title of the chapter, question, its claims): of each claim name, row at the paper's scale, rows at smaller ones.
+
+    rows: of claims.csv; titles: study -> title.
+    """
+    scales: dict[str, dict[str, dict]] = {}
+    for row in rows:
+        scales.setdefault(scorecard.base(row), {})[row["profile"]] = row
+    found = []
+    for asked in every():
+        named = [(name, dict(scales[name])) for name in asked.claims if name in scales]
+        own = [(name, of_it.pop("paper", None), list(of_it.values())) for name, of_it in named]
+        found.append((titles[asked.study], asked, own))
+    return found

@@ -1,0 +1,98 @@
+"""Questions and their answers: every claim is asked about once, and a box says what the verdicts say."""
+
+import re
+
+import generated
+import nbformat
+import pytest
+from tickets.book import questions, scorecard
+from tickets.evidence import registration
+from tickets.files import BOOK, ROOT
+
+ROWS = generated.by_claim(BOOK / "results/claims.csv")
+ASKED = questions.every()
+SENTENCES = [sentence for asked in ASKED for sentence in asked.answer]
+NAMED = pytest.mark.parametrize("sentence", SENTENCES, ids=lambda sentence: ", ".join(sentence["claims"]))
+
+
+def test_every_claim_belongs_to_one_question_of_its_chapter():
+    for study in questions.written()["chapters"]:
+        asked = [claim for question in questions.of(study).values() for claim in question.claims]
+        assert sorted(asked) == sorted(entry["id"] for entry in registration.entries() if entry["study"] == study)
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.section)
+def test_a_question_is_a_heading_of_its_chapter_with_its_answer_below(asked):
+    cells = nbformat.read(ROOT / f"notebooks/{asked.study}.ipynb", 4).cells
+    heading = next(i for i, cell in enumerate(cells) if re.search(rf"^##+ {re.escape(asked.ask)}$", cell.source, re.M))
+    answers = [i for i, cell in enumerate(cells) if f'judged.answer("{asked.section}")' in cell.source]
+    assert len(answers) == 1
+    between = [cell.source for cell in cells[heading + 1 : answers[0]] if cell.cell_type == "markdown"]
+    assert not any(re.search(r"^## ", source, re.M) for source in between)
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.section)
+def test_a_box_tells_of_every_decided_claim(asked):
+    """In a sentence that was written for its verdict, or in one made from its row; of none twice."""
+    sentences, rest = questions.answer(asked, ROWS)
+    told = {name for sentence in asked.answer if questions.stands(sentence, ROWS) for name in sentence["claims"]}
+    decided = {name for name, row in questions.counted(asked, ROWS).items() if row["ours"]}
+    assert decided == (told & decided) | {row["claim"] for row in rest}
+    assert not told & {row["claim"] for row in rest}
+    shown = scorecard.html("answered", sentences, rest, list(questions.counted(asked, ROWS).values()))
+    for row in rest:
+        assert scorecard.verdict(row)[0] in shown
+        assert scorecard.mean(row) in shown
+    if not decided:
+        assert "no claim of this question has been run" in shown
+
+
+@NAMED
+def test_a_sentence_stands_now_and_goes_when_a_verdict_changes(sentence):
+    assert questions.stands(sentence, ROWS)
+    for name in sentence["claims"]:
+        changed = {**ROWS, name: {**ROWS[name], "verdict": "not run"}}
+        assert not questions.stands(sentence, changed)
+
+
+@NAMED
+def test_a_sentence_says_fragile_just_if_a_claim_of_it_is(sentence):
+    name = next(iter(sentence["claims"]))
+    turned = {**ROWS, name: {**ROWS[name], "verdict": ROWS[name]["verdict"] + " (fragile (A/A): otherwise, 1)"}}
+    plain = "fragile" not in sentence["text"]
+    assert questions.stands(sentence, turned) != plain
+    assert questions.stands({**sentence, "text": "A fragile one."}, turned)
+    assert questions.stands({**sentence, "text": "A fragile one."}, ROWS) != plain
+
+
+@NAMED
+def test_its_numbers_are_computed(sentence):
+    """A number is a slot, but for the densities and thresholds that say what was compared."""
+    text = questions.SLOT.sub("", sentence["text"])
+    typed = re.findall(r"\d[\d.]*", text)
+    assert len(typed) <= 1 or all(number.endswith("%") or f"{number} %" in text for number in typed), typed
+    shown = questions.filled_in(sentence["text"], ROWS)
+    assert "{" not in shown
+    assert "nan" not in shown
+    assert "[]" not in shown
+    assert {slot[0] for slot in questions.SLOT.findall(sentence["text"])} <= set(sentence["claims"])
+
+
+def test_a_slot_prints_the_number_its_interval_and_the_paper_s():
+    row = {"ours": "0.397", "low": "0.289", "high": "0.505", "theirs": "0.3"}
+    text = "{X} [{X!i}], the paper {X!p}"
+    assert questions.filled_in(text, {"X": row}) == "0.40 [0.29 to 0.51], the paper 0.3"
+
+
+def test_markup_of_a_sentence_becomes_html_and_nothing_else_does():
+    shown = scorecard.html("answered", ["**Yes.** <b> is *less*."], [], [])
+    assert "<strong>Yes.</strong> &lt;b&gt; is <em>less</em>." in shown
+
+
+def test_reasons_are_written_for_claims_that_did_not_replicate():
+    for study, chapter in questions.written()["chapters"].items():
+        known = chapter.get("reasons", {})
+        assert set(questions.reasons(study, ROWS)) == {
+            name for name, reason in known.items() if scorecard.verdict(ROWS[name])[0] == reason["of"]
+        }
+        assert all(reason["of"] not in ("reproduced", "not run") for reason in known.values())
