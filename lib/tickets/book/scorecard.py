@@ -183,7 +183,7 @@ def quantity(shown, unit) -> str:
 
 _ENVIRONMENT = Environment(loader=PackageLoader("tickets.book"), autoescape=True, trim_blocks=True)
 _ENVIRONMENT.tests["filled"] = filled
-_ENVIRONMENT.tests["dotted"] = lambda claim: "." in claim
+_ENVIRONMENT.tests |= {"dotted": lambda claim: "." in claim, "ran": lambda row: verdict(row)[0] != "not run"}
 _ENVIRONMENT.filters |= {"explained": explained, "marked": marked}
 _ENVIRONMENT.globals |= {
     "signs": SIGNS, "confirmed": CONFIRMED, "terms": TERMS, "verdict": verdict, "counts": counts, "citation": citation,

@@ -45,8 +45,8 @@ DENSE = "0.3"
 
 
 def drawn(arm: str, **other) -> dict:
-    """How a line of an arm looks, everywhere in the book."""
-    return {"marker": SHAPES[arm], "markersize": 4.5, "markeredgewidth": 0, "lw": 1.6, **other}
+    """How a line of an arm looks, everywhere in the book; one of the dense network as of its tickets."""
+    return {"marker": SHAPES.get(arm, "o"), "markersize": 4.5, "markeredgewidth": 0, "lw": 1.6, **other}
 
 
 def percent(density: float) -> str:

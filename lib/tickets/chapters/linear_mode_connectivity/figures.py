@@ -19,11 +19,6 @@ LINES = {"dense": ("dense", style.DENSE)} | {
 }
 
 
-def _look(line: str) -> dict:
-    """Of the dense network as of its tickets, and of what is no arm."""
-    return style.drawn(line if line in style.SHAPES else "ticket")
-
-
 def chords(titled: dict[str, pd.DataFrame], lines: dict) -> Figure:
     """Error along the line between two networks, above the mean of its two ends: a maximum above 2 is a barrier.
 
@@ -64,7 +59,7 @@ def barriers(copies: pd.DataFrame, onsets: dict[str, float] | None = None) -> Fi
         for what, (label, colour) in LINES.items():
             part = here[(here["copied"] == what) & here["level"].isin([0, level])]
             if len(part):
-                style.mean_line(axes, part, "rewind", "barrier_test", label, colour, **_look(what))
+                style.mean_line(axes, part, "rewind", "barrier_test", label, colour, **style.drawn(what))
         axes.axhline(STABLE, color=style.GREY, lw=1, ls="--", label=f"{STABLE} points")
         if network in (onsets or {}):
             axes.axvline(
@@ -166,7 +161,7 @@ def by_density(values: dict[str, tuple[pd.DataFrame, str, float]], lines: dict, 
             part = rows[(rows["line"] == line) & rows[column].notna()]
             if len(part):
                 style.mean_line(
-                    axes, part.assign(kept=100 * part["density"]), "kept", column, label, colour, **_look(line)
+                    axes, part.assign(kept=100 * part["density"]), "kept", column, label, colour, **style.drawn(line)
                 )
         axes.axhline(threshold, color=style.GREY, lw=1, ls="--", label="threshold")
         if len(framed := rows.loc[rows["line"] == frame, column].dropna()):
@@ -206,7 +201,8 @@ def plane(curves: dict, names: tuple[str, str, str]):
         ]
     )  # fmt: skip
     for name, x, y in zip(names, curves["network_x"], curves["network_y"], strict=True):
-        figure.add_annotation(text=name, x=x, y=y, yshift=20, showarrow=False, bgcolor="rgba(255, 255, 255, 0.8)")
+        look = {"bgcolor": "rgba(255, 255, 255, 0.8)", "font": {"color": "black"}}
+        figure.add_annotation(text=name, x=x, y=y, yshift=20, showarrow=False, **look)
     figure.update_layout(
         height=480, margin={"l": 10, "r": 10, "t": 10, "b": 10}, template="plotly_white", dragmode=False,
         xaxis={"title": "distance (L2)", "constrain": "domain"}, yaxis={"scaleanchor": "x", "constrain": "domain"},

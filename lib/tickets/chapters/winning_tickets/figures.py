@@ -169,8 +169,7 @@ def degrees(levels: dict[str, np.ndarray], level: int) -> Figure:
 def explorer(table: pd.DataFrame, curves: pd.DataFrame, levels: dict[str, np.ndarray], arms=EXPLORED) -> Page:
     """What changes as the reader drags the density: the mask of the first layer, accuracies, curves of training.
 
-    table: the networks, as in `ladder`; curves: long, of some levels, as in `accuracy_curves`; levels: layer -> [out,
-    in], the level at which each weight of one ticket was pruned.
+    table, curves: as in `ladder` and `accuracy_curves`; levels: layer -> [out, in], when each weight was pruned.
     """
     first, kept = next(iter(levels.values())), table[table["arm"] == "ticket"].groupby("level")["density"].mean()
     each = style.by_replicate(table[table["order"] == 0], "test_accuracy", "arm", "level").set_index(["arm", "level"])
