@@ -185,6 +185,27 @@ def test_a_finished_figure_has_no_frame_and_is_closed():
     assert figure.number not in plt.get_fignums()
 
 
+def test_lines_are_named_at_their_ends_and_names_keep_apart(axes):
+    for height, name in ((0.5, "middle"), (0.51, "near"), (5, "beyond"), (0, "low")):
+        axes.plot([0, 1], [0, height], label=name, color="C3")
+    axes.plot([0, 1], [0, 1])
+    axes.set_ylim(0, 1)
+    style.label_ends(axes)
+    at = {text.get_text(): text.xy[1] for text in axes.texts}
+    assert list(at) == ["low", "middle", "near", "beyond"]
+    assert at["low"] == 0
+    assert at["near"] - at["middle"] == pytest.approx(0.07)
+    assert at["beyond"] == 1
+    assert all(same_color(text.get_color(), "C3") for text in axes.texts)
+
+
+def test_the_end_of_a_line_is_on_the_right_whichever_way_the_axis_runs(axes):
+    axes.plot([1, 2], [0.2, 0.8], label="line")
+    axes.set(ylim=(0, 1), xlim=(3, 0))
+    style.label_ends(axes)
+    assert axes.texts[0].xy[1] == pytest.approx(0.2)
+
+
 # words and colours
 
 

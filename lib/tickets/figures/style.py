@@ -137,6 +137,19 @@ def legend_below(figure: Figure, grid, columns: int = 4) -> None:
     figure.legend(found.values(), found.keys(), ncols=min(columns, max(1, len(found))), **place)
 
 
+def label_ends(axes, apart: float = 0.07) -> None:
+    """The name of each line at its right end, in its colour; no two nearer than a share of the axis."""
+    low, high = axes.get_ylim()
+    lines = [line for line in axes.lines if not line.get_label().startswith("_")]
+    last = {line: line.get_ydata()[np.argmax(axes.transData.transform(line.get_xydata())[:, 0])] for line in lines}
+    at = {line: np.clip((y - low) / (high - low), 0, 1) for line, y in last.items()}
+    beyond = -apart
+    for line in sorted(at, key=at.get):
+        beyond = max(at[line], beyond + apart)
+        place = {"xy": (1.01, beyond), "xycoords": "axes fraction", "va": "center", "annotation_clip": False}
+        axes.annotate(line.get_label(), color=line.get_color(), fontsize=9, **place)
+
+
 def finish(figure: Figure) -> Figure:
     """A figure without its frame, laid out, and closed for pyplot: it is shown by the caller, once."""
     sns.despine(figure)

@@ -53,7 +53,7 @@ def ladder(table: pd.DataFrame, arms, values, paper: pd.DataFrame | None = None)
         if paper is not None and len(points := paper[paper["value"] == value]):
             look = {"color": style.PAPER, "ms": 7, "mfc": "none", "mew": 2}
             axes.plot(100 * points["density"], points["y"], "D", label="the paper, relative to our dense", **look)
-    style.legend_below(figure, grid, columns=3)
+    style.label_ends(grid[0, 0]) if len(values) == 1 else style.legend_below(figure, grid, columns=3)
     return style.finish(figure)
 
 
