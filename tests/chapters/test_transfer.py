@@ -3,12 +3,14 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
+from handmade import row
 from small import assert_equal_bits
 from tickets import chapters
 from tickets.arms import ARMS
 from tickets.cells import Cell
-from tickets.chapters.transfer import arms, study
+from tickets.chapters.transfer import arms, study, tables
 from tickets.errors import BadInput
 from tickets.nets import models
 from tickets.pruning import imp
@@ -207,10 +209,10 @@ def test_mnist_s_chain_is_chapter_1_s():
     """Recorded masks are found again: nothing of it is trained twice."""
     first = set(chapters.cells("01_winning_tickets", "paper"))
     mine = [cell for cell in chapters.cells("04_transfer", "paper") if cell.arm == "ticket" and cell.replicate < 10]
-    shared = [cell for cell in mine if cell in first]
+    shared, recorded = [cell for cell in mine if cell in first], Store.committed()
     assert len(shared) == 180
-    assert all(Store.committed().get(cell) for cell in shared)
-    assert all(Store.committed().levels(cell.but(level=17)) is not None for cell in shared if cell.level)
+    assert all(cell in recorded for cell in shared)
+    assert all(recorded.levels(cell) is not None for cell in shared if cell.level == study.TOP)
 
 
 # overlap
@@ -312,3 +314,124 @@ def test_a_complete_claim_stands_before_the_next_begins():
 def test_trained_weights_are_never_carried(chains):
     trained = final(chains.tensors(OTHER.but(level=2)))
     assert not same({n: start(moved(), chains).weights[n] for n in NET.shapes}, trained)
+
+
+# tables, from hand-made rows
+
+M, F = Cell(), Cell(dataset="fashion_mnist")
+HERE = {"MNIST": M, "Fashion": F}
+CORNERS = {"both": 97.0, "mask": 95.0, "weights": 94.0, "nothing": 93.5}
+
+
+def transferred(net, level, r, carried="both", **own):
+    other = {"source_dataset": "mnist" if net == F else "fashion_mnist"}
+    draw = int(carried != "both")
+    return net.but(arm="transferred", level=level, replicate=r, draw=draw, carried=carried, **{**other, **own})
+
+
+def made(levels=(12,), replicates=2):
+    """On both targets own tickets at 98 + r, all corners of the factorial, and overlaps of MNIST with Fashion."""
+    rows = []
+    for r in range(replicates):
+        for level in levels:
+            for net in (M, F):
+                rows.append(row(net.but(level=level, replicate=r), test_accuracy_end=98.0 + r))
+                rows += [
+                    row(transferred(net, level, r, c), test_accuracy_end=x + r + (net == F)) for c, x in CORNERS.items()
+                ]
+            wide = transferred(M, level, r, "nothing", permuted="network")
+            rows.append(row(wide, test_accuracy_end=50.0))
+            for apart in (0, 1):
+                pair = M.but(arm="overlap", level=level, replicate=r, apart=apart, source_dataset="fashion_mnist")
+                rows.append(row(pair, kappa=0.5 - 0.4 * apart, kappa_1=0.6 - 0.5 * apart, kappa_3=np.nan))
+    rows.append(row(M.but(learning_rate=0.5), test_accuracy_end=1.0))
+    rows.append(row(M.but(order=1), test_accuracy_end=1.0))
+    return pd.DataFrame(rows)
+
+
+def test_rows_are_named_by_target_and_source_and_all_others_left_out():
+    rows = tables.named(made(), HERE)
+    assert 1.0 not in set(rows["test_accuracy_end"])
+    pairs = rows.groupby("arm")[["target", "source"]].apply(lambda part: set(part.itertuples(index=False, name=None)))
+    assert pairs["ticket"] == {("MNIST", "MNIST"), ("Fashion", "Fashion")}
+    assert pairs["transferred"] == {("MNIST", "Fashion"), ("Fashion", "MNIST")}
+    assert pairs["overlap"] == {("MNIST", "Fashion")}
+
+
+def test_what_is_kept_by_hand():
+    found = tables.kept(tables.named(made(), HERE)).set_index(["target", "source", "replicate"]).sort_index()
+    assert len(found) == 4
+    one = found.loc["Fashion", "MNIST", 1]
+    assert (one["own"], one["transferred"], one["random"]) == (99.0, 99.0, 95.5)
+    assert (one["minus_own"], one["minus_random"], one["share"]) == (0.0, 3.5, 1.0)
+    two = found.loc["MNIST", "Fashion", 0]  # the rival is the random ticket of its own layers, not the one at 50 %
+    assert (two["minus_own"], two["minus_random"]) == (-1.0, 3.5)
+    assert two["share"] == pytest.approx(3.5 / 4.5)
+
+
+def test_the_matrix_has_sources_in_rows_and_targets_in_columns():
+    found = tables.kept(tables.named(made(), HERE))
+    grid = tables.matrix(found, 12)
+    assert grid.loc["Fashion", "MNIST"] == -1.0
+    assert grid.loc["MNIST", "Fashion"] == 0.0
+    assert grid.loc["MNIST", "MNIST"] == grid.loc["Fashion", "Fashion"] == 0.0
+    assert tables.matrix(found, 12, "share").loc["MNIST", "MNIST"] == 1.0
+    assert np.isnan(tables.matrix(found, 12, "minus_random").loc["MNIST", "MNIST"])
+    assert tables.matrix(found, 15).empty
+
+
+def test_effects_of_mask_and_weights_and_their_interaction_by_hand():
+    found = tables.factorial(tables.named(made((12, 17)), HERE), [12, 17])
+    assert len(found) == 4
+    assert found["mask effect"].tolist() == pytest.approx([2.25] * 4)  # (97 + 95 - 94 - 93.5) / 2
+    assert found["weights effect"].tolist() == pytest.approx([1.25] * 4)  # (97 + 94 - 95 - 93.5) / 2
+    assert found["interaction"].tolist() == pytest.approx([1.5] * 4)  # 97 + 93.5 - 95 - 94
+    fashion = found[(found["target"] == "Fashion") & (found["replicate"] == 1)].iloc[0]
+    assert fashion["both"] == 99.0
+
+
+def test_a_replicate_without_all_corners_is_in_no_factorial():
+    frame = made((12, 17))
+    lost = (frame["carried"] == "mask") & (frame["level"] == 17) & (frame["replicate"] == 1)
+    found = tables.factorial(tables.named(frame[~lost], HERE), [12, 17])
+    assert set(found["replicate"]) == {0}
+
+
+def test_source_and_target_effects_by_hand():
+    """own 98 on both; F to M 97, M to F 98."""
+    found = tables.crossed(tables.named(made((12, 17)), HERE), "MNIST", "Fashion", [12, 17])
+    assert found["source effect"].tolist() == pytest.approx([0.5] * 2)  # (98 + 98 - 97 - 98) / 2
+    assert found["target effect"].tolist() == pytest.approx([-0.5] * 2)  # (98 + 97 - 98 - 98) / 2
+    assert found["interaction"].tolist() == pytest.approx([1.0] * 2)  # 98 + 98 - 98 - 97
+    assert found["Fashion > MNIST"].tolist() == [97.0, 98.0]
+
+
+def test_overlaps_by_layer_and_whether_they_go_with_transfer():
+    rows = tables.named(made(), HERE)
+    found = tables.overlaps(rows)
+    assert set(zip(found["layer"], found["apart"], found["kappa"].round(3), strict=True)) == {
+        (0, 0, 0.5), (0, 1, 0.1), (1, 0, 0.6), (1, 1, 0.1),
+    }  # fmt: skip
+    joined = tables.against_overlap(tables.kept(rows), found)
+    assert len(joined) == 4  # both ways
+    assert set(joined["kappa"]) == {0.5}
+
+
+def test_what_a_page_says_of_a_table():
+    frame = pd.DataFrame({"target": ["a"] * 3 + ["b"], "replicate": [0, 1, 2, 0], "x": [1.0, 2.0, 3.0, 7.0]})
+    said = tables.said(frame, ["target"], ["x"]).set_index("target")
+    assert said.loc["a", "n"] == 3
+    assert said.loc["a", "x"] == "2.00 [-0.48, 4.48]"  # 4.303 x 1 / sqrt(3) = 2.484
+    assert said.loc["b", "x"] == "7.00"
+
+
+def test_nothing_recorded_gives_tables_without_rows(store):
+    rows = tables.named(store.table([M]), HERE)
+    found, masks = tables.kept(rows), tables.overlaps(rows)
+    assert found.empty
+    assert masks.empty
+    assert tables.matrix(found, 12).empty
+    assert tables.factorial(rows, [12]).empty
+    assert tables.crossed(rows, "MNIST", "Fashion", [12]).empty
+    assert tables.against_overlap(found, masks).empty
+    assert tables.said(found, ["target"], ["share"]).empty
