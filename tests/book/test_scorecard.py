@@ -85,7 +85,7 @@ def test_a_finding_is_beside_the_count_and_has_no_paper():
 def test_every_paper_has_a_label_of_its_own():
     papers = {entry["paper"] for entry in claims.load().values()}
     labels = {scorecard.citation(paper) for paper in papers}
-    assert labels == {"Frankle & Carbin 2019", "Frankle et al. 2019", "Frankle et al. 2020"}
+    assert {"Frankle & Carbin 2019", "Frankle et al. 2019", "Frankle et al. 2020", "Morcos et al. 2019"} <= labels
     assert len(labels) == len(papers)
 
 

@@ -149,7 +149,7 @@ declare(
     transferred=Arm(
         "transferred ticket", start=transferred, parents=lambda cell: [source(cell)],
         own={**SOURCE, "carried": "both", "permuted": "layer"}, check=check_transferred, mask_suffices=True,
-        redrawn=lambda cell: cell.own["carried"] in ("mask", "nothing"), colour=1,
+        redrawn=lambda cell: cell.own["carried"] in ("mask", "nothing"),
     ),
     overlap=Arm(
         "overlap of two tickets", measure=overlap, own={**SOURCE, "apart": 0}, check=check_source, mask_suffices=True,
