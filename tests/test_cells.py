@@ -40,7 +40,14 @@ OWN = {
     "rounds": {"points": 30},
     "descent": {"points": 30},
     "plane": {},
-}
+    "transferred": {
+        "source_dataset": "", "source_optimizer": "", "source_rate": 0.0, "source_momentum": 0.0, "carried": "both",
+        "permuted": "layer",
+    },
+    "overlap": {
+        "source_dataset": "", "source_optimizer": "", "source_rate": 0.0, "source_momentum": 0.0, "apart": 0,
+    },
+}  # fmt: skip
 """The own parameters of every arm with their defaults, for ever: another default would give records other keys."""
 
 
@@ -171,8 +178,9 @@ def test_own_parameters_and_their_defaults_never_change():
 def test_own_parameters_are_in_a_cell_only_where_its_arm_has_them_and_unlike_their_default():
     names = {name for own in OWN.values() for name in own}
     for arm, own in OWN.items():
-        pull = {"pull": 1} if arm in ("pulled", "pulled_reinit") else {}
-        cell = Cell().but(arm=arm, level=1, draw=int(arm != "ticket"), **pull)
+        needed = {"pull": 1} if arm in ("pulled", "pulled_reinit") else {}
+        needed |= {"source_dataset": "fashion_mnist"} if "source_dataset" in own else {}
+        cell = Cell().but(arm=arm, level=1, draw=int(arm != "ticket"), **needed)
         assert set(cell.own) == set(own)
         assert names & set(cell.to_dict()) == {name for name in own if cell.own[name] != own[name]}
     assert dict(Cell(arm="chord").own) == OWN["chord"]

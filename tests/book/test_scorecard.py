@@ -145,7 +145,7 @@ def test_a_sketch_shades_where_a_mean_reproduces_the_claim():
 def test_every_paper_has_a_label_of_its_own():
     papers = {entry["paper"] for entry in claims.load().values()}
     labels = {scorecard.citation(paper) for paper in papers}
-    assert labels == {"Frankle & Carbin 2019", "Frankle et al. 2019", "Frankle et al. 2020"}
+    assert {"Frankle & Carbin 2019", "Frankle et al. 2019", "Frankle et al. 2020", "Morcos et al. 2019"} <= labels
     assert len(labels) == len(papers)
 
 

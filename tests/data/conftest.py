@@ -53,7 +53,11 @@ def small_cifar100(folder, monkeypatch):
     rng, base = np.random.default_rng(0), folder / CIFAR100.base_folder
     base.mkdir()
     contents = {
-        part: {"data": rng.integers(256, size=(n, 3072), dtype=np.uint8), "fine_labels": list(range(n))}
+        part: {
+            "data": rng.integers(256, size=(n, 3072), dtype=np.uint8),
+            "fine_labels": list(range(n)),
+            "coarse_labels": [i % 20 for i in range(n)],
+        }
         for part, n in (("train", 30), ("test", 10))
     }
     contents["meta"] = {"fine_label_names": [str(i) for i in range(100)]}

@@ -66,10 +66,14 @@ def _moments(pixels: Tensor) -> Tensor:
 def split(dataset: Dataset, replicate: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices (train, validation) into the training images, drawn per replicate.
 
-    5,000 validation images (Frankle & Carbin 2019, sec. 2 and 3), 200 of the digits, 50,000 of ImageNet.
+    5,000 validation images (Frankle & Carbin 2019, sec. 2 and 3), 200 of the digits, 50,000 of ImageNet; of a half,
+    which has every other image of each class in the order that is drawn, half as many.
     """
-    held_out = HELD_OUT.get(dataset.name, 5000)
-    shuffled = stream("split", replicate).permutation(len(dataset.train_labels))
+    name, _, half = dataset.name.partition("-")
+    held_out, shuffled = HELD_OUT.get(name, 5000), stream("split", replicate).permutation(len(dataset.train_labels))
+    if half:
+        by_class = np.argsort(dataset.train_labels.numpy()[shuffled], kind="stable")
+        shuffled, held_out = shuffled[np.sort(by_class["ab".index(half) :: 2])], held_out // 2
     return shuffled[held_out:], shuffled[:held_out]
 
 

@@ -7,6 +7,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from http.client import HTTPException
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..errors import BadInput, MachineFault, choose
 from ..files import ROOT
@@ -23,9 +25,12 @@ from .dataset import Dataset
 
 # in torchvision
 REAL = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+REAL["cifar100_coarse"] = "CIFAR100"  # the same images under their 20 superclasses
+HALVED = ("digits", "digits16", "mnist", "fashion_mnist", "cifar10")
+"""Datasets that come in halves too, NAME-a and NAME-b; which images those have is drawn per replicate (`split`)."""
 PATIENCE = 60
 """Seconds that a download may be silent."""
-NAMES = ("digits", "digits16", *REAL, "imagenet")
+NAMES = ("digits", "digits16", *REAL, "fashion_mnist32", "imagenet", *(f"{n}-{half}" for n in HALVED for half in "ab"))
 # MD5 of the unpacked files; torchvision's own checksums cover the packed ones only
 UNPACKED = {
     "mnist": {
@@ -46,12 +51,15 @@ UNPACKED = {
 def load(name: str) -> Dataset:
     """The dataset `name`, read once per process.
 
-    digits (8x8, embedded in scikit-learn), digits16 (the same at 16x16), or one of torchvision's from the folder
+    digits (8x8, embedded in scikit-learn), digits16 (the same at 16x16), a half (see `HALVED`), fashion_mnist32 (in a
+    frame of zeros, in three equal channels, for networks of 32x32 images), or one of torchvision's from the folder
     TICKETS_DATA (default: data/ in the repository), downloaded into it if files are missing; imagenet, which is never
     downloaded, stays on disk (see `imagenet`). BadInput for an unknown name, a missing folder, wrong bytes or a failed
     download.
     """
     choose("dataset", name, NAMES)
+    if "-" in name or name == "fashion_mnist32":
+        return _made(name, load(name.partition("-")[0].removesuffix("32")))
     if name == "imagenet":
         from . import imagenet  # brings torchvision
 
@@ -64,8 +72,8 @@ def described(name: str) -> tuple[tuple[int, int, int], int]:
     choose("dataset", name, NAMES)
     if name == "imagenet":
         return (3, 224, 224), 1000
-    shapes = {"digits": (1, 8, 8), "digits16": (1, 16, 16), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
-    return shapes.get(name, (1, 28, 28)), 100 if name == "cifar100" else 10
+    shapes = {"digits": (1, 8, 8), "digits16": (1, 16, 16), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28)}
+    return shapes.get(name.partition("-")[0], (3, 32, 32)), {"cifar100": 100, "cifar100_coarse": 20}.get(name, 10)
 
 
 def _root() -> Path:
@@ -89,6 +97,15 @@ def _digits(name: str, zoom: int) -> Dataset:
 
 
 @cache
+def _made(name: str, whole: Dataset) -> Dataset:
+    """A half, which has the tensors of the whole, or fashion_mnist32."""
+    if "-" in name:
+        return replace(whole, name=name)
+    train, test = (pad(part, (2,) * 4).repeat(1, 3, 1, 1) for part in (whole.train_images, whole.test_images))
+    return replace(whole, name=name, train_images=train, test_images=test)
+
+
+@cache
 def _real(name: str, root: Path) -> Dataset:
     """One of torchvision's datasets: the very bytes that were verified are read, whatever else lies in the folder."""
     from torchvision import datasets  # half a second that the embedded digits do without
@@ -101,8 +118,9 @@ def _real(name: str, root: Path) -> Dataset:
     if name in UNPACKED:
         parts = [_unpacked(content) for content in verified]
         return Dataset(name, parts[0], parts[1].long(), parts[2], parts[3].long(), classes=10)
-    train, test = (_batches(verified[part]) for part in (slice(0, -2), slice(-2, -1)))
-    return Dataset(name, *train, *test, classes=100 if name == "cifar100" else 10)
+    kind = f"{'coarse' if name.endswith('coarse') else 'fine'}_labels"
+    train, test = (_batches(verified[part], kind) for part in (slice(0, -2), slice(-2, -1)))
+    return Dataset(name, *train, *test, classes=described(name)[1])
 
 
 def _files(name: str, source, root: Path) -> Iterator[tuple[Path, str]]:
@@ -155,11 +173,11 @@ def _unpacked(content: bytes) -> Tensor:
     return torch.from_numpy(values.copy()).unsqueeze(1) if len(axes) == 3 else torch.from_numpy(values.copy())
 
 
-def _batches(contents: list[bytes]) -> tuple[Tensor, Tensor]:
+def _batches(contents: list[bytes], kind: str) -> tuple[Tensor, Tensor]:
     """Images uint8 [N, 3, 32, 32] and labels int64 [N] of CIFAR's pickles, whose bytes were verified before."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they are older than NumPy's rules for their dtypes
         parts = [pickle.loads(content, encoding="latin1") for content in contents]
     images = np.concatenate([part["data"] for part in parts]).reshape(-1, 3, 32, 32)
-    labels = [label for part in parts for label in part.get("labels", part.get("fine_labels"))]
+    labels = [label for part in parts for label in part.get("labels", part.get(kind))]
     return torch.from_numpy(images), torch.tensor(labels, dtype=torch.int64)

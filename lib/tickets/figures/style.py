@@ -24,10 +24,12 @@ SHAPES = {name: MARKERS[arm.colour % len(MARKERS)] for name, arm in ARMS.items()
 WORDS = {
     "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
     "imagenet": "ImageNet", "digits": "8x8 digits", "digits16": "16x16 digits",
+    "cifar100_coarse": "CIFAR-100, 20 classes", "fashion_mnist32": "Fashion-MNIST, 32x32",
     "lenet-300-100": "LeNet-300-100", "conv-2": "Conv-2", "conv-4": "Conv-4", "conv-6": "Conv-6",
     "resnet-20": "ResNet-20", "resnet-50": "ResNet-50", "vgg-16": "VGG-16", "vgg-19": "VGG-19",
     "adam": "Adam", "sgd": "SGD",
 }  # fmt: skip
+WORDS |= {f"{name}-{x}": f"half {x} of {WORDS[name]}" for name in list(WORDS)[:7] for x in "ab"}
 """How pages write the values of a cell."""
 NAMES = {
     "early_stop_step": "early-stop step",
