@@ -14,8 +14,7 @@ from math import inf
 from ..errors import BadInput, MachineFault
 from ..results.store import Store
 from . import engines, faults
-from .outcomes import AGAIN, DONE, PAUSED
-from .plan import closure, in_shard, lacking, leaves, plan, wanted
+from .plan import AGAIN, DONE, PAUSED, closure, in_shard, lacking, leaves, plan, wanted
 from .progress import Progress
 
 SITTINGS = 2

@@ -24,8 +24,7 @@ from ..training.checkpoint import Checkpoint, Paused
 from ..training.recorder import Outcome
 from ..training.train import train
 from . import faults
-from .outcomes import AGAIN, DONE, PAUSED
-from .plan import WEIGHTS, Leaves, Population, lacking, left, missing_steps
+from .plan import AGAIN, DONE, PAUSED, WEIGHTS, Leaves, Population, lacking, left, missing_steps
 
 
 def attempt(store: Store, device: str, leaves: Leaves, cells: Population, seconds: float = inf) -> str:
