@@ -7,6 +7,7 @@ file holds a pickle. By hand, since it must be diffable, survive kills and need 
 """
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -89,14 +90,14 @@ class Store:
         path = self.beside(cell, "safetensors")
         if self._fits(cell, path):
             return load_file(path)
-        if self._unfinished(cell):
+        if self.unfinished(cell):
             found = dict(np.load(self.masks_file(cell), allow_pickle=False))
             return {name: array for name, array in found.items() if not name.startswith(REWOUND)}
         raise KeyError(f"no tensors of {cell}")
 
     def has_tensors(self, cell: Cell) -> bool:
         """Whether `tensors` would find them."""
-        return self._fits(cell, self.beside(cell, "safetensors")) or self._unfinished(cell)
+        return self._fits(cell, self.beside(cell, "safetensors")) or self.unfinished(cell)
 
     def put_rewound(self, dense: Cell, step: int, weights: Weights) -> None:
         """Keep the weights W_k that a dense network passed through, for all that return to them; with their digest."""
@@ -155,7 +156,7 @@ class Store:
         files = {cell: self.masks_file(cell) for cell in recorded if not cell.order}
         return {chain(cell): (cell.level, path) for cell, path in files.items() if path.exists()}
 
-    def _unfinished(self, cell: Cell) -> bool:
+    def unfinished(self, cell: Cell) -> bool:
         """Whether the recorded layer has the final weights of this ticket, the last so far of its chain."""
         path = self.recorded and self.masks_file(cell)
         return bool(path and path.exists() and any(name.startswith(FINAL) for name in np.load(path).files))
@@ -218,6 +219,11 @@ class Store:
 def chain(cell: Cell) -> Cell:
     """The first ticket of a ticket's chain under its own rewinding: the same for all levels."""
     return cell.but(level=1, order=0)
+
+
+def deepest(tickets: Iterable[Cell]) -> dict[Cell, Cell]:
+    """Chain -> the last of its tickets."""
+    return {chain(cell): cell for cell in sorted(tickets, key=lambda cell: cell.level)}
 
 
 def _packed(arrays: Weights, metadata: dict[str, str] | None) -> bytes:
