@@ -1,4 +1,4 @@
-"""Verdicts on several things: orders, ranges, onsets, concordances, compounds, the best of many, many claims.
+"""Verdicts on several things: ranges, onsets, concordances, compounds, the best of many, many claims.
 
 Each is made of the simple rules in `verdicts`, whose conventions hold here too.
 """
@@ -10,41 +10,7 @@ from math import nan
 import numpy as np
 from scipy import stats
 
-from .verdicts import LEAST_N, LEVEL, REFUTING, SUPPORTING, Sample, Verdict, effect, match
-
-
-def order(pairs, ends, least: float = 0, least_n: int = LEAST_N) -> Verdict:
-    """ "A > B >= C". `pairs`: (differences, ">" or ">=", smallest size or margin) of each named adjacent pair.
-
-    `ends`: differences of first minus last, `least` their smallest size. A pair counts as reversed at level
-    1 - 0.05 / pairs, so that one of many is not reversed by chance.
-    """
-    strict = 1 - (1 - LEVEL) / len(pairs)
-    judged = [
-        effect(d, bound, least_n=least_n) if sign == ">" else match(d, bound, least_n=least_n)
-        for d, sign, bound in pairs
-    ]
-    first_last = effect(ends, least, least_n=least_n)
-    whole = replace(first_last, n=min(v.n for v in (*judged, first_last)), p=nan, note="", nulls=())
-    if whole.n < least_n:
-        return replace(whole, word="inconclusive", note=f"n = {whole.n} of {least_n}")
-    reversed_at = [i for i, (d, sign, bound) in enumerate(pairs) if _reversed(d, sign, bound, strict)]
-    if reversed_at:
-        worst = [judged[i] for i in reversed_at]
-        p = min(1.0, len(pairs) * min(v.p for v in worst))
-        nulls = sum((v.nulls for v in worst), ())
-        return replace(whole, word="contradicted", p=p, note=f"pair {reversed_at[0] + 1} is reversed", nulls=nulls)
-    if all(v.word == "reproduced" for v in judged):
-        return replace(whole, word="reproduced", p=max(v.p for v in judged), nulls=sum((v.nulls for v in judged), ()))
-    if first_last.word == "reproduced":
-        return replace(whole, word="partly", p=first_last.p, note="first beats last", nulls=first_last.nulls)
-    if first_last.word in REFUTING:
-        return replace(whole, word="not reproduced", p=first_last.p, nulls=first_last.nulls)
-    return replace(whole, word="inconclusive")
-
-
-def _reversed(values, sign: str, bound: float, level: float) -> bool:
-    return Sample.of(values).interval(level)[1] < (0 if sign == ">" else -bound)
+from .verdicts import LEVEL, REFUTING, SUPPORTING, Verdict
 
 
 def ranged(rungs, end: float, test, reach: float = 2) -> Verdict:
