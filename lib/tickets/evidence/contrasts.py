@@ -98,10 +98,8 @@ class Records:
         """
         wanted = fields[name]
         how = "best" if "best" in wanted else "worst"
-        others = {k: v for k, v in fields.items() if k not in (name, "stat")}
-        reads = lambda value: {**others, name: value, "stat": wanted["by"]}  # noqa: E731
-        columns = [self._column({}, reads(value), scene)[0] for value in wanted[how]]
-        frame = _side_by_side(columns)
+        reads = [{**fields, name: value, "stat": wanted["by"]} for value in wanted[how]]
+        frame = _side_by_side([self._column({}, read, scene)[0] for read in reads])
         means = frame.mean().fillna(0).to_numpy()
         at = int(means.argmax() if how == "best" else means.argmin())
         return wanted[how][at], len(means), frame.index
@@ -164,7 +162,8 @@ def _blocks(values: pd.Series, rows, tried: int = 1) -> Reading:
 
 def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:
     """First step with validation loss <= SLACK x the replicate's dense minimum; nan where it is not reached."""
-    goal = dict(zip(dense["replicate"], SLACK * dense["best_loss"].map(_lowest), strict=True))
+    lowest = dense["best_loss"].map(lambda losses: min(losses, default=-np.inf))
+    goal = dict(zip(dense["replicate"], SLACK * lowest, strict=True))
 
     def first(replicate, steps, losses):
         wanted = goal.get(replicate, -np.inf)
@@ -172,10 +171,6 @@ def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:
 
     reached = map(first, rows["replicate"], rows["best_step"], rows["best_loss"])
     return pd.Series(list(reached), rows.index, dtype=float)
-
-
-def _lowest(losses: list[float]) -> float:
-    return min(losses, default=-np.inf)
 
 
 def in_blocks(readings: dict) -> dict:

@@ -48,10 +48,10 @@ def export(path: Path, store: Store, cells: list[Cell], weights: bool = False, l
     lines, batches, room, limit = [], [], 0, limit - len(head)
     for cell, record in records.items():
         text, own = json.dumps(record), tensors[cell]
-        if _size(text, own) > limit:
+        if (size := _size(text, own)) > limit:
             lines.append(f"{cell}: its tensors are too large for a file and stay behind")
-            own = {}
-        if (size := _size(text, own)) > room:
+            own, size = {}, _size(text, {})
+        if size > room:
             batches.append([])
             room = limit - OVERHEAD
         batches[-1].append((text, own))
