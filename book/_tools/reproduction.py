@@ -114,21 +114,16 @@ def claims_part(recorded: Store, new: Store, cells, profile: str) -> str:
         return "The smoke profile decides nothing: its cells are compared below, claims are not.\n"
     entries, networks = claims.load(profile=profile), chapters.networks(profile)
     judges = [Judge(store.table(cells), profile, entries, networks) for store in (recorded, new)]
-    rows = [
-        (part["id"], part["unit"], *found)
-        for e in entries.values()
-        for part in parts(e)
-        if (found := compare(judges, part))
-    ]
+    asked = [part for entry in entries.values() for part in parts(entry)]
+    rows = [(part["id"], part["unit"], *found) for part in asked if (found := compare(judges, part))]
     if not rows:
         return "No claim has its cells complete on both sides yet.\n"
-    p = [row[-1] for row in rows]
-    known = [value for value in p if not np.isnan(value)]
-    q = iter(stats.false_discovery_control(known)) if known else iter(())
-    q = [next(q) if not np.isnan(value) else np.nan for value in p]
+    p = np.array([row[-1] for row in rows])
+    known, q = ~np.isnan(p), p.copy()
+    q[known] = stats.false_discovery_control(p[known])
     shown = [(*row[:-1], number(row[-1], 3), number(value, 3)) for row, value in zip(rows, q, strict=True)]
     beyond = [row[0] for row, value in zip(rows, q, strict=True) if value <= ALPHA]
-    low, chance = sum(value <= ALPHA for value in known), ALPHA * len(known)
+    low, chance = sum(p <= ALPHA), ALPHA * sum(known)
     named = f"{', '.join(beyond)} differ" if beyond else "none differs"
     told = (
         f"Of {len(rows)} claims and parts, {low} differ with p at most {ALPHA:g}, where chance alone gives about "

@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -49,16 +48,12 @@ def name_of(device: str) -> str:
 @cache
 def fingerprint() -> str:
     """Hash of the source that can change a number, 12 digits: recorded, never part of a key."""
+    named = [path for pattern in NUMBERS for path in PACKAGE.glob(pattern)]
+    sources = [source for path in named for source in (path.rglob("*.py") if path.is_dir() else [path])]
     found = hashlib.sha256()
-    for path in sorted(_sources()):
-        found.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
+    for source in sorted(sources):
+        found.update(source.relative_to(PACKAGE).as_posix().encode() + source.read_bytes())
     return found.hexdigest()[:12]
-
-
-def _sources() -> Iterator[Path]:
-    for pattern in NUMBERS:
-        for path in PACKAGE.glob(pattern):
-            yield from path.rglob("*.py") if path.is_dir() else [path]
 
 
 @cache

@@ -110,8 +110,9 @@ class Store:
             return final(self.tensors(trunk)) if self.has_tensors(trunk) else None
         path = self.beside(trunk, f"{cell.rewind}.safetensors")
         try:
-            found = load_file(path)
-            return found if array_digest(found) == _metadata(path).get("digest") else None
+            with safe_open(path, framework="np") as file:
+                digest = (file.metadata() or {}).get("digest")
+            return found if array_digest(found := load_file(path)) == digest else None
         except (OSError, SafetensorError):
             return self._recorded_rewound(cell)
 
@@ -181,14 +182,10 @@ class Store:
 
     def curves(self, cells: list[Cell], axis: str = "test_step", value: str = "test_accuracy") -> pd.DataFrame:
         """Long table, one curve a cell that has it: the cell's fields, `axis` and `value`. axis: step or test_step."""
-        frames = []
-        for cell in cells:
-            if (record := self.get(cell)) and value in record["curves"]:
-                frame = pd.DataFrame({axis: record["curves"][axis], value: record["curves"][value]})
-                spec = {**_fields(cell), "drops": [cell.drops] * len(frame)}
-                frames.append(frame.assign(**spec))
-        named = [*FIELDS, *own_defaults(), axis, value]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=named)
+        found = [(cell, r["curves"]) for cell in cells if (r := self.get(cell)) and r["curves"].get(value)]
+        rows = [{**_fields(cell), axis: curves[axis], value: curves[value]} for cell, curves in found]
+        frame = pd.DataFrame(rows, columns=[*FIELDS, *own_defaults(), axis, value])
+        return frame.explode([axis, value], ignore_index=True).infer_objects()
 
     # registration of claims
 
@@ -229,11 +226,6 @@ def deepest(tickets: Iterable[Cell]) -> dict[Cell, Cell]:
 def _packed(arrays: Weights, metadata: dict[str, str] | None) -> bytes:
     """Through bytes: a disk that is full must show as Python's OSError."""
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="np") as file:
-        return file.metadata() or {}
 
 
 def _fields(cell: Cell) -> dict:

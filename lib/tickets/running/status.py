@@ -50,7 +50,7 @@ def _hours(missing: list[Cell], rates: dict) -> float | None:
 
 def as_text(rows: list[dict]) -> str:
     """The rows as a table for a terminal."""
-    return pd.DataFrame(rows).to_string(index=False, na_rep="?")
+    return pd.DataFrame(rows).astype({"hours": float}).to_string(index=False, na_rep="?")
 
 
 def _seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:

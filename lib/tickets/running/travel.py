@@ -45,19 +45,20 @@ def export(path: Path, store: Store, cells: list[Cell], weights: bool = False, l
     used = {record["registration"] for record in records.values()}
     head = json.dumps({name: hashes for name, hashes in sorted(store.registrations().items()) if name in used})
     tensors = _tensors(here, [cell for cell in cells if cell not in store], records, weights)
-    lines, batches, room, limit = [], [], 0, limit - len(head)
+    limit -= len(head)
+    lines, batches, room = [], [[]], limit - OVERHEAD
     for cell, record in records.items():
         text, own = json.dumps(record), tensors[cell]
         if (size := _size(text, own)) > limit:
             lines.append(f"{cell}: its tensors are too large for a file and stay behind")
             own, size = {}, _size(text, {})
-        if size > room:
+        if batches[-1] and size > room:
             batches.append([])
             room = limit - OVERHEAD
         batches[-1].append((text, own))
         room -= size
     names = [path, *(path.with_name(f"{path.stem}-{n}{path.suffix}") for n in range(2, len(batches) + 1))]
-    files = dict(zip(names, batches, strict=False))
+    files = dict(zip(names, batches, strict=True))
     for target in files:
         if target.exists():
             raise BadInput(f"{target}: is there already; name a new file")
