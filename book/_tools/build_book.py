@@ -150,17 +150,12 @@ def main():
     study, output = parameters.pop("study", None), parameters.pop("output", None)
     try:
         print(build(output=output, parameters=parameters, study=study) / "index.html")
-    except BadInput as error:
-        sys.exit(fail(error, 2))
-    except (execution.NotebookError, SiteError, OSError) as error:
-        sys.exit(fail(error, 1))
+    except (BadInput, execution.NotebookError, SiteError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2 if isinstance(error, BadInput) else 1)
     except KeyboardInterrupt:
-        sys.exit(fail(STOPPED, 130))
-
-
-def fail(error, status):
-    print(error, file=sys.stderr)
-    return status
+        print(STOPPED, file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -62,18 +62,18 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
     and another number does not; as seeds differ: test accuracy is no further off than two recorded replicates are from
     each other but once in 1 / RARE; odd: it is further off; spread unknown: fewer than LEAST replicates are recorded.
     """
-    both = [cell for cell in cells if cell in recorded and cell in new]
+    known = [cell for cell in cells if cell in recorded]
+    both = [cell for cell in known if cell in new]
     if not both:
         return pd.DataFrame()
-    known = [cell for cell in cells if cell in recorded]
-    groups = pd.Series(recorded.table(known)["test_accuracy"].to_numpy()).groupby([group(cell) for cell in known])
-    n, sd = groups.count(), groups.std()
-    ours = new.table(both)
-    frame = recorded.table(both)[[*FIELDS, *own_defaults(), "key", "test_accuracy", "device", "torch"]].copy()
+    table, ours = recorded.table(known), new.table(both)
+    alike = table.groupby([group(cell) for cell in known])["test_accuracy"]
+    columns = [*FIELDS, *own_defaults(), "key", "test_accuracy", "device", "torch"]
+    frame = table.loc[table["cell"].isin(both), columns]
     for name in ("test_accuracy", "device", "torch"):
         frame[f"{name}_here"] = ours[name].to_numpy()
     frame["difference"] = frame["test_accuracy_here"] - frame["test_accuracy"]
-    frame["n"], frame["sd"] = ([column[group(cell)] for cell in both] for column in (n, sd))
+    frame["n"], frame["sd"] = alike.transform("count"), alike.transform("std")
     reach = stats.t.ppf(1 - RARE / 2, (frame["n"] - 1).clip(lower=1)) * frame["sd"] * np.sqrt(2)
     size = frame["difference"].abs()
     cases = {

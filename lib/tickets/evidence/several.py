@@ -73,10 +73,10 @@ def _last(held: list[tuple[float, Verdict]]) -> Verdict:
 
 def _failed_start(start: Verdict) -> Verdict:
     """The verdict when not even the start rung holds; a smaller effect there is no refutation."""
-    word = start.word if start.word in REFUTING else "inconclusive"
+    if start.word in REFUTING:
+        return Verdict(start.word, n=start.n, p=start.p, note="fails at the start", nulls=start.nulls)
     note = start.note if start.word == "inconclusive" and start.note else "fails at the start"
-    p, nulls = (start.p, start.nulls) if word in REFUTING else (nan, ())
-    return Verdict(word, nan, nan, nan, start.n, p, note, nulls)
+    return Verdict("inconclusive", n=start.n, note=note)
 
 
 def concordance(settings) -> Verdict:

@@ -112,7 +112,8 @@ class Store:
         try:
             with safe_open(path, framework="np") as file:
                 digest = (file.metadata() or {}).get("digest")
-            return found if array_digest(found := load_file(path)) == digest else None
+            found = load_file(path)
+            return found if array_digest(found) == digest else None
         except (OSError, SafetensorError):
             return self._recorded_rewound(cell)
 
