@@ -76,8 +76,9 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
     frame["n"], frame["sd"] = alike.transform("count"), alike.transform("std")
     reach = stats.t.ppf(1 - RARE / 2, (frame["n"] - 1).clip(lower=1)) * frame["sd"] * np.sqrt(2)
     size = frame["difference"].abs()
+    bare = lambda store, cell: {**store.get(cell), "provenance": {}}  # noqa: E731, its numbers, wherever it was trained
     cases = {
-        "same": [not numbers(recorded.get(cell), new.get(cell)) for cell in both],
+        "same": [not differences(bare(recorded, cell), bare(new, cell)) for cell in both],
         "other numbers": size.isna() | (size == 0),
         "spread unknown": frame["n"] < LEAST,
         "odd": size > reach,
@@ -89,11 +90,6 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
 def group(cell: Cell) -> str:
     """What a cell shares with its other replicates, draws and orders."""
     return cell.but(replicate=0, order=0, draw=min(cell.draw, 1)).key()
-
-
-def numbers(one: dict, other: dict) -> list[str]:
-    """Lines on the result scalars in which two records of a cell differ, wherever they were trained."""
-    return differences({**one, "provenance": {}}, {**other, "provenance": {}})
 
 
 def cells_part(frame: pd.DataFrame) -> str:

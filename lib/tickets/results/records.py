@@ -30,9 +30,8 @@ CURVES = ("step", "validation_loss", "validation_accuracy", "test_step", "test_a
 
 def record_of(cell: Cell, result: dict, curves: dict, wrong: list[int], provenance: dict, registration: str) -> dict:
     """A record: the full cell, its numbers and where they come from. wrong: test images missed at early stop."""
-    return dict(
-        zip(PARTS, (SCHEMA, cell.key(), cell.to_dict(), result, curves, wrong, provenance, registration), strict=True)
-    )
+    values = (SCHEMA, cell.key(), cell.to_dict(), result, curves, wrong, provenance, registration)
+    return dict(zip(PARTS, values, strict=True))
 
 
 def parse(text: str, where: str) -> dict:

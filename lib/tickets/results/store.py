@@ -56,10 +56,6 @@ class Store:
         path = self.beside(cell, "json")
         return check_record(path, cell.key()) if path.exists() else self.records.get(cell.key())
 
-    def has_record(self, key: str) -> bool:
-        """Whether this machine has the record of a key; the file is not looked into."""
-        return self._path(key, "json").exists()
-
     def put(self, record: dict, tensors: Weights | None = None, start: str = "") -> None:
         """Write a record (see `records.record_of`) and, before it, what later cells need of it (see `put_tensors`).
 
@@ -115,7 +111,9 @@ class Store:
             found = load_file(path)
             return found if array_digest(found) == digest else None
         except (OSError, SafetensorError):
-            return self._recorded_rewound(cell)
+            _, path = self.chains.get(chain(cell.ticket(1)), (0, None))
+            recorded = np.load(path, allow_pickle=False) if path else {}
+            return {name.removeprefix(REWOUND): recorded[name] for name in recorded if name.startswith(REWOUND)} or None
 
     def start_of(self, cell: Cell) -> str:
         """Digest of the W_k that a cell would begin from; empty where that is its initialization, or lost."""
@@ -163,12 +161,6 @@ class Store:
         path = self.recorded and self.masks_file(cell)
         return bool(path and path.exists() and any(name.startswith(FINAL) for name in np.load(path).files))
 
-    def _recorded_rewound(self, cell: Cell) -> Weights | None:
-        _, path = self.chains.get(chain(cell.ticket(1)), (0, None))
-        found = dict(np.load(path, allow_pickle=False)) if path else {}
-        found = {name.removeprefix(REWOUND): array for name, array in found.items() if name.startswith(REWOUND)}
-        return found or None
-
     # tables
 
     def table(self, cells: list[Cell]) -> pd.DataFrame:
@@ -203,15 +195,13 @@ class Store:
 
     # files
 
-    def beside(self, cell: Cell, suffix: str) -> Path:
-        """A local file that belongs to a cell, its record (suffix json) or another."""
-        return self._path(cell.key(), suffix)
-
-    def _path(self, key: str, suffix: str) -> Path:
+    def beside(self, cell: Cell | str, suffix: str) -> Path:
+        """A local file that belongs to a cell (or the cell of a key), its record (suffix json) or another."""
+        key = cell if isinstance(cell, str) else cell.key()
         return self.local / key[:2] / f"{key}.{suffix}"
 
     def _write(self, key: str, suffix: str, content: bytes) -> None:
-        write_atomically(self._path(key, suffix), content)
+        write_atomically(self.beside(key, suffix), content)
 
 
 def chain(cell: Cell) -> Cell:

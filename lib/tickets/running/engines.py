@@ -102,10 +102,11 @@ def cores() -> int:
 
 
 def _open(engine: str, workers: int | None, gpu: bool):
+    workers = workers or (1 if gpu else cores())  # a GPU is one worker's
     if engine == "serial":
         return _Here()
     if engine == "processes":
-        return _Processes(workers or (1 if gpu else cores()))  # a GPU is one worker's
+        return _Processes(workers)
     return _dask(engine.partition(":")[2], workers, gpu)
 
 
@@ -166,7 +167,7 @@ def _watch(lifeline) -> None:
 
 
 @contextmanager
-def _dask(where: str, workers: int | None, gpu: bool):
+def _dask(where: str, workers: int, gpu: bool):
     """The workers of a Dask scheduler: a cluster on this machine by default, or one at an address or in a file."""
     try:
         import distributed
@@ -177,10 +178,9 @@ def _dask(where: str, workers: int | None, gpu: bool):
     with ExitStack() as opened:
         named = {"address" if "://" in where else "scheduler_file": where}
         if not where:
-            # a GPU is one worker's; the memory of a worker is the system's affair, not a reason to kill it
-            count, resources = (workers or 1, {"GPU": 1}) if gpu else (workers or cores(), {})
             cluster = distributed.LocalCluster(
-                n_workers=count, threads_per_worker=1, memory_limit=0, resources=resources,
+                n_workers=workers, threads_per_worker=1, resources={"GPU": 1} if gpu else {},
+                memory_limit=0,  # the memory of a worker is the system's affair, not a reason to kill it
                 dashboard_address=":0",  # any port that is free: with None it is 8787, which another run may have
             )  # fmt: skip
             named = {"address": opened.enter_context(cluster)}

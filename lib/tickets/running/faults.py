@@ -145,7 +145,7 @@ def sweep(store: Store) -> None:
     """Remove what killed writers left a day ago or longer: temporary files, checkpoints of finished populations."""
     for path in [*store.local.glob("??/.*"), *store.local.glob("??/*.part.safetensors")]:
         with suppress(FileNotFoundError):
-            finished = path.name.startswith(".") or all(map(store.has_record, _owners(path)))
+            finished = path.name.startswith(".") or all(store.beside(key, "json").exists() for key in _owners(path))
             if finished and time.time() - path.stat().st_mtime > DAY:
                 path.unlink()
 
