@@ -137,8 +137,7 @@ def compare(judges: list[Judge], part: dict) -> tuple | None:
     """
     if part["kind"] == "concordance":
         return None  # a share of settings, no contrast
-    rung = part.get("end")
-    old, ours = (judge.read(part, rung).values for judge in judges)
+    old, ours = (judge.read(part, part.get("end")).values for judge in judges)
     if old.empty or ours.empty:
         return None
     shared = sorted(set(old.index) & set(ours.index))

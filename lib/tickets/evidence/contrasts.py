@@ -57,8 +57,7 @@ class Records:
             self._rows[place(cell.but(order=1 - cell.order) if swapped else cell)].append(i)
 
     def at(self, scene: Scene, **fields) -> pd.DataFrame:
-        """Rows of a network with these fields, every other as it has it: all replicates and, if `draw` is not named,
-        all draws."""
+        """Rows of a network with these fields, every other as it has it: all replicates, and all draws unless named."""
         rows = self.table.iloc[self._rows.get(scene.place(**fields), [])]
         return rows[rows["draw"] == fields["draw"]] if "draw" in fields and fields.get("level", 0) != 0 else rows
 
@@ -75,7 +74,7 @@ class Records:
                 values, tried = values + sign * term.values, tried * term.tried
                 picked += [term.picked] if term.picked else []
                 rows.append(term.rows.assign(weight=sign * term.rows["weight"]))
-        return replace(_blocks(values, rows, tried), picked=", ".join(picked))
+        return _blocks(values, rows, tried, ", ".join(picked))
 
     def _term(self, contrast: dict, term: dict, scene: Scene, rung) -> Reading:
         """One arm of a contrast: the mean over its lists of the mean over draws."""
@@ -87,7 +86,7 @@ class Records:
                 picked = f"{name} {fields[name]}"
         columns, rows = zip(*(self._column(contrast, one, scene) for one in _combinations(fields)), strict=True)
         rows = [one.assign(weight=one["weight"] / len(columns)) for one in rows]
-        reading = replace(_blocks(_side_by_side(columns).mean(axis=1), rows, tried), picked=picked)
+        reading = _blocks(_side_by_side(columns).mean(axis=1), rows, tried, picked)
         return reading if chosen_on is None else reading.on(chosen_on)
 
     def _pick(self, fields: dict, name: str, scene: Scene) -> tuple:
@@ -152,12 +151,11 @@ def _side_by_side(columns) -> pd.DataFrame:
     return pd.concat(columns, axis=1, join="inner").dropna().set_axis(range(len(columns)), axis=1)
 
 
-def _blocks(values: pd.Series, rows, tried: int = 1) -> Reading:
+def _blocks(values: pd.Series, rows, tried: int = 1, picked: str = "") -> Reading:
     """A reading of the replicates with a number, and of no other rows."""
     values = values.dropna()
     full = [r for r in rows if len(r)]
-    found = pd.concat(full) if full else rows[0]
-    return Reading(values, found, tried).on(values.index)
+    return Reading(values, pd.concat(full) if full else rows[0], tried, picked).on(values.index)
 
 
 def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:

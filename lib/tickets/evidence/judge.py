@@ -109,14 +109,13 @@ class Judge:
         walks from the latest to the earliest, and is off by places on that grid.
         """
         rungs, rows = list(readings), pd.concat([reading.rows for reading in readings.values()]).drop_duplicates("key")
-        places = range(len(rungs)) if part["kind"] == "onset" else rungs
-        pairs = [(at, reading.values) for at, reading in zip(places, readings.values(), strict=True)]
+        values = [reading.values for reading in readings.values()]
         if part["kind"] == "onset":
-            verdict = several.onset(pairs, rungs.index(part["end"]), rule_of(part))
+            verdict = several.onset(enumerate(values), rungs.index(part["end"]), rule_of(part))
             found = rungs[int(verdict.estimate)] if verdict.estimate == verdict.estimate else None
             step = nan if found is None else self.networks[part["study"]].step(part["network"], found)
             return Finding(verdict, ours=step, rows=rows)
-        verdict = several.ranged(pairs, part["end"], rule_of(part))
+        verdict = several.ranged(zip(rungs, values, strict=True), part["end"], rule_of(part))
         kept = 100 * rows.groupby("level")["density"].mean()
         ours = kept.get(verdict.estimate, nan)
         if verdict.note in ("not so far", "further"):
@@ -191,7 +190,7 @@ class Judge:
         other = self._rule_on(self._exchanged, part)
         if other.verdict.n < part["n"] or other.verdict.word == finding.verdict.word:
             return []
-        return [f"fragile (A/A): with its second order {said(part, other.verdict)}{_brief(other)}"]
+        return [f"fragile (A/A): with its second order {_brief(part, other)}"]
 
     def _post_hoc(self, part: dict, entry: dict, rows: pd.DataFrame) -> list[str]:
         """Whether a record was made under another wording or rule of the claim, or before there was one.
@@ -214,8 +213,7 @@ class Judge:
         table = self.records.table
         these = Records(table[table["replicate"].isin(fresh)])
         alone = self._rule_on(these, {**part, "n": min(part["n"], LEAST_N)})
-        answer = f"{said(part, alone.verdict)}{_brief(alone)}"
-        return [f"post hoc: the {len(fresh)} registered replicates alone say {answer}"]
+        return [f"post hoc: the {len(fresh)} registered replicates alone say {_brief(part, alone)}"]
 
     def _turning_forks(self, part: dict, finding: Finding) -> list[str]:
         """Fields that the paper leaves open and whose other value turns a decided verdict around."""
@@ -227,7 +225,7 @@ class Judge:
         return [name for name, other in others.items() if other.decided and (other.word in SUPPORTING) != holds]
 
 
-def _brief(finding: Finding) -> str:
-    """A number with its interval, for a remark."""
+def _brief(part: dict, finding: Finding) -> str:
+    """The word of a finding with its number and interval, for a remark."""
     span = f" [{finding.low:.3g}, {finding.high:.3g}]" if finding.low <= finding.high else ""
-    return f", {finding.ours:.3g}{span}" if finding.ours == finding.ours else ""
+    return said(part, finding.verdict) + (f", {finding.ours:.3g}{span}" if finding.ours == finding.ours else "")

@@ -22,7 +22,6 @@ NUMBERS = (
 
 def provenance(device: str, path: str, population: int, seconds: float, precision: str) -> dict:
     """Where a number comes from: versions, device, path, population, cost and date; nothing that names a host."""
-    cuda = device.startswith("cuda")
     return {
         "version": VERSION,
         "algorithm": ALGORITHM,
@@ -30,7 +29,7 @@ def provenance(device: str, path: str, population: int, seconds: float, precisio
         "torch": torch.__version__,
         "numba": version("numba"),  # which decides the roundings of the kernels
         "device": name_of(device),
-        "device_kind": "cuda" if cuda else "cpu",
+        "device_kind": "cuda" if device.startswith("cuda") else "cpu",
         "threads": torch.get_num_threads(),
         "precision": precision,
         "path": path,

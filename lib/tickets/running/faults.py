@@ -45,8 +45,8 @@ def of_machine(error: BaseException) -> str:
 def fail(store: Store, group, text: str) -> None:
     """Keep why a population failed, for each of its cells; it is tried again only on request."""
     for cell in group:
-        before = failure(store, cell)
-        record = {"cell": cell.to_dict(), "attempts": 1 + (before["attempts"] if before else 0), "traceback": text}
+        attempts = (failure(store, cell) or {"attempts": 0})["attempts"] + 1
+        record = {"cell": cell.to_dict(), "attempts": attempts, "traceback": text}
         write_atomically(store.beside(cell, "error.json"), json.dumps(record, indent=1))
 
 
@@ -75,10 +75,7 @@ def failed(store: Store, cells: list[Cell]) -> dict[Cell, dict]:
 
 
 def report(store: Store, cells: list[Cell]) -> list[str]:
-    """Lines on every one of `cells` that failed, with its traceback, and on what waits for it; empty where none did.
-
-    cells: each after those of them that it starts from.
-    """
+    """Lines on every one of `cells` (parents first) that failed, with its traceback, and on what waits for it."""
     if not (failures := failed(store, cells)):
         return []
     lines, lost = [], set(failures)

@@ -31,8 +31,7 @@ def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
     groups, todo = populations(closure(cells), device), []
     while len(todo) < len(todo := [group for group in groups if any(cell in needed for cell in group)]):
         needed |= dict.fromkeys(in_order(chain.from_iterable(todo), lacks))  # all of a population are trained, or none
-    turn = {cell: i for i, cell in enumerate(needed)}
-    return _groups_in_order(todo, lambda group: min(turn[cell] for cell in group), lacks)
+    return _groups_in_order(todo, needed, lacks)
 
 
 def in_order(nodes, before) -> list:
@@ -80,14 +79,14 @@ def populations(cells, device="cpu") -> list[Population]:
         groups.setdefault(place, []).append(cell)
     size = lambda cell: population_size(cell.model, device)  # noqa: E731
     cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
-    place = {cell: i for i, cell in enumerate(cells)}
-    return _groups_in_order(cut, lambda group: place[group[0]], Cell.parents)
+    return _groups_in_order(cut, cells, Cell.parents)
 
 
-def _groups_in_order(groups: list[Population], turn, parents) -> list[Population]:
-    """Groups in the order of `turn`, each after the groups that its cells start from (cell -> `parents`)."""
-    home = {cell: group for group in groups for cell in group}
-    return in_order(sorted(groups, key=turn), lambda group: [home[p] for cell in group for p in parents(cell)])
+def _groups_in_order(groups: list[Population], cells, parents) -> list[Population]:
+    """Groups in the order of `cells`, each after the groups that its cells start from (cell -> `parents`)."""
+    home, turn = {cell: group for group in groups for cell in group}, {cell: i for i, cell in enumerate(cells)}
+    first = sorted(groups, key=lambda group: min(turn[cell] for cell in group))
+    return in_order(first, lambda group: [home[parent] for cell in group for parent in parents(cell)])
 
 
 def population_size(model: str, device) -> int:

@@ -28,11 +28,10 @@ def run(
     """The tidy table of `cells`, after training what the store lacks (train=False: gaps stay gaps).
 
     engine: serial, processes (one worker per core, one thread each), dask (a cluster on this machine), dask:ADDRESS or
-    dask:FILE (of a scheduler); minutes: after that long start nothing new, and stop what is in flight at its next
-    checkpoint; shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds) after each
-    population (default: `progress.Progress`, on stderr); say: called with the lines on files that were set aside, on
-    cells left out for want of ImageNet, and on populations that failed, in this run or before (default: printed); only
-    retry_failed tries the latter again.
+    dask:FILE (of a scheduler). minutes: after that long start nothing new, and stop what is in flight at its next
+    checkpoint. shard "k/n": only the k-th of n parts, for job arrays. tell: called with (done, all, seconds) after each
+    population (default: `progress.Progress`). say: called with the lines on files that were set aside, on cells left
+    out for want of ImageNet, and on what failed, now or before (default: printed); only retry_failed tries that again.
     BadInput for an unknown engine or a device that is not there; MachineFault where a disk or a device gives up.
     """
     cells, store = list(cells), store or Store()

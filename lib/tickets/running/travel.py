@@ -59,9 +59,8 @@ def export(path: Path, store: Store, cells: list[Cell], weights: bool = False, l
         room -= size
     names = [path, *(path.with_name(f"{path.stem}-{n}{path.suffix}") for n in range(2, len(batches) + 1))]
     files = dict(zip(names, batches, strict=True))
-    for target in files:
-        if target.exists():
-            raise BadInput(f"{target}: is there already; name a new file")
+    if there := [target for target in files if target.exists()]:
+        raise BadInput(f"{there[0]}: is there already; name a new file")
     for target, batch in files.items():
         write_atomically(target, _pack(head, batch))
         lines.append(f"{target}: {len(batch)} results")
