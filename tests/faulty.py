@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tickets.errors import BadInput
-from tickets.running.outcomes import DONE
+from tickets.running.plan import DONE
 
 
 def note(folder: Path, name: str, line: str) -> None:

@@ -27,7 +27,7 @@ class Naive(Store):
     """A store that writes each file where it will stay."""
 
     def _write(self, key, suffix, content):
-        path = self._path(key, suffix)
+        path = self.beside(key, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb", buffering=0) as file:
             for start in range(0, len(content), 4096):

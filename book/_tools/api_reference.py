@@ -30,11 +30,8 @@ def module(package: Path, path: Path) -> str:
 
 def public(tree: ast.Module | ast.ClassDef) -> list[Definition]:
     """Documented functions and classes whose names do not start with an underscore."""
-    return [
-        node
-        for node in tree.body
-        if isinstance(node, Definition) and not node.name.startswith("_") and ast.get_docstring(node)
-    ]
+    named = [node for node in tree.body if isinstance(node, Definition) and not node.name.startswith("_")]
+    return [node for node in named if ast.get_docstring(node)]
 
 
 def definition(node: Definition, scope: str, fence: str = "`````") -> str:

@@ -41,6 +41,7 @@ from tickets.errors import BadInput  # noqa: E402
 LAST_COMMIT = ("log", "-1", "--format=%ct %h")
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 LONG_AGO = "1767225600"  # 1 January 2026, where there is no commit to take the date from
+LAUNCHERS = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
 
 
 class SiteError(RuntimeError):
@@ -54,7 +55,10 @@ def build(root=ROOT, output=None, parameters=None, study=None):
     leaves the former site in place.
     """
     root, output = Path(root), Path(output or root / "build/html").resolve()  # a link is followed, not replaced
-    sources = chosen(root, study)
+    sources = sorted((root / "notebooks").glob("[0-9]*.ipynb"))
+    names = [source.stem for source in sources]
+    if study not in (None, *names):
+        raise BadInput(f"unknown study {study!r}; allowed: {', '.join(names)}")
     refuse_another_folder(output)
     settle(root)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -71,11 +75,8 @@ def build(root=ROOT, output=None, parameters=None, study=None):
 
 def refuse_another_folder(output):
     """What is replaced is a former site: BadInput where anything else stands in its place."""
-    if (
-        output.exists()
-        and not (output / "index.html").is_file()
-        and not (output.is_dir() and not any(output.iterdir()))
-    ):
+    is_site, is_empty = (output / "index.html").is_file(), output.is_dir() and not any(output.iterdir())
+    if output.exists() and not is_site and not is_empty:
         raise BadInput(f"{output} is there already and is no site: name another folder")
 
 
@@ -98,15 +99,6 @@ def told(name):
     began = time.perf_counter()
     yield
     print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr)
-
-
-def chosen(root, study=None):
-    """The notebooks of a book, in order; BadInput if `study` is none of them."""
-    sources = sorted((root / "notebooks").glob("[0-9]*.ipynb"))
-    names = [source.stem for source in sources]
-    if study is not None and study not in names:
-        raise BadInput(f"unknown study {study!r}; allowed: {', '.join(names)}")
-    return sources
 
 
 def run_one(source, folder, parameters, study, root):
@@ -134,19 +126,12 @@ def stage(root, folder):
     shutil.copytree(root / "book", folder, ignore=shutil.ignore_patterns("_tools", "__pycache__"))
     address = os.environ.get("TICKETS_REPOSITORY", "")
     if address:
-        config = folder / "_config.yml"
-        config.write_text(yaml.safe_dump(with_address(yaml.safe_load(config.read_text("utf-8")), address)), "utf-8")
-
-
-def with_address(config, address):
-    """The configuration with buttons to the public repository at `address`."""
-    config["repository"] = {"url": address, "branch": os.environ.get("TICKETS_BRANCH", "main")}
-    config["launch_buttons"] = {
-        "binderhub_url": "https://mybinder.org",
-        "colab_url": "https://colab.research.google.com",
-    }
-    config["html"] |= {"use_repository_button": True, "use_issues_button": True}
-    return config
+        path = folder / "_config.yml"
+        config = yaml.safe_load(path.read_text("utf-8"))
+        config["repository"] = {"url": address, "branch": os.environ.get("TICKETS_BRANCH", "main")}
+        config["launch_buttons"] = LAUNCHERS
+        config["html"] |= {"use_repository_button": True, "use_issues_button": True}
+        path.write_text(yaml.safe_dump(config), "utf-8")
 
 
 def render(folder, work):
@@ -157,34 +142,22 @@ def render(folder, work):
         raise SiteError(done.stdout + done.stderr)
 
 
-def arguments():
+def main():
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain, allow_abbrev=False)
     parser.add_argument("--train", action="store_true")
-    for name in ("profile", "device", "engine", "store"):
+    for name in ("profile", "device", "engine", "store", "study", "output"):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--study")
-    parser.add_argument("--output")
-    return vars(parser.parse_args())
-
-
-def main():
-    given = arguments()
-    study, output = given.pop("study"), given.pop("output")
-    parameters = {name: value for name, value in given.items() if value is not None}
+    parameters = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    study, output = parameters.pop("study", None), parameters.pop("output", None)
     try:
         print(build(output=output, parameters=parameters, study=study) / "index.html")
-    except BadInput as error:
-        sys.exit(fail(error, 2))
-    except (execution.NotebookError, SiteError, OSError) as error:
-        sys.exit(fail(error, 1))
+    except (BadInput, execution.NotebookError, SiteError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2 if isinstance(error, BadInput) else 1)
     except KeyboardInterrupt:
-        sys.exit(fail(STOPPED, 130))
-
-
-def fail(error, status):
-    print(error, file=sys.stderr)
-    return status
+        print(STOPPED, file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

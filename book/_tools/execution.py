@@ -29,22 +29,19 @@ def execute(source, target, parameters, root):
     began = time.perf_counter()
     try:
         notebook = papermill.execute_notebook(
-            str(source),
-            str(target),
-            parameters=parameters,
-            cwd=str(root),
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
+            source, target, parameters, cwd=root, kernel_name="python3", language="python", progress_bar=False,
             extra_arguments=["--log-level=50"],  # a kernel warns about its local connection and its end
             stderr_file=sys.stderr if parameters.get("train") else None,  # the progress of a training
-        )
+        )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         if error.ename == BadInput.__name__:
             raise BadInput(error.evalue) from error
         raise NotebookError(f"{source.name}, cell {error.cell_index}: {error.ename}: {error.evalue}") from error
     seconds = time.perf_counter() - began
-    refuse_errors(source.name, notebook)
+    for index, cell in enumerate(notebook.cells):  # Sphinx renders a recorded error without a word
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error":
+                raise NotebookError(f"{source.name}, cell {index}: {output.ename}: {output.evalue}")
     nbformat.write(clean(notebook, source.stem, root), target)
     return {"notebook": source.stem, "parameters": resolved, "seconds": seconds}
 
@@ -58,14 +55,6 @@ def resolve(source, parameters):
         raise BadInput(f"{source.name}: unknown parameter {', '.join(unknown)}; allowed: {allowed}")
     defaults = {name: entry["default"] for name, entry in declared.items()}
     return defaults | {name: repr(value) for name, value in parameters.items()}
-
-
-def refuse_errors(name, notebook):
-    """Sphinx renders a recorded error without a word, so it has to be found here."""
-    for index, cell in enumerate(notebook.cells):
-        for output in cell.get("outputs", ()):
-            if output.output_type == "error":
-                raise NotebookError(f"{name}, cell {index}: {output.ename}: {output.evalue}")
 
 
 def clean(notebook, slug, root):

@@ -58,22 +58,23 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
     and another number does not; as seeds differ: test accuracy is no further off than two recorded replicates are from
     each other but once in 1 / RARE; odd: it is further off; spread unknown: fewer than LEAST replicates are recorded.
     """
-    both = [cell for cell in cells if cell in recorded and cell in new]
+    known = [cell for cell in cells if cell in recorded]
+    both = [cell for cell in known if cell in new]
     if not both:
         return pd.DataFrame()
-    known = [cell for cell in cells if cell in recorded]
-    groups = pd.Series(recorded.table(known)["test_accuracy"].to_numpy()).groupby([group(cell) for cell in known])
-    n, sd = groups.count(), groups.std()
-    ours = new.table(both)
-    frame = recorded.table(both)[[*FIELDS, *own_defaults(), "key", "test_accuracy", "device", "torch"]].copy()
+    table, ours = recorded.table(known), new.table(both)
+    alike = table.groupby([group(cell) for cell in known])["test_accuracy"]
+    columns = [*FIELDS, *own_defaults(), "key", "test_accuracy", "device", "torch"]
+    frame = table.loc[table["cell"].isin(both), columns]
     for name in ("test_accuracy", "device", "torch"):
         frame[f"{name}_here"] = ours[name].to_numpy()
     frame["difference"] = frame["test_accuracy_here"] - frame["test_accuracy"]
-    frame["n"], frame["sd"] = ([column[group(cell)] for cell in both] for column in (n, sd))
+    frame["n"], frame["sd"] = alike.transform("count"), alike.transform("std")
     reach = stats.t.ppf(1 - RARE / 2, (frame["n"] - 1).clip(lower=1)) * frame["sd"] * np.sqrt(2)
     size = frame["difference"].abs()
+    bare = lambda store, cell: {**store.get(cell), "provenance": {}}  # noqa: E731, its numbers, wherever it was trained
     cases = {
-        "same": [not numbers(recorded.get(cell), new.get(cell)) for cell in both],
+        "same": [not differences(bare(recorded, cell), bare(new, cell)) for cell in both],
         "other numbers": size.isna() | (size == 0),
         "spread unknown": frame["n"] < LEAST,
         "odd": size > reach,
@@ -85,11 +86,6 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
 def group(cell: Cell) -> str:
     """What a cell shares with its other replicates, draws and orders."""
     return cell.but(replicate=0, order=0, draw=min(cell.draw, 1)).key()
-
-
-def numbers(one: dict, other: dict) -> list[str]:
-    """Lines on the result scalars in which two records of a cell differ, wherever they were trained."""
-    return differences({**one, "provenance": {}}, {**other, "provenance": {}})
 
 
 def cells_part(frame: pd.DataFrame) -> str:
@@ -110,21 +106,16 @@ def claims_part(recorded: Store, new: Store, cells, profile: str) -> str:
         return "The smoke profile decides nothing: its cells are compared below, claims are not.\n"
     entries, networks = claims.load(profile=profile), chapters.networks(profile)
     judges = [Judge(store.table(cells), profile, entries, networks) for store in (recorded, new)]
-    rows = [
-        (part["id"], part["unit"], *found)
-        for e in entries.values()
-        for part in parts(e)
-        if (found := compare(judges, part))
-    ]
+    asked = [part for entry in entries.values() for part in parts(entry)]
+    rows = [(part["id"], part["unit"], *found) for part in asked if (found := compare(judges, part))]
     if not rows:
         return "No claim has its cells complete on both sides yet.\n"
-    p = [row[-1] for row in rows]
-    known = [value for value in p if not np.isnan(value)]
-    q = iter(stats.false_discovery_control(known)) if known else iter(())
-    q = [next(q) if not np.isnan(value) else np.nan for value in p]
+    p = np.array([row[-1] for row in rows])
+    known, q = ~np.isnan(p), p.copy()
+    q[known] = stats.false_discovery_control(p[known])
     shown = [(*row[:-1], number(row[-1], 3), number(value, 3)) for row, value in zip(rows, q, strict=True)]
     beyond = [row[0] for row, value in zip(rows, q, strict=True) if value <= ALPHA]
-    low, chance = sum(value <= ALPHA for value in known), ALPHA * len(known)
+    low, chance = sum(p <= ALPHA), ALPHA * sum(known)
     named = f"{', '.join(beyond)} differ" if beyond else "none differs"
     told = (
         f"Of {len(rows)} claims and parts, {low} differ with p at most {ALPHA:g}, where chance alone gives about "
@@ -142,8 +133,7 @@ def compare(judges: list[Judge], part: dict) -> tuple | None:
     """
     if part["kind"] == "concordance":
         return None  # a share of settings, no contrast
-    rung = part.get("end")
-    old, ours = (judge.read(part, rung).values for judge in judges)
+    old, ours = (judge.read(part, part.get("end")).values for judge in judges)
     if old.empty or ours.empty:
         return None
     shared = sorted(set(old.index) & set(ours.index))

@@ -6,7 +6,6 @@ from handmade import around
 from scipy import stats
 from tickets.errors import BadInput
 from tickets.evidence import several, verdicts
-from tickets.evidence.several import order
 from tickets.evidence.verdicts import REFUTING, Verdict, effect, match, value
 
 
@@ -109,28 +108,6 @@ def test_equal_replicates_have_an_interval_of_no_width():
 def test_differences_must_be_finite():
     with pytest.raises(BadInput, match="finite"):
         effect([0.1, np.nan, 0.2], 0.1)
-
-
-# orders
-
-
-def test_order():
-    up, same, down, unclear = around(0.5), around(0.0, 0.05), around(-0.5), around(0.05, 0.5)
-    assert order([(up, ">", 0.2), (same, ">=", 0.2)], around(0.6)).word == "reproduced"
-    assert order([(up, ">", 0.2), (unclear, ">=", 0.2)], around(0.6)).word == "partly"
-    assert order([(up, ">", 0.2), (unclear, ">=", 0.2)], around(0.0), least=0.2).word == "not reproduced"
-    assert order([(up, ">", 0.2), (unclear, ">=", 0.2)], unclear, least=0.2).word == "inconclusive"
-    assert order([(up, ">", 0.2), (down, ">=", 0.2)], up).note == "pair 2 is reversed"
-    assert order([(up, ">", 0.2), (around(1, n=4), ">=", 0.2)], up).note == "n = 4 of 5"
-
-
-def test_order_needs_more_to_reverse_one_of_many_pairs():
-    """A pair that one test of its own would call reversed is not, among twenty."""
-    low = around(-0.1, 0.12)
-    assert effect(low, 0.1).word == "contradicted"
-    many = [(around(0.5), ">", 0.1)] * 19
-    assert order([(low, ">", 0.1)], around(0.5)).word == "contradicted"
-    assert order([*many, (low, ">", 0.1)], around(0.5)).word == "partly"
 
 
 # several claims

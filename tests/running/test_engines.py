@@ -17,7 +17,7 @@ from tickets.cells import Cell
 from tickets.errors import BadInput
 from tickets.files import ROOT
 from tickets.running import engines
-from tickets.running.outcomes import DONE, KILLED
+from tickets.running.plan import DONE, KILLED
 
 HERE = Path(__file__).parent
 NET = Cell(dataset="digits", steps=20)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tickets.running import plan, work
-from tickets.running.outcomes import DONE, PAUSED
+from tickets.running.plan import DONE, PAUSED
 from tickets.training.perceptrons import Perceptrons
 from tiny import NET
 

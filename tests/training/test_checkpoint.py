@@ -12,7 +12,7 @@ from tickets.nets import models
 from tickets.pruning import imp, prune, scores
 from tickets.results.store import Store
 from tickets.running import plan, work
-from tickets.running.outcomes import DONE, PAUSED
+from tickets.running.plan import DONE, PAUSED
 from tickets.training import checkpoint, perceptrons
 from tickets.training.checkpoint import Checkpoint, Paused
 from tickets.training.recorder import Recorder

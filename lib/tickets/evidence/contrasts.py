@@ -57,8 +57,7 @@ class Records:
             self._rows[place(cell.but(order=1 - cell.order) if swapped else cell)].append(i)
 
     def at(self, scene: Scene, **fields) -> pd.DataFrame:
-        """Rows of a network with these fields, every other as it has it: all replicates and, if `draw` is not named,
-        all draws."""
+        """Rows of a network with these fields, every other as it has it: all replicates, and all draws unless named."""
         rows = self.table.iloc[self._rows.get(scene.place(**fields), [])]
         return rows[rows["draw"] == fields["draw"]] if "draw" in fields and fields.get("level", 0) != 0 else rows
 
@@ -75,7 +74,7 @@ class Records:
                 values, tried = values + sign * term.values, tried * term.tried
                 picked += [term.picked] if term.picked else []
                 rows.append(term.rows.assign(weight=sign * term.rows["weight"]))
-        return replace(_blocks(values, rows, tried), picked=", ".join(picked))
+        return _blocks(values, rows, tried, ", ".join(picked))
 
     def _term(self, contrast: dict, term: dict, scene: Scene, rung) -> Reading:
         """One arm of a contrast: the mean over its lists of the mean over draws."""
@@ -87,7 +86,7 @@ class Records:
                 picked = f"{name} {fields[name]}"
         columns, rows = zip(*(self._column(contrast, one, scene) for one in _combinations(fields)), strict=True)
         rows = [one.assign(weight=one["weight"] / len(columns)) for one in rows]
-        reading = replace(_blocks(_side_by_side(columns).mean(axis=1), rows, tried), picked=picked)
+        reading = _blocks(_side_by_side(columns).mean(axis=1), rows, tried, picked)
         return reading if chosen_on is None else reading.on(chosen_on)
 
     def _pick(self, fields: dict, name: str, scene: Scene) -> tuple:
@@ -98,10 +97,8 @@ class Records:
         """
         wanted = fields[name]
         how = "best" if "best" in wanted else "worst"
-        others = {k: v for k, v in fields.items() if k not in (name, "stat")}
-        reads = lambda value: {**others, name: value, "stat": wanted["by"]}  # noqa: E731
-        columns = [self._column({}, reads(value), scene)[0] for value in wanted[how]]
-        frame = _side_by_side(columns)
+        reads = [{**fields, name: value, "stat": wanted["by"]} for value in wanted[how]]
+        frame = _side_by_side([self._column({}, read, scene)[0] for read in reads])
         means = frame.mean().fillna(0).to_numpy()
         at = int(means.argmax() if how == "best" else means.argmin())
         return wanted[how][at], len(means), frame.index
@@ -154,17 +151,17 @@ def _side_by_side(columns) -> pd.DataFrame:
     return pd.concat(columns, axis=1, join="inner").dropna().set_axis(range(len(columns)), axis=1)
 
 
-def _blocks(values: pd.Series, rows, tried: int = 1) -> Reading:
+def _blocks(values: pd.Series, rows, tried: int = 1, picked: str = "") -> Reading:
     """A reading of the replicates with a number, and of no other rows."""
     values = values.dropna()
     full = [r for r in rows if len(r)]
-    found = pd.concat(full) if full else rows[0]
-    return Reading(values, found, tried).on(values.index)
+    return Reading(values, pd.concat(full) if full else rows[0], tried, picked).on(values.index)
 
 
 def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:
     """First step with validation loss <= SLACK x the replicate's dense minimum; nan where it is not reached."""
-    goal = dict(zip(dense["replicate"], SLACK * dense["best_loss"].map(_lowest), strict=True))
+    lowest = dense["best_loss"].map(lambda losses: min(losses, default=-np.inf))
+    goal = dict(zip(dense["replicate"], SLACK * lowest, strict=True))
 
     def first(replicate, steps, losses):
         wanted = goal.get(replicate, -np.inf)
@@ -172,10 +169,6 @@ def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:
 
     reached = map(first, rows["replicate"], rows["best_step"], rows["best_loss"])
     return pd.Series(list(reached), rows.index, dtype=float)
-
-
-def _lowest(losses: list[float]) -> float:
-    return min(losses, default=-np.inf)
 
 
 def in_blocks(readings: dict) -> dict:

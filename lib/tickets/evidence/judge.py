@@ -74,7 +74,7 @@ class Judge:
         """What the rule of the claim's kind says, before gates and marks."""
         if part["kind"] == "concordance":
             return self._concordance(part)
-        readings = self._read(part)
+        readings = in_blocks({rung: self.read(part, rung) for rung in part.get("rungs", [None])})
         reading = next(iter(readings.values()))
         if reading.values.empty:
             return Finding(Verdict("not run"))
@@ -86,16 +86,11 @@ class Judge:
         picked = f"chosen: {reading.picked}, of {reading.tried}" if reading.picked else ""
         return Finding(verdict, shown(verdict.estimate), low, high, reading.rows, picked or direction(part))
 
-    def on(self, replicates) -> "Judge":
-        """The same on some replicates only."""
-        table = self.records.table
-        return self._with(Records(table[table["replicate"].isin(list(replicates))]))
-
-    def _with(self, records: Records) -> "Judge":
+    def _rule_on(self, records: Records, part: dict) -> Finding:
+        """What the rule says of other records."""
         other = copy(self)
-        other.__dict__.pop("_exchanged", None)
         other.records = records
-        return other
+        return other.rule(part)
 
     @cached_property
     def _made(self) -> dict:
@@ -107,11 +102,6 @@ class Judge:
         """The records with the dense network and its second order exchanged."""
         return Records(self.records.table, twin=True)
 
-    def _read(self, part: dict) -> dict[float | None, Reading]:
-        """The reading of each rung of a range, or the one of another claim (rung None), in complete blocks."""
-        rungs = part.get("rungs", [None])
-        return in_blocks({rung: self.read(part, rung) for rung in rungs})
-
     def _range(self, part: dict, readings: dict[float, Reading]) -> Finding:
         """The last rung that holds; rows of all rungs.
 
@@ -119,22 +109,19 @@ class Judge:
         walks from the latest to the earliest, and is off by places on that grid.
         """
         rungs, rows = list(readings), pd.concat([reading.rows for reading in readings.values()]).drop_duplicates("key")
-        places = range(len(rungs)) if part["kind"] == "onset" else rungs
-        pairs = [(at, reading.values) for at, reading in zip(places, readings.values(), strict=True)]
+        values = [reading.values for reading in readings.values()]
         if part["kind"] == "onset":
-            verdict = several.onset(pairs, rungs.index(part["end"]), rule_of(part))
+            verdict = several.onset(enumerate(values), rungs.index(part["end"]), rule_of(part))
             found = rungs[int(verdict.estimate)] if verdict.estimate == verdict.estimate else None
             step = nan if found is None else self.networks[part["study"]].step(part["network"], found)
             return Finding(verdict, ours=step, rows=rows)
-        verdict = several.ranged(pairs, part["end"], rule_of(part))
+        verdict = several.ranged(zip(rungs, values, strict=True), part["end"], rule_of(part))
         kept = 100 * rows.groupby("level")["density"].mean()
         ours = kept.get(verdict.estimate, nan)
         if verdict.note in ("not so far", "further"):
             alone = verdict.estimate == rungs[0]
-            verdict = replace(
-                verdict,
-                note=f"holds at {ours:.3g} % only" if alone else f"holds from {kept[rungs[0]]:.3g} to {ours:.3g} %",
-            )
+            span = f"at {ours:.3g} % only" if alone else f"from {kept[rungs[0]]:.3g} to {ours:.3g} %"
+            verdict = replace(verdict, note=f"holds {span}")
         return Finding(verdict, ours=ours, rows=rows, beside=crossing(part, readings, kept))
 
     def _concordance(self, part: dict) -> Finding:
@@ -144,12 +131,9 @@ class Judge:
             scene = self.scene(part, case["network"])
             both = {name: self.records.read(filled(part[name], case), scene) for name in CONCORDANCE}
             x, y = in_blocks(both).values()
-            sides.append(
-                (
-                    partial(at_level, verdicts.effect, x.values, 0, part["n"]),
-                    partial(at_level, verdicts.match, y.values, case["margin"], part["n"]),
-                )
-            )
+            holds = partial(at_level, verdicts.effect, x.values, 0, part["n"])
+            matches = partial(at_level, verdicts.match, y.values, case["margin"], part["n"])
+            sides.append((holds, matches))
             readings += [reading for reading in (x, y) if len(reading.values)]
         if not readings:
             return Finding(Verdict("not run"))
@@ -168,13 +152,9 @@ class Judge:
 
     def _gate(self, part: dict, finding: Finding) -> str:
         """The first gate that fails, empty for none. Anchors are the paper's own accuracies, so an analog has none."""
-        anchored = self.profile == "paper" and part["scope"] == "paper"
+        anchored, replicates = self.profile == part["scope"] == "paper", finding.rows["replicate"].unique()
         return (
-            (
-                gates.dense_accuracy(self.records, self.scene(part), part, finding.rows["replicate"].unique())
-                if anchored
-                else ""
-            )
+            (anchored and gates.dense_accuracy(self.records, self.scene(part), part, replicates))
             or self._assay(part, finding)
             or gates.equal_arms(finding.rows)
             or gates.stop_is_early(part, finding.rows)
@@ -204,13 +184,13 @@ class Judge:
 
     def _other_order(self, part: dict, finding: Finding) -> list[str]:
         """Whether the word depends on which of its two orders of the data the dense network was trained in (A/A)."""
-        compared = part["contrast"].get("stat") == "tt" or finding.rows["cell"].map(_is_dense).any()
+        compared = part["contrast"].get("stat") == "tt" or any(cell.is_dense for cell in finding.rows["cell"])
         if not finding.verdict.decided or not compared:
             return []
-        other = self._with(self._exchanged).rule(part)
+        other = self._rule_on(self._exchanged, part)
         if other.verdict.n < part["n"] or other.verdict.word == finding.verdict.word:
             return []
-        return [f"fragile (A/A): with its second order {said(part, other.verdict)}{_brief(other)}"]
+        return [f"fragile (A/A): with its second order {_brief(part, other)}"]
 
     def _post_hoc(self, part: dict, entry: dict, rows: pd.DataFrame) -> list[str]:
         """Whether a record was made under another wording or rule of the claim, or before there was one.
@@ -228,27 +208,24 @@ class Judge:
         if not changed.any():
             return []
         fresh = set(rows["replicate"]) - set(rows.loc[changed, "replicate"])
-        alone = self.on(fresh).rule({**part, "n": min(part["n"], LEAST_N)}) if fresh else None
-        if not alone:
+        if not fresh:
             return ["post hoc"]
-        answer = f"{said(part, alone.verdict)}{_brief(alone)}"
-        return [f"post hoc: the {len(fresh)} registered replicates alone say {answer}"]
+        table = self.records.table
+        these = Records(table[table["replicate"].isin(fresh)])
+        alone = self._rule_on(these, {**part, "n": min(part["n"], LEAST_N)})
+        return [f"post hoc: the {len(fresh)} registered replicates alone say {_brief(part, alone)}"]
 
     def _turning_forks(self, part: dict, finding: Finding) -> list[str]:
         """Fields that the paper leaves open and whose other value turns a decided verdict around."""
-        found, word = [], finding.verdict.word
-        for name, network in part.get("forks", {}).items() if finding.verdict.decided else ():
-            other = self.rule({**part, "network": network, "n": min(FORK_N, part["n"])}).verdict
-            if other.decided and (other.word in SUPPORTING) != (word in SUPPORTING):
-                found.append(name)
-        return found
+        if not finding.verdict.decided:
+            return []
+        forks, fewer = part.get("forks", {}), {**part, "n": min(FORK_N, part["n"])}
+        others = {name: self.rule({**fewer, "network": network}).verdict for name, network in forks.items()}
+        holds = finding.verdict.word in SUPPORTING
+        return [name for name, other in others.items() if other.decided and (other.word in SUPPORTING) != holds]
 
 
-def _is_dense(cell) -> bool:
-    return cell.is_dense
-
-
-def _brief(finding: Finding) -> str:
-    """A number with its interval, for a remark."""
+def _brief(part: dict, finding: Finding) -> str:
+    """The word of a finding with its number and interval, for a remark."""
     span = f" [{finding.low:.3g}, {finding.high:.3g}]" if finding.low <= finding.high else ""
-    return f", {finding.ours:.3g}{span}" if finding.ours == finding.ours else ""
+    return said(part, finding.verdict) + (f", {finding.ours:.3g}{span}" if finding.ours == finding.ours else "")

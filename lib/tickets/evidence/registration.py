@@ -1,6 +1,5 @@
 """Registration: every record says which claims stood, in which wording, when it was made."""
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -76,15 +75,12 @@ def registered_as(claim: str, profile: str) -> str:
 
 def hashes(profiles: Profiles, path: Path = CLAIMS) -> dict[str, str]:
     """Registered name -> hash, of every claim at every profile that has one of its networks."""
-    return dict(_hashes(profiles, path))
-
-
-def _hashes(profiles: Profiles, path: Path) -> Iterator[tuple[str, str]]:
-    for profile, studies in profiles.items():
-        for entry in at_profile(list(entries(path)), profile):
-            networks = studies[entry["study"]]
-            if any(name in networks.cells for name in mentioned(entry)):
-                yield registered_as(entry["id"], profile), entry_hash(entry, networks)
+    return {
+        registered_as(entry["id"], profile): entry_hash(entry, networks[entry["study"]])
+        for profile, networks in profiles.items()
+        for entry in at_profile(list(entries(path)), profile)
+        if any(name in networks[entry["study"]].cells for name in mentioned(entry))
+    }
 
 
 def register(store: Store, profiles: Profiles) -> str:

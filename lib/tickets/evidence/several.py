@@ -1,4 +1,4 @@
-"""Verdicts on several things: orders, ranges, onsets, concordances, compounds, the best of many, many claims.
+"""Verdicts on several things: ranges, onsets, concordances, compounds, the best of many, many claims.
 
 Each is made of the simple rules in `verdicts`, whose conventions hold here too.
 """
@@ -10,41 +10,7 @@ from math import nan
 import numpy as np
 from scipy import stats
 
-from .verdicts import LEAST_N, LEVEL, REFUTING, SUPPORTING, Sample, Verdict, effect, match
-
-
-def order(pairs, ends, least: float = 0, least_n: int = LEAST_N) -> Verdict:
-    """ "A > B >= C". `pairs`: (differences, ">" or ">=", smallest size or margin) of each named adjacent pair.
-
-    `ends`: differences of first minus last, `least` their smallest size. A pair counts as reversed at level
-    1 - 0.05 / pairs, so that one of many is not reversed by chance.
-    """
-    strict = 1 - (1 - LEVEL) / len(pairs)
-    judged = [
-        effect(d, bound, least_n=least_n) if sign == ">" else match(d, bound, least_n=least_n)
-        for d, sign, bound in pairs
-    ]
-    first_last = effect(ends, least, least_n=least_n)
-    whole = replace(first_last, n=min(v.n for v in (*judged, first_last)), p=nan, note="", nulls=())
-    if whole.n < least_n:
-        return replace(whole, word="inconclusive", note=f"n = {whole.n} of {least_n}")
-    reversed_at = [i for i, (d, sign, bound) in enumerate(pairs) if _reversed(d, sign, bound, strict)]
-    if reversed_at:
-        worst = [judged[i] for i in reversed_at]
-        p = min(1.0, len(pairs) * min(v.p for v in worst))
-        nulls = sum((v.nulls for v in worst), ())
-        return replace(whole, word="contradicted", p=p, note=f"pair {reversed_at[0] + 1} is reversed", nulls=nulls)
-    if all(v.word == "reproduced" for v in judged):
-        return replace(whole, word="reproduced", p=max(v.p for v in judged), nulls=sum((v.nulls for v in judged), ()))
-    if first_last.word == "reproduced":
-        return replace(whole, word="partly", p=first_last.p, note="first beats last", nulls=first_last.nulls)
-    if first_last.word in REFUTING:
-        return replace(whole, word="not reproduced", p=first_last.p, nulls=first_last.nulls)
-    return replace(whole, word="inconclusive")
-
-
-def _reversed(values, sign: str, bound: float, level: float) -> bool:
-    return Sample.of(values).interval(level)[1] < (0 if sign == ">" else -bound)
+from .verdicts import LEVEL, REFUTING, SUPPORTING, Verdict
 
 
 def ranged(rungs, end: float, test, reach: float = 2) -> Verdict:
@@ -55,13 +21,12 @@ def ranged(rungs, end: float, test, reach: float = 2) -> Verdict:
     estimate is the last rung that holds (nan if the start fails): reproduced needs the named end itself, and not much
     more; a named end that is significantly reversed refutes.
     """
-    _, held, failed = _walked(rungs, end, test, "end")
-    if failed:
-        return failed
-    if end not in dict(held):
-        return replace(_last(held), word="partly", note="not so far")
-    further = abs(held[-1][0] - end) > reach
-    return replace(_last(held), word="partly" if further else "reproduced", note="further" if further else "")
+    _, held, whole = _walked(rungs, end, test, "end")
+    if whole.word != "reproduced":
+        return whole
+    if end not in held:
+        return replace(whole, word="partly", note="not so far")
+    return replace(whole, word="partly", note="further") if abs(whole.estimate - end) > reach else whole
 
 
 def onset(steps, end: float, test) -> Verdict:
@@ -70,47 +35,43 @@ def onset(steps, end: float, test) -> Verdict:
     Fixed-order testing as in `ranged`. Reproduced: the named step holds, as all later ones do, and the one before it is
     significantly reversed. A named step that is significantly reversed refutes.
     """
-    tested, held, failed = _walked(steps, end, test, "step")
-    if failed:
-        return failed
-    ours = held[-1][0]
-    if ours != end:
-        return replace(_last(held), word="partly", note="later" if end not in dict(held) else "earlier")
-    before = tested[len(held)][1] if len(held) < len(tested) else None
-    if before and before.word != "contradicted":
-        return replace(_last(held), word="inconclusive", p=nan, note="undecided at the step before", nulls=())
-    whole = _last(held)
-    return whole if not before else replace(whole, p=max(whole.p, before.p), nulls=whole.nulls + before.nulls)
+    tested, held, whole = _walked(steps, end, test, "step")
+    if whole.word != "reproduced":
+        return whole
+    if whole.estimate != end:
+        return replace(whole, word="partly", note="earlier" if end in held else "later")
+    if len(held) == len(tested):
+        return whole
+    before = tested[len(held)]
+    if before.word != "contradicted":
+        return replace(whole, word="inconclusive", p=nan, note="undecided at the step before", nulls=())
+    return replace(whole, p=max(whole.p, before.p), nulls=whole.nulls + before.nulls)
 
 
-def _walked(rungs, end: float, test, called: str):
-    """(rungs with their verdicts, those that hold from the start on without a gap, the verdict if that settles it).
+def _walked(rungs, end: float, test, called: str) -> tuple[tuple[Verdict, ...], tuple[float, ...], Verdict]:
+    """(verdicts on the rungs, those rungs that hold from the start on without a gap, what they say together).
 
-    It is settled where not even the start holds, and where the named end is significantly reversed.
+    All of them must hold, so the largest p is theirs. A named end that is significantly reversed refutes.
     """
-    tested = [(rung, test(values)) for rung, values in rungs]
-    held, at_end = list(takewhile(lambda pair: pair[1].word == "reproduced", tested)), dict(tested)[end]
-    failed = None
-    if not held:
-        failed = _failed_start(tested[0][1])
-    elif at_end.word == "contradicted":
+    rungs, tested = zip(*((rung, test(values)) for rung, values in rungs), strict=True)
+    passed, at_end = list(takewhile(lambda v: v.word == "reproduced", tested)), tested[rungs.index(end)]
+    held = rungs[: len(passed)]
+    if not passed:
+        return tested, held, _failed_start(tested[0])
+    n, p, nulls = min(v.n for v in passed), max(v.p for v in passed), sum((v.nulls for v in passed), ())
+    whole = Verdict("reproduced", held[-1], n=n, p=p, nulls=nulls)
+    if at_end.word == "contradicted":
         note = f"reversed at its own {called}"
-        failed = replace(_last(held), word="not reproduced", p=at_end.p, note=note, nulls=at_end.nulls)
-    return tested, held, failed
-
-
-def _last(held: list[tuple[float, Verdict]]) -> Verdict:
-    """The verdict that the rungs so far hold: all of them must, so the largest p is theirs."""
-    passed, nulls = [v for _, v in held], sum((v.nulls for _, v in held), ())
-    return Verdict("reproduced", held[-1][0], n=min(v.n for v in passed), p=max(v.p for v in passed), nulls=nulls)
+        whole = replace(whole, word="not reproduced", p=at_end.p, note=note, nulls=at_end.nulls)
+    return tested, held, whole
 
 
 def _failed_start(start: Verdict) -> Verdict:
     """The verdict when not even the start rung holds; a smaller effect there is no refutation."""
-    word = start.word if start.word in REFUTING else "inconclusive"
+    if start.word in REFUTING:
+        return replace(start, estimate=nan, low=nan, high=nan, note="fails at the start")
     note = start.note if start.word == "inconclusive" and start.note else "fails at the start"
-    p, nulls = (start.p, start.nulls) if word in REFUTING else (nan, ())
-    return Verdict(word, nan, nan, nan, start.n, p, note, nulls)
+    return Verdict("inconclusive", n=start.n, note=note)
 
 
 def concordance(settings) -> Verdict:

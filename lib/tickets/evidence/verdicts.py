@@ -93,56 +93,41 @@ class Sample:
         pairs = tuple((self.values, null) for null in nulls)
         return Verdict(word, self.mean, *self.interval(level), self.n, p, note, pairs)
 
-    def too_few(self, least_n: int, level: float) -> Verdict:
-        return self.says("inconclusive", level, note=f"n = {self.n} of {least_n}")
-
 
 def effect(values, least: float, most: float = inf, least_n: int = LEAST_N, level: float = LEVEL) -> Verdict:
     """ "A beats B", by an amount in [least, most] if that is reproduced; partly is an effect of another size."""
-    s = Sample.of(values)
-    low, high = s.interval(level)
-    if s.n < least_n:
-        return s.too_few(least_n, level)
-    if high < 0:
-        return s.says("contradicted", level, s.p_below(0), nulls=(0,))
-    if low > 0:
-        size = "smaller" if s.mean < least else "larger" if s.mean > most else ""
-        return s.says("partly" if size else "reproduced", level, s.p_above(0), size, (0,))
-    if high < least:
-        return s.says("not reproduced", level, s.p_below(least), nulls=(least,))
-    return s.says("inconclusive", level)
+    mean = Sample.of(values).mean
+    size = "smaller" if mean < least else "larger" if mean > most else ""
+    holds = ("partly" if size else "reproduced", size, (0,), ())
+    rows = [("contradicted", "", (), (0,)), holds, ("not reproduced", "", (), (least,))]
+    return _first(values, rows, least_n, level)
 
 
 def match(values, margin: float, two_sided: bool = False, least_n: int = LEAST_N, level: float = LEVEL) -> Verdict:
     """ "A is as good as B": not worse by `margin` or more; two-sided: nor better."""
-    s = Sample.of(values)
-    low, high = s.interval(level)
-    if s.n < least_n:
-        return s.too_few(least_n, level)
-    if high < -margin:
-        return s.says("contradicted", level, s.p_below(-margin), "worse", (-margin,))
-    if two_sided and low > margin:
-        return s.says("contradicted", level, s.p_above(margin), "better", (margin,))
-    if low > -margin and not two_sided:
-        return s.says("reproduced", level, s.p_above(-margin), nulls=(-margin,))
-    if low > -margin and high < margin:
-        return s.says("reproduced", level, max(s.p_above(-margin), s.p_below(margin)), nulls=(-margin, margin))
-    return s.says("inconclusive", level)
+    rows = [("contradicted", "worse", (), (-margin,)), ("reproduced", "", (-margin,), ())]
+    if two_sided:
+        rows[1:] = [("contradicted", "better", (margin,), ()), ("reproduced", "", (-margin,), (margin,))]
+    return _first(values, rows, least_n, level)
 
 
 def value(values, theirs: float, margin: float, least_n: int = LEAST_N, level: float = LEVEL) -> Verdict:
     """ "The accuracy is `theirs`": `values` are ours, no differences; their interval against `theirs` +- margin."""
+    low, high = theirs - margin, theirs + margin
+    off = [("not reproduced", "lower", (), (low,)), ("not reproduced", "higher", (high,), ())]
+    return _first(values, [("reproduced", "", (low,), (high,)), *off], least_n, level)
+
+
+def _first(values, rows, least_n: int, level: float) -> Verdict:
+    """The first row (word, note, above, below) that the interval bears out: it lies above these values, below those."""
     s = Sample.of(values)
     low, high = s.interval(level)
-    bottom, top = theirs - margin, theirs + margin
     if s.n < least_n:
-        return s.too_few(least_n, level)
-    if bottom < low and high < top:
-        return s.says("reproduced", level, max(s.p_above(bottom), s.p_below(top)), nulls=(bottom, top))
-    if high < bottom:
-        return s.says("not reproduced", level, s.p_below(bottom), "lower", (bottom,))
-    if low > top:
-        return s.says("not reproduced", level, s.p_above(top), "higher", (top,))
+        return s.says("inconclusive", level, note=f"n = {s.n} of {least_n}")
+    for word, note, above, below in rows:
+        if all(low > null for null in above) and all(high < null for null in below):
+            p = max([*map(s.p_above, above), *map(s.p_below, below)])
+            return s.says(word, level, p, note, (*above, *below))
     return s.says("inconclusive", level)
 
 

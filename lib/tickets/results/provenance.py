@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -23,7 +22,6 @@ NUMBERS = (
 
 def provenance(device: str, path: str, population: int, seconds: float, precision: str) -> dict:
     """Where a number comes from: versions, device, path, population, cost and date; nothing that names a host."""
-    cuda = device.startswith("cuda")
     return {
         "version": VERSION,
         "algorithm": ALGORITHM,
@@ -31,7 +29,7 @@ def provenance(device: str, path: str, population: int, seconds: float, precisio
         "torch": torch.__version__,
         "numba": version("numba"),  # which decides the roundings of the kernels
         "device": name_of(device),
-        "device_kind": "cuda" if cuda else "cpu",
+        "device_kind": "cuda" if device.startswith("cuda") else "cpu",
         "threads": torch.get_num_threads(),
         "precision": precision,
         "path": path,
@@ -49,16 +47,12 @@ def name_of(device: str) -> str:
 @cache
 def fingerprint() -> str:
     """Hash of the source that can change a number, 12 digits: recorded, never part of a key."""
+    named = [path for pattern in NUMBERS for path in PACKAGE.glob(pattern)]
+    sources = [source for path in named for source in (path.rglob("*.py") if path.is_dir() else [path])]
     found = hashlib.sha256()
-    for path in sorted(_sources()):
-        found.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
+    for source in sorted(sources):
+        found.update(source.relative_to(PACKAGE).as_posix().encode() + source.read_bytes())
     return found.hexdigest()[:12]
-
-
-def _sources() -> Iterator[Path]:
-    for pattern in NUMBERS:
-        for path in PACKAGE.glob(pattern):
-            yield from path.rglob("*.py") if path.is_dir() else [path]
 
 
 @cache

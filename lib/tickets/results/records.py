@@ -12,6 +12,8 @@ from ..errors import BadInput
 SCHEMA = 1
 POINTS = 60
 """Most points of a curve that is recorded."""
+MOMENTS = 40
+"""Most points of a curve of validation, its first and last among them, dense where it moves: at its start."""
 STAIRS = 24
 """Points kept of the staircase of validation minima, from its end: claims ask when it came within 5 % of the bottom."""
 PARTS = ("schema", "key", "cell", "result", "curves", "wrong", "provenance", "registration")
@@ -28,9 +30,8 @@ CURVES = ("step", "validation_loss", "validation_accuracy", "test_step", "test_a
 
 def record_of(cell: Cell, result: dict, curves: dict, wrong: list[int], provenance: dict, registration: str) -> dict:
     """A record: the full cell, its numbers and where they come from. wrong: test images missed at early stop."""
-    return dict(
-        zip(PARTS, (SCHEMA, cell.key(), cell.to_dict(), result, curves, wrong, provenance, registration), strict=True)
-    )
+    values = (SCHEMA, cell.key(), cell.to_dict(), result, curves, wrong, provenance, registration)
+    return dict(zip(PARTS, values, strict=True))
 
 
 def parse(text: str, where: str) -> dict:
@@ -80,7 +81,8 @@ def thin(record: dict, images: bool = True, curves: bool = True) -> dict:
     validation minima. Measurements keep theirs.
     """
     given = record["curves"]
-    index = _geometric(len(given.get("step", [])))
+    n = len(given.get("step", []))
+    index = sorted({round(i) - 1 for i in np.geomspace(1, n, min(n, MOMENTS))}) if n else []
     kept = {name: [_digits(given[name][i]) for i in index] for name in CURVES[:3] if name in given}
     last = lambda name: STAIRS if name.startswith("best_") else POINTS  # noqa: E731
     kept |= {name: [_digits(v) for v in values[-last(name) :]] for name, values in given.items() if name not in kept}
@@ -89,11 +91,6 @@ def thin(record: dict, images: bool = True, curves: bool = True) -> dict:
     result = {name: _digits(value, 7) for name, value in record["result"].items()}
     changed = {"curves": kept, "result": result, "wrong": record["wrong"] if images else []}
     return {part: record[part] for part in PARTS} | changed
-
-
-def _geometric(n: int, most: int = 40) -> list[int]:
-    """At most `most` indices into n points, the first and last among them, dense where a curve moves: at its start."""
-    return sorted({round(i) - 1 for i in np.geomspace(1, n, min(n, most))}) if n else []
 
 
 def _digits(value, digits: int = 5):

@@ -7,6 +7,7 @@ file holds a pickle. By hand, since it must be diffable, survive kills and need 
 """
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -55,10 +56,6 @@ class Store:
         path = self.beside(cell, "json")
         return check_record(path, cell.key()) if path.exists() else self.records.get(cell.key())
 
-    def has_record(self, key: str) -> bool:
-        """Whether this machine has the record of a key; the file is not looked into."""
-        return self._path(key, "json").exists()
-
     def put(self, record: dict, tensors: Weights | None = None, start: str = "") -> None:
         """Write a record (see `records.record_of`) and, before it, what later cells need of it (see `put_tensors`).
 
@@ -89,14 +86,14 @@ class Store:
         path = self.beside(cell, "safetensors")
         if self._fits(cell, path):
             return load_file(path)
-        if self._unfinished(cell):
+        if self.unfinished(cell):
             found = dict(np.load(self.masks_file(cell), allow_pickle=False))
             return {name: array for name, array in found.items() if not name.startswith(REWOUND)}
         raise KeyError(f"no tensors of {cell}")
 
     def has_tensors(self, cell: Cell) -> bool:
         """Whether `tensors` would find them."""
-        return self._fits(cell, self.beside(cell, "safetensors")) or self._unfinished(cell)
+        return self._fits(cell, self.beside(cell, "safetensors")) or self.unfinished(cell)
 
     def put_rewound(self, dense: Cell, step: int, weights: Weights) -> None:
         """Keep the weights W_k that a dense network passed through, for all that return to them; with their digest."""
@@ -109,10 +106,14 @@ class Store:
             return final(self.tensors(trunk)) if self.has_tensors(trunk) else None
         path = self.beside(trunk, f"{cell.rewind}.safetensors")
         try:
+            with safe_open(path, framework="np") as file:
+                digest = (file.metadata() or {}).get("digest")
             found = load_file(path)
-            return found if array_digest(found) == _metadata(path).get("digest") else None
+            return found if array_digest(found) == digest else None
         except (OSError, SafetensorError):
-            return self._recorded_rewound(cell)
+            _, path = self.chains.get(chain(cell.ticket(1)), (0, None))
+            recorded = np.load(path, allow_pickle=False) if path else {}
+            return {name.removeprefix(REWOUND): recorded[name] for name in recorded if name.startswith(REWOUND)} or None
 
     def start_of(self, cell: Cell) -> str:
         """Digest of the W_k that a cell would begin from; empty where that is its initialization, or lost."""
@@ -155,16 +156,10 @@ class Store:
         files = {cell: self.masks_file(cell) for cell in recorded if not cell.order}
         return {chain(cell): (cell.level, path) for cell, path in files.items() if path.exists()}
 
-    def _unfinished(self, cell: Cell) -> bool:
+    def unfinished(self, cell: Cell) -> bool:
         """Whether the recorded layer has the final weights of this ticket, the last so far of its chain."""
         path = self.recorded and self.masks_file(cell)
         return bool(path and path.exists() and any(name.startswith(FINAL) for name in np.load(path).files))
-
-    def _recorded_rewound(self, cell: Cell) -> Weights | None:
-        _, path = self.chains.get(chain(cell.ticket(1)), (0, None))
-        found = dict(np.load(path, allow_pickle=False)) if path else {}
-        found = {name.removeprefix(REWOUND): array for name, array in found.items() if name.startswith(REWOUND)}
-        return found or None
 
     # tables
 
@@ -180,14 +175,10 @@ class Store:
 
     def curves(self, cells: list[Cell], axis: str = "test_step", value: str = "test_accuracy") -> pd.DataFrame:
         """Long table, one curve a cell that has it: the cell's fields, `axis` and `value`. axis: step or test_step."""
-        frames = []
-        for cell in cells:
-            if (record := self.get(cell)) and value in record["curves"]:
-                frame = pd.DataFrame({axis: record["curves"][axis], value: record["curves"][value]})
-                spec = {**_fields(cell), "drops": [cell.drops] * len(frame)}
-                frames.append(frame.assign(**spec))
-        named = [*FIELDS, *own_defaults(), axis, value]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=named)
+        found = [(cell, r["curves"]) for cell in cells if (r := self.get(cell)) and r["curves"].get(value)]
+        rows = [{**_fields(cell), axis: curves[axis], value: curves[value]} for cell, curves in found]
+        frame = pd.DataFrame(rows, columns=[*FIELDS, *own_defaults(), axis, value])
+        return frame.explode([axis, value], ignore_index=True).infer_objects()
 
     # registration of claims
 
@@ -204,15 +195,13 @@ class Store:
 
     # files
 
-    def beside(self, cell: Cell, suffix: str) -> Path:
-        """A local file that belongs to a cell, its record (suffix json) or another."""
-        return self._path(cell.key(), suffix)
-
-    def _path(self, key: str, suffix: str) -> Path:
+    def beside(self, cell: Cell | str, suffix: str) -> Path:
+        """A local file that belongs to a cell (or the cell of a key), its record (suffix json) or another."""
+        key = cell if isinstance(cell, str) else cell.key()
         return self.local / key[:2] / f"{key}.{suffix}"
 
     def _write(self, key: str, suffix: str, content: bytes) -> None:
-        write_atomically(self._path(key, suffix), content)
+        write_atomically(self.beside(key, suffix), content)
 
 
 def chain(cell: Cell) -> Cell:
@@ -220,14 +209,14 @@ def chain(cell: Cell) -> Cell:
     return cell.but(level=1, order=0)
 
 
+def deepest(tickets: Iterable[Cell]) -> dict[Cell, Cell]:
+    """Chain -> the last of its tickets."""
+    return {chain(cell): cell for cell in sorted(tickets, key=lambda cell: cell.level)}
+
+
 def _packed(arrays: Weights, metadata: dict[str, str] | None) -> bytes:
     """Through bytes: a disk that is full must show as Python's OSError."""
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="np") as file:
-        return file.metadata() or {}
 
 
 def _fields(cell: Cell) -> dict:

@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from graphlib import TopologicalSorter
 from math import inf
 from multiprocessing import get_context
 from pathlib import Path
 
 from ..cells import Cell
 from ..errors import BadInput, choose
-from .outcomes import DIED, DONE, KILLED
-from .plan import Population
+from .plan import DIED, DONE, KILLED, Population
 
 ENGINES = ("serial", "processes", "dask")
 PATIENCE = 30
@@ -42,26 +43,31 @@ def work(
     gpu: bool = False,
     parents: Callable[[Cell], list[Cell]] = Cell.parents,
 ) -> Iterator[tuple[Population, str]]:
-    """Each population with how it ended (see `outcomes`).
+    """Each population with how it ended (see `plan.KILLED`), in the order of `todo` as far as their parents allow.
 
     compute(population, seconds left): what a worker calls; it returns how it ended, and what it raises ends the run.
     held: populations not to be started. What waits for a held or failed population is never started. parents: cell ->
     the cells that it waits for. deadline: the monotonic time after which nothing is started. A population that was in
     flight when a worker died is computed once more, alone in a fresh process: if that dies too, it has failed.
     """
-    queue, running, suspects = Queue(todo, held, parents), {}, []
+    home, place = {cell: group for group in todo for cell in group}, {group: i for i, group in enumerate(todo)}
+    waiting = TopologicalSorter({g: {home[p] for cell in g for p in parents(cell) if p in home} for g in todo})
+    waiting.prepare()
+    ready, running, suspects = [], {}, []
     with _open(engine, workers, gpu) as pool:
         while True:
+            ready = sorted([*ready, *(group for group in waiting.get_ready() if group not in held)], key=place.get)
             if time.monotonic() < deadline:
+                free = max(0, pool.slots - len(running))
                 alone = [] if running else suspects[:1]
-                for group in alone if suspects else queue.take(pool.slots - len(running)):
+                starting, ready = (alone, ready) if suspects else (ready[:free], ready[free:])
+                for group in starting:
                     running[pool.submit(compute, group, deadline - time.monotonic())] = group
             if not running:
                 return
             finished = wait(running, return_when=FIRST_COMPLETED).done
             if any(isinstance(future.exception(), BrokenProcessPool) for future in finished if not future.cancelled()):
                 finished = wait(running).done  # one death ends all that the pool was computing
-                pool.renew()
             for future in finished:
                 group = running.pop(future)
                 outcome = _outcome(future)
@@ -70,7 +76,7 @@ def work(
                     continue
                 suspects = [other for other in suspects if other != group]
                 if outcome == DONE:
-                    queue.done(group)
+                    waiting.done(group)
                 yield group, KILLED if outcome == DIED else outcome
 
 
@@ -87,32 +93,6 @@ def _outcome(future: Future) -> str:
         raise
 
 
-class Queue:
-    """Populations in the order of their value, each held back until what it starts from is done."""
-
-    def __init__(self, todo: list[Population], held: set[Population] = frozenset(), parents=Cell.parents):
-        ours = {cell for group in todo for cell in group}
-        needs = lambda group: ours.intersection(parent for cell in group for parent in parents(cell))  # noqa: E731
-        self.needs = {group: needs(group) for group in todo if group not in held}
-
-    def take(self, n: int) -> list[Population]:
-        """The first n populations that can start, which are then no longer in the queue."""
-        ready = []
-        for group, needs in self.needs.items():
-            if len(ready) >= n:
-                break
-            if not needs:
-                ready.append(group)
-        for group in ready:
-            del self.needs[group]
-        return ready
-
-    def done(self, group: Population) -> None:
-        """What starts from this population no longer waits for it."""
-        for needs in self.needs.values():
-            needs.difference_update(group)
-
-
 def cores() -> int:
     """Cores that this process may use, where the system tells; else those of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -122,11 +102,12 @@ def cores() -> int:
 
 
 def _open(engine: str, workers: int | None, gpu: bool):
+    workers = workers or (1 if gpu else cores())  # a GPU is one worker's
     if engine == "serial":
         return _Here()
     if engine == "processes":
-        return _Processes(workers or (1 if gpu else cores()))  # a GPU is one worker's
-    return _Dask(engine.partition(":")[2], workers, gpu)
+        return _Processes(workers)
+    return _dask(engine.partition(":")[2], workers, gpu)
 
 
 class _Here(Executor):
@@ -150,18 +131,18 @@ class _Processes:
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
         self.context = get_context("spawn")
         self.far_end, self.lifeline = self.context.Pipe(duplex=False)
-        self.renew()
+        self._renew()
         return self
 
-    def renew(self) -> None:
+    def _renew(self) -> None:
         """A fresh pool in place of one that lost a process; its processes start when there is work for them."""
         self.pool = ProcessPoolExecutor(self.slots, self.context, _watch, (self.far_end,))
 
     def submit(self, *call) -> Future:
         try:
             return self.pool.submit(*call)
-        except BrokenProcessPool:  # an idle worker died since the last outcome
-            self.renew()
+        except BrokenProcessPool:  # one of its processes has died
+            self._renew()
             return self.pool.submit(*call)
 
     def __exit__(self, *_):
@@ -185,53 +166,41 @@ def _watch(lifeline) -> None:
     threading.Thread(target=end, daemon=True).start()
 
 
-class _Dask:
+@contextmanager
+def _dask(where: str, workers: int, gpu: bool):
     """The workers of a Dask scheduler: a cluster on this machine by default, or one at an address or in a file."""
-
-    def __init__(self, where: str, workers: int | None, gpu: bool):
-        self.where, self.workers, self.gpu = where, workers, gpu
-
-    def __enter__(self):
-        try:
-            import distributed
-        except ImportError:
-            raise BadInput("engine dask: the package distributed is not installed (extra dask)") from None
-        self.cluster = None
-        if not self.where:
-            # a GPU is one worker's; the memory of a worker is the system's affair, not a reason to kill it
-            count, resources = (self.workers or 1, {"GPU": 1}) if self.gpu else (self.workers or cores(), {})
-            self.cluster = distributed.LocalCluster(
-                n_workers=count, threads_per_worker=1, memory_limit=0, resources=resources,
+    try:
+        import distributed
+    except ImportError:
+        raise BadInput("engine dask: the package distributed is not installed (extra dask)") from None
+    if where and "://" not in where and not Path(where).is_file():
+        raise BadInput(f"engine dask: no scheduler file {where!r}; give dask, dask:tcp://HOST:PORT or dask:FILE")
+    with ExitStack() as opened:
+        named = {"address" if "://" in where else "scheduler_file": where}
+        if not where:
+            cluster = distributed.LocalCluster(
+                n_workers=workers, threads_per_worker=1, resources={"GPU": 1} if gpu else {},
+                memory_limit=0,  # the memory of a worker is the system's affair, not a reason to kill it
                 dashboard_address=":0",  # any port that is free: with None it is 8787, which another run may have
             )  # fmt: skip
-        self.client = self._connect(distributed)
+            named = {"address": opened.enter_context(cluster)}
         try:
-            self._refuse_what_never_starts()
-        except BaseException:
-            self.__exit__()
-            raise
-        needs = {"GPU": 1} if self.gpu else None
-        self.executor = self.client.get_executor(pure=False, retries=0, resources=needs)
-        return self
-
-    def _connect(self, distributed):
-        if self.where and "://" not in self.where and not Path(self.where).is_file():
-            raise BadInput(
-                f"engine dask: no scheduler file {self.where!r}; give dask, dask:tcp://HOST:PORT or dask:FILE"
-            )
-        named = {"scheduler_file": self.where} if "://" not in self.where else {"address": self.where}
-        try:
-            return distributed.Client(**(named if self.where else {"address": self.cluster}), timeout=PATIENCE)
+            client = opened.enter_context(distributed.Client(**named, timeout=PATIENCE))
         except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise BadInput(f"engine dask: no scheduler answers at {self.where} ({reason})") from error
-
-    def _refuse_what_never_starts(self) -> None:
-        """A task that no worker can take would wait in silence for ever."""
+            raise BadInput(f"engine dask: no scheduler answers at {where} ({str(error).splitlines()[0]})") from error
         try:
-            self.client.wait_for_workers(1, timeout=PATIENCE)
+            client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:
-            raise BadInput(f"engine dask: the scheduler at {self.where} has no workers") from None
+            raise BadInput(f"engine dask: the scheduler at {where} has no workers") from None
+        yield _Dask(client, gpu)
+
+
+class _Dask:
+    """What takes work, through a client; BadInput where no worker could ever do it: it would wait in silence."""
+
+    def __init__(self, client, gpu: bool):
+        self.client, self.gpu = client, gpu
+        self.submit = client.get_executor(pure=False, retries=0, resources={"GPU": 1} if gpu else None).submit
         if self._free() == 0:
             raise BadInput("engine dask: no worker has a GPU to give; start workers with --resources GPU=1")
 
@@ -243,11 +212,3 @@ class _Dask:
     def _free(self) -> int:
         workers = self.client.scheduler_info()["workers"].values()
         return int(sum(w["resources"].get("GPU", 0) if self.gpu else w["nthreads"] for w in workers))
-
-    def submit(self, *call) -> Future:
-        return self.executor.submit(*call)
-
-    def __exit__(self, *_):
-        self.client.close()
-        if self.cluster:
-            self.cluster.close()

@@ -45,8 +45,8 @@ def of_machine(error: BaseException) -> str:
 def fail(store: Store, group, text: str) -> None:
     """Keep why a population failed, for each of its cells; it is tried again only on request."""
     for cell in group:
-        before = failure(store, cell)
-        record = {"cell": cell.to_dict(), "attempts": 1 + (before["attempts"] if before else 0), "traceback": text}
+        attempts = (failure(store, cell) or {"attempts": 0})["attempts"] + 1
+        record = {"cell": cell.to_dict(), "attempts": attempts, "traceback": text}
         write_atomically(store.beside(cell, "error.json"), json.dumps(record, indent=1))
 
 
@@ -74,25 +74,19 @@ def failed(store: Store, cells: list[Cell]) -> dict[Cell, dict]:
     return {cell: why for cell, why in found.items() if why and cell not in store}
 
 
-def cut_off(store: Store, cells: list[Cell], failures) -> list[Cell]:
-    """The cells without a record that start, directly or not, from a cell that failed."""
-    lost = set(failures)
-
-    def starts_from_lost(cell: Cell) -> bool:
-        return any(parent in lost or starts_from_lost(parent) for parent in lacking(cell, store))
-
-    return [cell for cell in cells if cell not in store and cell not in lost and starts_from_lost(cell)]
-
-
 def report(store: Store, cells: list[Cell]) -> list[str]:
-    """Lines on every one of `cells` that failed, with its traceback, and on what waits for it; empty where none did."""
-    failures = failed(store, cells)
-    lines = []
+    """Lines on every one of `cells` (parents first) that failed, with its traceback, and on what waits for it."""
+    if not (failures := failed(store, cells)):
+        return []
+    lines, lost = [], set(failures)
     for cell, why in failures.items():
         lines += [f"failed {why['attempts']}x: {cell}", *why["traceback"].rstrip().splitlines()]
-    if failures and (waiting := cut_off(store, cells, failures)):
+    for cell in cells:
+        if lost.intersection(lacking(cell, store)):
+            lost.add(cell)
+    if waiting := [cell for cell in cells if cell in lost and cell not in failures and cell not in store]:
         lines += [f"not started, as they need a failed one: {len(waiting)} cells", *map(str, waiting)]
-    return [*lines, "--retry-failed tries them again"] if failures else []
+    return [*lines, "--retry-failed tries them again"]
 
 
 def without_data(todo, say) -> set:
@@ -148,7 +142,7 @@ def sweep(store: Store) -> None:
     """Remove what killed writers left a day ago or longer: temporary files, checkpoints of finished populations."""
     for path in [*store.local.glob("??/.*"), *store.local.glob("??/*.part.safetensors")]:
         with suppress(FileNotFoundError):
-            finished = path.name.startswith(".") or all(map(store.has_record, _owners(path)))
+            finished = path.name.startswith(".") or all(store.beside(key, "json").exists() for key in _owners(path))
             if finished and time.time() - path.stat().st_mtime > DAY:
                 path.unlink()
 

@@ -92,10 +92,10 @@ def check_values(record: dict, where: str) -> None:
 
 def check_arrays(cell: Cell, packed: bytes, where: str) -> Arrays:
     """The tensors of a ticket's chain, if they have the names, shapes and values of its network; BadInput otherwise."""
-    arrays, model = _loaded(packed, where), _model(cell)
+    arrays, (model, weights) = _loaded(packed, where), _network(cell)
     wanted = {LEVELS + name: (model.shapes[name], "uint8") for name in model.prunable}
     if any(name.startswith(FINAL) for name in arrays):
-        wanted |= {FINAL + name: kind for name, kind in _weights(cell, model).items()}
+        wanted |= {FINAL + name: kind for name, kind in weights.items()}
     if _kinds(arrays) != wanted or cell.arm != "ticket":
         raise BadInput(f"{where}: tensors of another network than {cell}")
     for name in model.prunable:
@@ -108,7 +108,7 @@ def check_arrays(cell: Cell, packed: bytes, where: str) -> Arrays:
 def check_weights(cell: Cell, step: int, packed: bytes, where: str) -> Arrays:
     """The weights that a dense network passed through, if they are of its kind; BadInput otherwise."""
     arrays = _loaded(packed, where)
-    if _kinds(arrays) != _weights(cell, _model(cell)) or not cell.is_dense:
+    if _kinds(arrays) != _network(cell)[1] or not cell.is_dense:
         raise BadInput(f"{where}: weights of another network than {cell}")
     head = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
     if not 0 < step < cell.steps or head.get("__metadata__", {}).get("digest") != array_digest(arrays):
@@ -123,18 +123,14 @@ def _loaded(packed: bytes, where: str) -> Arrays:
         raise BadInput(f"{where}: tensors that are not readable ({error})") from error
 
 
-def _model(cell: Cell):
+def _network(cell: Cell):
+    """(the network of a cell, its parameters and running statistics: name -> (shape, kind of number))."""
     from ..data import sources  # these bring torch
     from ..nets import models
 
-    return models.build(cell.model, *sources.described(cell.dataset))
-
-
-def _weights(cell: Cell, model) -> dict[str, tuple]:
-    """Parameters and running statistics of a network: name -> (shape, kind of number)."""
-    shapes = {name: tuple(shape) for name, shape in model.shapes.items()}
-    shapes |= {name: tuple(running.shape[1:]) for name, running in model.buffers(1).items()}
-    return {name: (shape, cell.precision) for name, shape in shapes.items()}
+    model = models.build(cell.model, *sources.described(cell.dataset))
+    shapes = model.shapes | {name: running.shape[1:] for name, running in model.buffers(1).items()}
+    return model, {name: (tuple(shape), cell.precision) for name, shape in shapes.items()}
 
 
 def _kinds(arrays: Arrays) -> dict[str, tuple]:

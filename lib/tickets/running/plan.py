@@ -1,11 +1,19 @@
 """Planning: which populations must be trained, in which order, and what each network leaves for others."""
 
+from functools import cache, partial
+from itertools import chain
+
 from ..arms import ARMS
 from ..cells import Cell, unseeded
 from ..errors import BadInput
 from ..results.store import Store
 
 Population = tuple[Cell, ...]
+DONE, PAUSED, DIED = "done", "paused", "died"
+AGAIN = "again"
+"""What it starts from is outdated: planned again, its chain begins anew."""
+KILLED = "The worker process was killed when it computed nothing but this population."
+"""How a population can end; anything else is the traceback of its failure."""
 WEIGHTS = "weights"
 Leaves = dict[Cell, frozenset]
 """Cell -> what later cells need of it: WEIGHTS, final ones with the mask, and steps, whose weights they return to."""
@@ -18,26 +26,27 @@ def plan(cells, store: Store, device="cpu", shard="1/1") -> list[Population]:
     together never depends on what happens to be there already. What is trained again, for its weights, comes just
     before the first cell that needs them, however early its own place is.
     """
-    cells, needed = in_shard(cells, shard), {}
-    for cell in cells:
-        if cell not in store:
-            _require(cell, store, needed)
+    cells, lacks = in_shard(cells, shard), cache(partial(lacking, store=store))
+    needed = dict.fromkeys(in_order([cell for cell in cells if cell not in store], lacks))
     groups, todo = populations(closure(cells), device), []
     while len(todo) < len(todo := [group for group in groups if any(cell in needed for cell in group)]):
-        for cell in [cell for group in todo for cell in group]:  # all of a population are trained, or none
-            _require(cell, store, needed)
-    turn = {cell: i for i, cell in enumerate(needed)}
-    return _parents_first(todo, lambda group: min(turn[cell] for cell in group), needed.__getitem__)
+        needed |= dict.fromkeys(in_order(chain.from_iterable(todo), lacks))  # all of a population are trained, or none
+    return _groups_in_order(todo, needed, lacks)
 
 
-def _require(cell: Cell, store: Store, needed: dict[Cell, list[Cell]]) -> None:
-    """Add a cell to what must be trained, after the parents that it lacks."""
-    if cell in needed:
-        return
-    parents = lacking(cell, store)
-    for parent in parents:
-        _require(parent, store, needed)
-    needed[cell] = parents
+def in_order(nodes, before) -> list:
+    """`nodes` as they come, each after those that must be before it (node -> nodes), which are added."""
+    found: dict = {}
+
+    def visit(node) -> None:
+        if node not in found:
+            for other in before(node):
+                visit(other)
+            found[node] = None
+
+    for node in nodes:
+        visit(node)
+    return list(found)
 
 
 def lacking(cell: Cell, store: Store) -> list[Cell]:
@@ -54,17 +63,7 @@ def lacking(cell: Cell, store: Store) -> list[Cell]:
 
 def closure(cells) -> list[Cell]:
     """`cells` with their ancestors, each before its children, in the order of `cells`."""
-    found: dict[Cell, None] = {}
-
-    def visit(cell: Cell) -> None:
-        if cell not in found:
-            for parent in cell.parents():
-                visit(parent)
-            found[cell] = None
-
-    for cell in cells:
-        visit(cell)
-    return list(found)
+    return in_order(cells, Cell.parents)
 
 
 def populations(cells, device="cpu") -> list[Population]:
@@ -80,25 +79,14 @@ def populations(cells, device="cpu") -> list[Population]:
         groups.setdefault(place, []).append(cell)
     size = lambda cell: population_size(cell.model, device)  # noqa: E731
     cut = [tuple(g[i : i + size(g[0])]) for g in groups.values() for i in range(0, len(g), size(g[0]))]
-    place = {cell: i for i, cell in enumerate(cells)}
-    return _parents_first(cut, lambda group: place[group[0]], Cell.parents)
+    return _groups_in_order(cut, cells, Cell.parents)
 
 
-def _parents_first(groups: list[Population], turn, parents) -> list[Population]:
-    """Groups in the order of `turn`, each after the groups that its cells start from (cell -> `parents`)."""
-    home = {cell: group for group in groups for cell in group}
-    ordered: dict[Population, None] = {}
-
-    def add(group: Population) -> None:
-        if group not in ordered:
-            for cell in group:
-                for parent in parents(cell):
-                    add(home[parent])
-            ordered[group] = None
-
-    for group in sorted(groups, key=turn):
-        add(group)
-    return list(ordered)
+def _groups_in_order(groups: list[Population], cells, parents) -> list[Population]:
+    """Groups in the order of `cells`, each after the groups that its cells start from (cell -> `parents`)."""
+    home, turn = {cell: group for group in groups for cell in group}, {cell: i for i, cell in enumerate(cells)}
+    first = sorted(groups, key=lambda group: min(turn[cell] for cell in group))
+    return in_order(first, lambda group: [home[parent] for cell in group for parent in parents(cell)])
 
 
 def population_size(model: str, device) -> int:
@@ -145,14 +133,11 @@ def wanted(found: Leaves, todo: list[Population], store: Store) -> Leaves:
 
 def left(cell: Cell, store: Store, needs: frozenset) -> bool:
     """Whether a cell's record and all that it has to leave are there."""
-    return cell in store and not _missing(cell, store, needs)
+    there = WEIGHTS not in needs or store.has_tensors(cell)
+    return cell in store and there and not missing_steps(cell, store, needs)
 
 
 def missing_steps(cell: Cell, store: Store, needs: frozenset) -> list[int]:
     """The steps whose weights are wanted of a dense network and are not there."""
     copy = lambda step: cell.but(order=1, rewind=step)  # noqa: E731, any cell that returns there
     return sorted(step for step in needs if step != WEIGHTS and store.rewound(copy(step)) is None)
-
-
-def _missing(cell: Cell, store: Store, needs: frozenset) -> bool:
-    return (WEIGHTS in needs and not store.has_tensors(cell)) or bool(missing_steps(cell, store, needs))

@@ -2,7 +2,6 @@
 
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -10,9 +9,9 @@ from safetensors.numpy import load_file
 from .. import chapters
 from ..cells import Cell
 from ..files import write_atomically
-from ..pruning.masks import FINAL, LEVELS
+from ..pruning.masks import LEVELS
 from ..results.records import check_record, place, thin
-from ..results.store import REWOUND, SMALL, Store, chain
+from ..results.store import REWOUND, SMALL, Store, chain, deepest
 
 
 def record(store: Store, study: str, profile: str) -> int:
@@ -29,63 +28,38 @@ def record(store: Store, study: str, profile: str) -> int:
         if cell.key() not in store.records and path.exists():
             found = check_record(path, cell.key())
             lines[cell.key()] = {**thin(found, **chapters.kept(study, cell)), "study": study}
-    _write_lines(store.recorded / f"{study}.jsonl", sorted(lines.values(), key=place))
-    recorded = {*store.records, *lines}
-    _record_masks(store, cells, recorded)
-    _drop_masks(store, cells, recorded, main)
-    _record_registrations(store, {found["registration"] for found in lines.values()})
+    text = (json.dumps(found, separators=(",", ":")) + "\n" for found in sorted(lines.values(), key=place))
+    write_atomically(store.recorded / f"{study}.jsonl", "".join(text))
+    _record_masks(store, cells, main, {*store.records, *lines})
+    used = {found["registration"] for found in lines.values()}
+    for name, hashes in store.registrations().items():
+        if name in used:
+            text = json.dumps(hashes, indent=1, sort_keys=True) + "\n"
+            write_atomically(store.recorded / "registrations" / f"{name}.json", text)
     del store.records
     store.__dict__.pop("chains", None)
     return len(lines)
 
 
-def _record_masks(store: Store, cells: list[Cell], recorded: set[str]) -> None:
-    """When each chain's weights were pruned, from its deepest network; final weights and W_k too while unfinished."""
-    tickets = [cell for cell in cells if cell.arm == "ticket" and not cell.order]
-    last = {chain(cell): cell.level for cell in sorted(tickets, key=lambda cell: cell.level)}
-    kept = lambda cell: store.beside(cell, "safetensors").exists() or store.masks_file(cell).exists()  # noqa: E731
-    there = [c for c in tickets if c.key() in recorded and c.model in SMALL and c.level and kept(c)]
-    deepest = {chain(cell): cell for cell in sorted(there, key=lambda cell: cell.level)}
-    for cell in sorted(there, key=lambda cell: cell != deepest[chain(cell)]):  # it may take W_k from the file before
-        source, target = store.beside(cell, "safetensors"), store.masks_file(cell)
-        if cell != deepest[chain(cell)]:
-            target.unlink(missing_ok=True)  # the chain has grown since
-            continue
-        done = cell.level == last[chain(cell)]
-        weights = any(name.startswith(FINAL) for name in np.load(target).files) if target.exists() else False
-        if source.exists() and (not target.exists() or not (done or weights)):
-            found = {name: a for name, a in load_file(source).items() if name.startswith(LEVELS) or not done}
+def _record_masks(store: Store, cells: list[Cell], main: Cell, recorded: set[str]) -> None:
+    """When each chain's weights were pruned, from its deepest network; final weights and W_k too while unfinished.
+
+    Only of chains of the main network, and of those from which some cell has yet to start.
+    """
+    tickets = [cell for cell in cells if cell.arm == "ticket" and cell.level and not cell.order]
+    needed = {chain(parent) for cell in cells if cell.key() not in recorded for parent in cell.parents()}
+    needed |= {chain(cell) for cell in tickets if chain(cell.but(replicate=0)) == chain(main)}
+    file = lambda cell: store.beside(cell, "safetensors")  # noqa: E731
+    there = [c for c in tickets if c.key() in recorded and (file(c).exists() or store.masks_file(c).exists())]
+    last, kept = deepest(tickets), deepest(c for c in there if c.model in SMALL and chain(c) in needed)
+    for cell in kept.values():  # before others go: it may take W_k from the file of one
+        target, done = store.masks_file(cell), cell == last[chain(cell)]
+        if file(cell).exists() and not (target.exists() and (done or store.unfinished(cell))):
+            found = {name: a for name, a in load_file(file(cell)).items() if name.startswith(LEVELS) or not done}
             if cell.rewind and not done:
                 found |= {REWOUND + name: array for name, array in (store.rewound(cell) or {}).items()}
-            write_atomically(target, _compressed(found))
-
-
-def _drop_masks(store: Store, cells: list[Cell], recorded: set[str], main: Cell) -> None:
-    """Remove the masks of chains other than the main network's from which no cell has yet to start."""
-    needed = {chain(parent) for cell in cells if cell.key() not in recorded for parent in cell.parents()}
-    for cell in cells:
-        if (
-            cell.arm == "ticket"
-            and cell.level
-            and chain(cell) not in needed
-            and chain(cell.but(replicate=0)) != chain(main)
-        ):
-            store.masks_file(cell).unlink(missing_ok=True)
-
-
-def _record_registrations(store: Store, digests: set[str]) -> None:
-    for name, hashes in store.registrations().items():
-        if name in digests:
-            text = json.dumps(hashes, indent=1, sort_keys=True) + "\n"
-            write_atomically(store.recorded / "registrations" / f"{name}.json", text)
-
-
-def _compressed(arrays: dict[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _write_lines(path: Path, records: list[dict]) -> None:
-    text = "".join(json.dumps(found, separators=(",", ":")) + "\n" for found in records)
-    write_atomically(path, text)
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **found)
+            write_atomically(target, buffer.getvalue())
+    for cell in set(tickets) - set(kept.values()):  # its chain has grown since, or nobody needs it any more
+        store.masks_file(cell).unlink(missing_ok=True)

@@ -14,8 +14,7 @@ from math import inf
 from ..errors import BadInput, MachineFault
 from ..results.store import Store
 from . import engines, faults
-from .outcomes import AGAIN, DONE, PAUSED
-from .plan import closure, in_shard, lacking, leaves, plan, wanted
+from .plan import AGAIN, DONE, PAUSED, closure, in_shard, lacking, leaves, plan, wanted
 from .progress import Progress
 
 SITTINGS = 2
@@ -29,60 +28,54 @@ def run(
     """The tidy table of `cells`, after training what the store lacks (train=False: gaps stay gaps).
 
     engine: serial, processes (one worker per core, one thread each), dask (a cluster on this machine), dask:ADDRESS or
-    dask:FILE (of a scheduler); minutes: after that long start nothing new, and stop what is in flight at its next
-    checkpoint; shard "k/n": only the k-th of n parts, for job arrays; tell: called with (done, all, seconds) after each
-    population (default: `progress.Progress`, on stderr); say: called with the lines on files that were set aside, on
-    cells left out for want of ImageNet, and on populations that failed, in this run or before (default: printed); only
-    retry_failed tries the latter again.
+    dask:FILE (of a scheduler). minutes: after that long start nothing new, and stop what is in flight at its next
+    checkpoint. shard "k/n": only the k-th of n parts, for job arrays. tell: called with (done, all, seconds) after each
+    population (default: `progress.Progress`). say: called with the lines on files that were set aside, on cells left
+    out for want of ImageNet, and on what failed, now or before (default: printed); only retry_failed tries that again.
     BadInput for an unknown engine or a device that is not there; MachineFault where a disk or a device gives up.
     """
     cells, store = list(cells), store or Store()
     engines.check(engine)
     if train:
-        check_device(device, remote=engine.startswith("dask:"))
-        say = say or partial(print, file=sys.stderr)
-        began = time.monotonic()
+        remote, gpu = engine.startswith("dask:"), device.startswith("cuda")
+        check_device(device, remote)
+        began, say, tell = time.monotonic(), say or partial(print, file=sys.stderr), tell or Progress()
+        deadline = inf if minutes is None else began + 60 * minutes
         faults.sweep(store)
         mine = closure(in_shard(cells, shard))
         faults.set_aside(store, mine, say)
-        job = partial(
-            _sitting, store, engine, device, mine, workers, retry_failed, began, minutes, tell or Progress(), say
-        )
+        from .work import attempt  # brings torch, which whoever only reads records does without
+
         for _ in range(SITTINGS):
-            if not job(plan(cells, store, device, shard)):
+            todo = plan(cells, store, device, shard)
+            held = set() if remote else faults.without_data(todo, say)
+            if not retry_failed:
+                held |= {group for group in todo if any(faults.failure(store, cell) for cell in group)}
+            compute = partial(attempt, store, device, wanted(leaves(mine), todo, store))
+            waits_for = {cell: lacking(cell, store) for group in todo for cell in group}.__getitem__
+            outcomes = engines.work(engine, todo, compute, held, deadline, workers, gpu, waits_for)
+            if not _settled(store, outcomes, tell, len(todo), began):
                 break
         for line in faults.report(store, mine):
             say(line)
     return store.table(cells)
 
 
-def _sitting(store, engine, device, mine, workers, retry_failed, began, minutes, tell, say, todo) -> bool:
-    """Compute populations; whether some of them have to be planned again."""
-    from .work import attempt  # brings torch, which whoever only reads records does without
-
-    held = set() if engine.startswith("dask:") else faults.without_data(todo, say)
-    if not retry_failed:
-        held |= {group for group in todo if any(faults.failure(store, cell) for cell in group)}
-    deadline = inf if minutes is None else began + 60 * minutes
-    work, gpu = partial(attempt, store, device, wanted(leaves(mine), todo, store)), device.startswith("cuda")
-    waits_for = {cell: lacking(cell, store) for group in todo for cell in group}.__getitem__
+def _settled(store: Store, outcomes, tell, total: int, began: float) -> bool:
+    """Note how populations end; whether some of them have to be planned again."""
     done, again = 0, False
-    with closing(engines.work(engine, todo, work, held, deadline, workers, gpu, waits_for)) as outcomes:
+    with closing(outcomes):
         for group, outcome in outcomes:
             if outcome == DONE:
-                _check_there(store, group)
+                if lost := [cell for cell in group if cell not in store]:
+                    where = f"{store.local}: do all workers see this folder?"
+                    raise MachineFault(f"{lost[0]} is computed, and not in {where}")
                 faults.forgive(store, group)
             elif outcome not in (PAUSED, AGAIN):
                 faults.fail(store, group, outcome)
             done, again = done + (outcome == DONE), again or outcome == AGAIN
-            tell(done, len(todo), time.monotonic() - began)
+            tell(done, total, time.monotonic() - began)
     return again
-
-
-def _check_there(store: Store, group) -> None:
-    """MachineFault where a worker has finished and its results are not where this process looks for them."""
-    if lost := [cell for cell in group if cell not in store]:
-        raise MachineFault(f"{lost[0]} is computed, and not in {store.local}: do all workers see this folder?")
 
 
 def check_device(device: str, remote: bool = False) -> None:

@@ -2,6 +2,8 @@
 
 import statistics
 
+import pandas as pd
+
 from .. import chapters
 from ..arms import measures
 from ..cells import Cell
@@ -40,7 +42,7 @@ def left(store: Store, cells: list[Cell]) -> str:
 def _hours(missing: list[Cell], rates: dict) -> float | None:
     """Hours of one worker for the missing cells, from (model, level) -> seconds per step; None where one is unknown."""
     trained = [cell for cell in missing if not measures(cell.arm)]
-    cost = [rates.get((cell.model, _kind(cell)), rates.get((cell.model, None))) for cell in trained]
+    cost = [rates.get((cell.model, round(cell.level)), rates.get((cell.model, None))) for cell in trained]
     if None in cost:
         return None
     return round(sum(rate * cell.steps for rate, cell in zip(cost, trained, strict=True)) / 3600, 2)
@@ -48,25 +50,18 @@ def _hours(missing: list[Cell], rates: dict) -> float | None:
 
 def as_text(rows: list[dict]) -> str:
     """The rows as a table for a terminal."""
-    head = ("study", "profile", "model", "cells", "there", "missing", "failed", "hours")
-    cells = [head, *(tuple("?" if row[name] is None else str(row[name]) for name in head) for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells
-    )
-
-
-def _kind(cell: Cell) -> float:
-    """Networks of one level cost alike: what a step costs depends on the density."""
-    return round(cell.level)
+    return pd.DataFrame(rows).astype({"hours": float}).to_string(index=False, na_rep="?")
 
 
 def _seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:
-    """(model, level) and (model, None) -> median seconds per step of the records that exist."""
+    """(model, level) and (model, None) -> median seconds per step of the records that exist.
+
+    Networks of one level cost alike: what a step costs depends on the density.
+    """
     seen: dict[tuple, list[float]] = {}
     for cell in dict.fromkeys(cells):
         record = store.get(cell)
         if record and not measures(cell.arm):
-            for kind in (_kind(cell), None):
+            for kind in (round(cell.level), None):
                 seen.setdefault((cell.model, kind), []).append(record["provenance"]["seconds"] / cell.steps)
     return {key: statistics.median(values) for key, values in seen.items()}

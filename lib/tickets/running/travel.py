@@ -8,10 +8,8 @@ no pickle. What comes in is checked first (`parcels`); keys are recomputed from 
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from itertools import count
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -23,7 +21,7 @@ from ..errors import BadInput
 from ..files import write_atomically
 from ..pruning.masks import FINAL, KEPT, LEVELS
 from ..results.records import differences
-from ..results.store import SMALL, Store, chain
+from ..results.store import SMALL, Store, deepest
 from .parcels import MOST, Arrays, contents
 
 OVERHEAD = 500
@@ -44,93 +42,63 @@ def export(path: Path, store: Store, cells: list[Cell], weights: bool = False, l
         raise BadInput(f"{path}: there is no folder {path.parent}")
     here = Store(store.local, recorded=None)
     records = {cell: record for cell in cells if (record := here.get(cell))}
-    registrations = store.registrations()
-    used = sorted({record["registration"] for record in records.values()} & set(registrations))
-    head = json.dumps({digest: registrations[digest] for digest in used})
-    chosen, returned, lines = _tensors(store, cells, records, weights), _rewound(store, cells, weights), []
-    parcels = []
+    used = {record["registration"] for record in records.values()}
+    head = json.dumps({name: hashes for name, hashes in sorted(store.registrations().items()) if name in used})
+    tensors = _tensors(here, [cell for cell in cells if cell not in store], records, weights)
+    limit -= len(head)
+    lines, batches, room = [], [[]], limit - OVERHEAD
     for cell, record in records.items():
-        tensors = {f"tensors/{cell.key()}": chosen[cell]()} if cell in chosen else {}
-        parcel = Parcel(json.dumps(record), tensors | returned.get(cell, {}))
-        if parcel.size + len(head) > limit:
+        text, own = json.dumps(record), tensors[cell]
+        if (size := _size(text, own)) > limit:
             lines.append(f"{cell}: its tensors are too large for a file and stay behind")
-            parcel = replace(parcel, tensors={})
-        parcels.append(parcel)
-    files = {name: batch for batch, name in zip(_batches(parcels, limit - len(head)), _names(path), strict=False)}
-    for target in files:
-        if target.exists():
-            raise BadInput(f"{target}: is there already; name a new file")
+            own, size = {}, _size(text, {})
+        if batches[-1] and size > room:
+            batches.append([])
+            room = limit - OVERHEAD
+        batches[-1].append((text, own))
+        room -= size
+    names = [path, *(path.with_name(f"{path.stem}-{n}{path.suffix}") for n in range(2, len(batches) + 1))]
+    files = dict(zip(names, batches, strict=True))
+    if there := [target for target in files if target.exists()]:
+        raise BadInput(f"{there[0]}: is there already; name a new file")
     for target, batch in files.items():
         write_atomically(target, _pack(head, batch))
         lines.append(f"{target}: {len(batch)} results")
     return lines
 
 
-def _names(path: Path) -> Iterator[Path]:
-    yield path
-    yield from (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
-
-
-def _tensors(store: Store, cells: list[Cell], records, weights: bool) -> dict[Cell, Callable[[], bytes]]:
-    """The tensors that travel, packed when called for: masks of each chain's deepest network, or all of a parent's."""
-    there = [cell for cell in records if cell.arm == "ticket" and store.beside(cell, "safetensors").exists()]
-    needed = {parent for cell in cells if cell not in store for parent in cell.parents()} if weights else set()
-    tickets = [cell for cell in there if cell.level and not cell.order and cell.model in SMALL]
-    deepest = {chain(cell): cell for cell in sorted(tickets, key=lambda cell: cell.level)}
-
-    def pack(cell: Cell) -> bytes:
-        arrays = load_file(store.beside(cell, "safetensors"))
-        return save({name: a for name, a in arrays.items() if cell in needed or name.startswith(LEVELS)})
-
-    return {cell: partial(pack, cell) for cell in there if cell in needed or cell in deepest.values()}
-
-
-def _rewound(store: Store, cells: list[Cell], weights: bool) -> dict[Cell, dict[str, bytes]]:
-    """Dense network -> member -> the weights W_k that missing cells return to."""
-    found: dict[Cell, dict[str, bytes]] = {}
-    for cell in cells:
-        if cell.rewind and cell not in store and (weights or cell.model in SMALL):
-            trunk = cell.trunk()
-            path = store.beside(trunk, f"{cell.rewind}.safetensors")
-            if path.exists() and Store(store.local, recorded=None).rewound(cell):
-                found.setdefault(trunk, {})[f"rewound/{trunk.key()}-{cell.rewind}"] = path.read_bytes()
+def _tensors(here: Store, missing: list[Cell], records, weights: bool) -> dict[Cell, dict[str, bytes]]:
+    """Cell -> member -> bytes: masks of each chain's deepest network, all of a parent's; W_k of those that return."""
+    there = [cell for cell in records if cell.arm == "ticket" and here.beside(cell, "safetensors").exists()]
+    needed = {parent for cell in missing for parent in cell.parents()} if weights else set()
+    last = set(deepest(cell for cell in there if cell.level and not cell.order and cell.model in SMALL).values())
+    found: dict[Cell, dict[str, bytes]] = defaultdict(dict)
+    for cell in there:
+        if cell in needed or cell in last:
+            arrays = load_file(here.beside(cell, "safetensors"))
+            some = {name: a for name, a in arrays.items() if cell in needed or name.startswith(LEVELS)}
+            found[cell][f"tensors/{cell.key()}.safetensors"] = save(some)
+    for cell in missing:
+        if cell.rewind and (weights or cell.model in SMALL):
+            path = here.beside(trunk := cell.trunk(), f"{cell.rewind}.safetensors")
+            if path.exists() and here.rewound(cell):
+                found[trunk][f"rewound/{trunk.key()}-{cell.rewind}.safetensors"] = path.read_bytes()
     return found
 
 
-@dataclass(frozen=True)
-class Parcel:
-    """A record as one line of text, and what travels with it: member -> the bytes of a safetensors file."""
-
-    text: str
-    tensors: dict[str, bytes]
-
-    @cached_property
-    def size(self) -> int:
-        """Bytes that it takes in a file, at most."""
-        packed = [len(zlib.compress(content)) + OVERHEAD for content in (self.text.encode(), *self.tensors.values())]
-        return sum(packed) + OVERHEAD
+def _size(text: str, tensors: dict[str, bytes]) -> int:
+    """Bytes that a record and its tensors take in a file, at most."""
+    return OVERHEAD + sum(len(zlib.compress(one)) + OVERHEAD for one in (text.encode(), *tensors.values()))
 
 
-def _batches(parcels: list[Parcel], limit: int) -> Iterator[list[Parcel]]:
-    """The parcels in their order, cut where a file would become too large."""
-    batch, filled = [], OVERHEAD
-    for parcel in parcels:
-        if batch and filled + parcel.size > limit:
-            yield batch
-            batch, filled = [], OVERHEAD
-        batch.append(parcel)
-        filled += parcel.size
-    yield batch
-
-
-def _pack(head: str, parcels: list[Parcel]) -> bytes:
+def _pack(head: str, batch: list[tuple[str, dict[str, bytes]]]) -> bytes:
+    members = {"registrations.json": head, "records.jsonl": "".join(f"{text}\n" for text, _ in batch)}
+    for _, tensors in batch:
+        members |= tensors
     buffer = io.BytesIO()
-    with ZipFile(buffer, "w", ZIP_DEFLATED) as file:
-        write = lambda name, content: file.writestr(ZipInfo(name), content, ZIP_DEFLATED)  # noqa: E731
-        write("registrations.json", head)
-        write("records.jsonl", "".join(f"{parcel.text}\n" for parcel in parcels))
-        for name, content in (item for parcel in parcels for item in parcel.tensors.items()):
-            write(f"{name}.safetensors", content)
+    with ZipFile(buffer, "w") as file:
+        for name, content in members.items():
+            file.writestr(ZipInfo(name), content, ZIP_DEFLATED)
     return buffer.getvalue()
 
 

@@ -24,8 +24,7 @@ from ..training.checkpoint import Checkpoint, Paused
 from ..training.recorder import Outcome
 from ..training.train import train
 from . import faults
-from .outcomes import AGAIN, DONE, PAUSED
-from .plan import WEIGHTS, Leaves, Population, lacking, left, missing_steps
+from .plan import AGAIN, DONE, PAUSED, WEIGHTS, Leaves, Population, lacking, left, missing_steps
 
 
 def attempt(store: Store, device: str, leaves: Leaves, cells: Population, seconds: float = inf) -> str:
@@ -68,13 +67,10 @@ def compute(cells: Population, store: Store, device: str, leaves: Leaves, deadli
     for i, (cell, outcome) in enumerate(zip(cells, outcomes, strict=True)):
         for step, weights in outcome.saved.items():
             store.put_rewound(cell, step, weights)
-        if not outcome.result:
-            continue  # trained again, only as far as its weights are wanted
-        start = store.start_of(cell)
-        facts = provenance(device, path, len(cells), seconds, cell.precision) | ({"start": start} if start else {})
-        record = record_of(cell, outcome.result, outcome.curves, outcome.wrong, facts, digest)
-        tensors = _tensors(cell, starts[i].mask, outcome, store) if starts and WEIGHTS in leaves[cell] else None
-        _keep(cell, record, tensors, start, store)
+        if outcome.result:  # else trained again, only as far as its weights are wanted
+            facts = provenance(device, path, len(cells), seconds, cell.precision)
+            mask = starts[i].mask if starts and WEIGHTS in leaves[cell] else None
+            _keep(cell, outcome, mask, facts, digest, store)
     keep.discard()
 
 
@@ -112,17 +108,20 @@ def _measure(cells: Population, model, store: Store, device: str):
     return [Outcome(scalars, curves, [], {}) for scalars, curves in found], "measured"
 
 
-def _tensors(cell: Cell, mask, outcome: Outcome, store: Store) -> dict:
-    before = store.tensors(cell.ticket(cell.level - 1)) if cell.arm == "ticket" and cell.level else None
-    return masks.tensors(cell.level, mask, before, outcome.weights)
+def _keep(cell: Cell, outcome: Outcome, mask: masks.Mask | None, facts: dict, digest: str, store: Store) -> None:
+    """The record into the store and, with a mask, what others start from.
 
-
-def _keep(cell: Cell, record: dict, tensors: dict | None, start: str, store: Store) -> None:
-    """Into the store. The first record of a network that was trained again for its weights stays; differences show."""
-    if first := store.get(cell):
-        if tensors:
-            store.put_tensors(record["key"], tensors, start)
-        for line in differences(first, record, "now"):
-            print(f"trained again: {cell}: {line}; the first record stays", file=sys.stderr)
-    else:
-        store.put(record, tensors, start)
+    The first record of a network that was trained again for its weights stays; differences show.
+    """
+    start, tensors = store.start_of(cell), None
+    facts |= {"start": start} if start else {}
+    record = record_of(cell, outcome.result, outcome.curves, outcome.wrong, facts, digest)
+    if mask is not None:
+        before = store.tensors(cell.ticket(cell.level - 1)) if cell.arm == "ticket" and cell.level else None
+        tensors = masks.tensors(cell.level, mask, before, outcome.weights)
+    if not (first := store.get(cell)):
+        return store.put(record, tensors, start)
+    if tensors:
+        store.put_tensors(record["key"], tensors, start)
+    for line in differences(first, record, "now"):
+        print(f"trained again: {cell}: {line}; the first record stays", file=sys.stderr)
