@@ -178,9 +178,9 @@ def test_a_value_by_profile_has_one_for_the_paper(tmp_path):
 
 
 def test_claims_of_a_chapter():
-    both = [claims.of(study, profile="quick") for study in STUDIES]
-    assert [{e["study"] for e in own.values()} for own in both] == [{study} for study in STUDIES]
-    assert both[0] | both[1] == claims.load(profile="quick")
+    each = [claims.of(study, profile="quick") for study in STUDIES]
+    assert [{e["study"] for e in own.values()} for own in each] == [{study} for study in STUDIES]
+    assert {name: e for own in each for name, e in own.items()} == claims.load(profile="quick")
 
 
 # the grammar

@@ -9,10 +9,15 @@ profile; where a named step is not the number in its name, `STEPS`, by profile a
 from ..cells import Cell
 from ..errors import choose
 from ..networks import PROFILES, Networks
+from .deconstructing import study as deconstructing
 from .linear_mode_connectivity import study as linear_mode_connectivity
 from .winning_tickets import study as winning_tickets
 
-STUDIES = {"01_winning_tickets": winning_tickets, "02_linear_mode_connectivity": linear_mode_connectivity}
+STUDIES = {
+    "01_winning_tickets": winning_tickets,
+    "02_linear_mode_connectivity": linear_mode_connectivity,
+    "03_deconstructing": deconstructing,
+}
 
 
 def cells(study: str, profile: str) -> list[Cell]:
