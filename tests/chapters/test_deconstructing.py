@@ -7,8 +7,9 @@ from handmade import row
 from small import NET, SMALL, assert_same, random_mask
 from tickets import chapters
 from tickets.cells import Cell
-from tickets.chapters.deconstructing import actions, criteria
+from tickets.chapters.deconstructing import actions
 from tickets.chapters.deconstructing.study import LENET
+from tickets.chapters.supermasks import criteria
 from tickets.errors import BadInput
 from tickets.evidence import claims
 from tickets.evidence.contrasts import Records

@@ -1,4 +1,4 @@
-"""Arms of chapter 3: chains by any criterion and action, tickets altered once, masks of untrained networks."""
+"""Arms of chapter 3: chains by any criterion and action, and tickets altered once."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from ...pruning import imp, prune
 from ...pruning.imp import Start
 from ...pruning.masks import final
 from ...seeds import stream
+from ..supermasks.criteria import AT_INIT, CRITERIA, scores
 from .actions import ANEW, ONES, RULED, ZEROS
-from .criteria import AT_INIT, CRITERIA, scores
 
 PLAIN = {"ones": "rewind", "zeros": "zero"}
 CONTROLS = ("random_zeros", "reversed_rule")
@@ -100,13 +100,6 @@ def check_chain(cell) -> None:
     choose("zeros of a chain", own["zeros"], [name for name in ZEROS if name not in CONTROLS])
 
 
-def untrained(cell, model, store, device):
-    """Accuracy of untrained networks under one-shot masks of every criterion, at every density."""
-    from .untrained import measure  # brings torch
-
-    return measure(cell, model, store, device)
-
-
 declare(
     deconstructed=Arm(
         "chain by another criterion or action", start=deconstructed, parents=in_chain,
@@ -115,5 +108,4 @@ declare(
     altered=Arm(
         "ticket altered once", start=altered, parents=altered_from, own=PLAIN, check=check_altered, mask_suffices=True,
     ),
-    untrained=Arm("masks of untrained weights", measure=untrained, parents=lambda cell: [cell.dense()]),
 )  # fmt: skip

@@ -6,18 +6,29 @@ registered as the authors' code takes them, in every round of a chain; once on c
 
 from collections.abc import Iterator
 
-from ...arms import ARMS
+from ...arms import measures
 from ...cells import Cell
 from ..winning_tickets.study import CONV2, CONV4, CONV6, LENET, arm, ladder
 from .actions import ONES
 
 MAIN = {"smoke": LENET.but(dataset="digits", steps=60), "quick": LENET.but(steps=2_400), "paper": LENET}
 """The network that most of the chapter is about, at each profile."""
+SUPERMASKS = {"optimizer": "sgd", "learning_rate": 100, "momentum": 0.9, "batch": 250}
+"""Settings that the authors ship for LeNet; for Conv-2, -4 and -6 they are not known, and these are ours."""
+EPOCHS = {
+    "LeNet, supermasks": LENET.but(**SUPERMASKS, steps=440_000),
+    "LeNet, supermasks, 200 epochs": LENET.but(**SUPERMASKS, steps=44_000),
+    "Conv-2, supermasks": CONV2.but(**SUPERMASKS, steps=360_000),
+    "Conv-4, supermasks": CONV4.but(**SUPERMASKS, steps=360_000),
+    "Conv-6, supermasks": CONV6.but(**SUPERMASKS, steps=360_000),
+}
+FEW = LENET.but(**SUPERMASKS, steps=1_100)  # five epochs
+LEARNED = ({}, {"constant": True}, {"rescaled": True}, {"constant": True, "rescaled": True})
 TINY = CONV2.but(dataset="digits16", steps=2, batch=8)
 NETWORKS = {
     "smoke": {"LeNet": MAIN["smoke"], "Conv-2": TINY},
-    "quick": {"LeNet": MAIN["quick"]},
-    "paper": {"LeNet": LENET, "Conv-2": CONV2, "Conv-4": CONV4, "Conv-6": CONV6},
+    "quick": {"LeNet": MAIN["quick"], **dict.fromkeys(list(EPOCHS)[:2], FEW)},
+    "paper": {"LeNet": LENET, "Conv-2": CONV2, "Conv-4": CONV4, "Conv-6": CONV6, **EPOCHS},
 }
 """What claims call the networks of the chapter, at each profile."""
 RUNGS = (9, 14)  # 13.5 and 4.5 % of LeNet's weights
@@ -35,8 +46,13 @@ def cells(profile: str) -> Iterator[Cell]:
 
 
 def keeps_curves(cell: Cell) -> bool:
-    """Of measurements: accuracy over densities."""
-    return ARMS[cell.arm].measure is not None
+    """Of measurements: accuracy over densities; of learned masks: their learning."""
+    return measures(cell.arm) or cell.arm == "supermask"
+
+
+def learned(net: Cell, r: int, *owns) -> Iterator[Cell]:
+    """Supermasks, which have no rung: they stand at level 1."""
+    yield from (net.but(replicate=r, arm="supermask", level=1, **own) for own in owns)
 
 
 def chain(net: Cell, top: int, replicates, **own) -> Iterator[Cell]:
@@ -54,6 +70,11 @@ def _paper() -> Iterator[Cell]:
         yield from _kept(LENET, r, RUNGS)
     for r in ten:
         yield from _pruned(LENET, r, (LOW, *RUNGS), FROZEN)
+    full, short, *image_nets = EPOCHS.values()
+    for r in five:
+        yield from learned(short, r, *LEARNED)
+    for r in five:
+        yield from learned(full, r, LEARNED[0])
     for part in (_by_criterion, _small):
         for r in five:
             yield from part(LENET, r)
@@ -63,9 +84,12 @@ def _paper() -> Iterator[Cell]:
         yield from _pruned(LENET, r, RUNGS[1:], CONTROLS)
     for r in ten:
         yield from _every_round(LENET, r, RUNGS[1])
-    for net, top in ((CONV2, 17), (CONV4, 14), (CONV6, 14)):
+    for r in five:
+        yield from learned(full, r, *LEARNED[1:])
+    for net, scored, top in zip((CONV2, CONV4, CONV6), image_nets, (17, 14, 14), strict=True):
         for r in five:
             yield from _image_network(net, r, top)
+            yield from learned(scored, r, *LEARNED)
 
 
 def _untrained(net: Cell, r: int) -> Iterator[Cell]:
@@ -127,6 +151,7 @@ def _quick() -> Iterator[Cell]:
         yield from _untrained(net, r)
         yield from _kept(net, r, RUNGS)
         yield from _by_criterion(net, r)
+        yield from learned(FEW, r, *LEARNED)
 
 
 def _smoke() -> Iterator[Cell]:
@@ -135,6 +160,7 @@ def _smoke() -> Iterator[Cell]:
     yield from ladder(TINY, 1, [0])
     yield from arm(TINY, "altered", [1], zeros="variant_2")
     yield from chain(TINY, 1, [0], criterion="movement", ones="signed_constant")
+    yield from learned(TINY.but(**SUPERMASKS).but(batch=8), 0, LEARNED[3])
     net = MAIN["smoke"]
     for r in range(2):
         yield from _untrained(net, r)
@@ -145,5 +171,6 @@ def _smoke() -> Iterator[Cell]:
             yield from chain(net, 2, [r], criterion=criterion)
         for own in ({"ones": "signed_reshuffle"}, {"zeros": "variant_2"}, {"ones": "constant", "zeros": "freeze"}):
             yield from chain(net, 2, [r], **own)
+        yield from learned(net.but(**SUPERMASKS, steps=10), r, *LEARNED)
         yield from (net.but(replicate=r, level=level, rewind=6) for level in (1, 2))
         yield from arm(net, "altered", [2], [r], zeros="freeze_at_init", rewind=6)
