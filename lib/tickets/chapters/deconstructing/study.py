@@ -40,6 +40,15 @@ FROZEN = ("freeze", "variant_1", "variant_2")
 CONTROLS = ("random_zeros", "reversed_rule")
 
 
+DENSITIES = (2, 7, 12, 16)
+"""Rungs at which signs are looked at beside RUNGS: 64, 21, 7.0 and 2.9 %."""
+LATER = (1_000, 100)
+"""Steps that networks return to instead of their start, a little more than an epoch and a tenth of it."""
+LATER_OWN = (
+    {"ones": "signed_constant"}, {"ones": "constant"}, {"zeros": "freeze"}, {"zeros": "freeze_at_init"},
+)  # fmt: skip
+
+
 def cells(profile: str) -> Iterator[Cell]:
     """Cells of the chapter, most valuable first."""
     yield from {"smoke": _smoke, "quick": _quick, "paper": _paper}[profile]()
@@ -51,8 +60,8 @@ def keeps_curves(cell: Cell) -> bool:
 
 
 def learned(net: Cell, r: int, *owns) -> Iterator[Cell]:
-    """Supermasks, which have no rung: they stand at level 1."""
-    yield from (net.but(replicate=r, arm="supermask", level=1, **own) for own in owns)
+    """Supermasks, which have no rung: they stand at level 1. What has become of each is read after it."""
+    yield from (net.but(replicate=r, arm=name, level=1, **own) for own in owns for name in ("supermask", "likely"))
 
 
 def chain(net: Cell, top: int, replicates, **own) -> Iterator[Cell]:
@@ -81,7 +90,15 @@ def _paper() -> Iterator[Cell]:
     for r in range(5, 10):
         yield from _by_criterion(LENET, r)
     for r in ten:
+        yield from (LENET.but(replicate=r, arm="null_ladder", constant=constant) for constant in (True, False))
+    yield LENET.but(arm="pixels", level=RUNGS[0])
+    for r in ten:
         yield from _pruned(LENET, r, RUNGS[1:], CONTROLS)
+    for r in ten:
+        yield from _by_density(LENET, r)
+    for k in LATER:
+        for r in five:
+            yield from _later(LENET, r, k)
     for r in ten:
         yield from _every_round(LENET, r, RUNGS[1])
     for r in five:
@@ -128,6 +145,21 @@ def _small(net: Cell, r: int) -> Iterator[Cell]:
         yield from chain(net, RUNGS[1], [r], criterion=criterion)
 
 
+def _by_density(net: Cell, r: int) -> Iterator[Cell]:
+    """Our own question: constants with and without the signs, at more densities."""
+    yield from ladder(net, max(DENSITIES), [r])
+    for ones in ("signed_constant", "constant"):
+        yield from arm(net, "altered", DENSITIES, [r], ones=ones)
+
+
+def _later(net: Cell, r: int, k: int) -> Iterator[Cell]:
+    """Our own questions: signs, and what becomes of pruned weights, where the network returns to step k."""
+    yield net.but(replicate=r)
+    yield from arm(net, "ticket", range(1, RUNGS[1] + 1), [r], rewind=k)
+    for own in LATER_OWN:
+        yield from arm(net, "altered", RUNGS, [r], rewind=k, **own)
+
+
 def _every_round(net: Cell, r: int, top: int) -> Iterator[Cell]:
     """Z2 and Z3: a chain for each action."""
     for ones in ACTED:
@@ -164,6 +196,7 @@ def _smoke() -> Iterator[Cell]:
     net = MAIN["smoke"]
     for r in range(2):
         yield from _untrained(net, r)
+        yield from (net.but(replicate=r, arm=name, level=2) for name in ("null_ladder", "pixels"))
         yield from _kept(net, r, [2])
         yield from _pruned(net, r, [2], (*FROZEN, *CONTROLS))
         yield from arm(net, "deconstructed", [2], [r], criterion="small_init")
