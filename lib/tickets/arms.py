@@ -61,7 +61,7 @@ class Arm:
 
 
 ARMS: dict[str, Arm] = {}
-"""Every arm that a chapter has declared, in the order of the chapters."""
+"""Every arm that a chapter has declared."""
 
 
 def declare(**arms: Arm) -> None:
