@@ -87,8 +87,12 @@ def plausible(cell):
     spread = {f"spread_{side}": 0.5 for side in sides}
     barriers = {"barrier_test": 1.0, "barrier_test_reestimated": 1.0, "disagreement": 5.0, "distance_ratio": 0.4}
     overlaps = {"kappa": 0.5, "kappa_1": 0.5}
+    bare = (
+        f"{word}_large_final_same_sign{end}" for word in ("accuracy", "common", "random") for end in ("", "_constant")
+    )
+    masked = dict.fromkeys([*bare, "accuracy_mask", *(f"accuracy_s{i}" for i in range(4))], 80.0)
     rest = {"test_accuracy_mid": 98.0, "train_accuracy_end": 100.0, "validation_accuracy_end": 98.0}
-    return row(cell, **layers, **spread, **barriers, **overlaps, **rest)
+    return row(cell, **layers, **spread, **barriers, **overlaps, **masked, **rest)
 
 
 def table(arms, n=10, **fields):

@@ -20,7 +20,15 @@ OTHER = {
     "precision": "float64", "schedule": "restarted",
 }  # fmt: skip
 BASE = Cell(arm="random", level=3, draw=4)
+MASKED = {"constant": False, "rescaled": False}
 OWN = {
+    "supermask": MASKED,
+    "untrained": {},
+    "null_ladder": {"constant": False},
+    "pixels": {},
+    "likely": MASKED,
+    "deconstructed": {"criterion": "large_final", "ones": "rewind", "zeros": "zero"},
+    "altered": {"ones": "rewind", "zeros": "zero"},
     "ticket": {},
     "reinit": {},
     "one_shot": {},
@@ -175,12 +183,18 @@ def test_own_parameters_and_their_defaults_never_change():
     assert repr({name: dict(arm.own) for name, arm in ARMS.items()}) == repr(OWN)  # 0.0 is not 0
 
 
+NEEDED = {
+    "pulled": {"pull": 1}, "pulled_reinit": {"pull": 1}, "supermask": {"optimizer": "sgd"},
+    "deconstructed": {"criterion": "movement"}, "altered": {"zeros": "freeze"},
+    "transferred": {"source_dataset": "fashion_mnist"}, "overlap": {"source_dataset": "fashion_mnist"},
+}  # fmt: skip
+"""What an arm cannot be without."""
+
+
 def test_own_parameters_are_in_a_cell_only_where_its_arm_has_them_and_unlike_their_default():
     names = {name for own in OWN.values() for name in own}
     for arm, own in OWN.items():
-        needed = {"pull": 1} if arm in ("pulled", "pulled_reinit") else {}
-        needed |= {"source_dataset": "fashion_mnist"} if "source_dataset" in own else {}
-        cell = Cell().but(arm=arm, level=1, draw=int(arm != "ticket"), **needed)
+        cell = Cell().but(arm=arm, level=1, draw=int(arm != "ticket"), **NEEDED.get(arm, {}))
         assert set(cell.own) == set(own)
         assert names & set(cell.to_dict()) == {name for name in own if cell.own[name] != own[name]}
     assert dict(Cell(arm="chord").own) == OWN["chord"]

@@ -39,6 +39,7 @@ class Arm:
     between        it may lie between two rungs of the ladder
     together       cells of one word may train together; of a measurement its own name
     dense          it is computed as if no weight were pruned: the path must not be confounded with density
+    path           (model, device) -> a path of `training.train` of its own; None: weights are trained under a mask
     keeps_more     it keeps more weights than the ticket of its level
     colour         place in the palette of figures; None: it stands in tables only
     """
@@ -54,12 +55,13 @@ class Arm:
     between: bool = False
     together: str = "network"
     dense: bool = False
+    path: Callable | None = None
     keeps_more: bool = False
     colour: int | None = None
 
 
 ARMS: dict[str, Arm] = {}
-"""Every arm that a chapter has declared, in the order of the chapters."""
+"""Every arm that a chapter has declared."""
 
 
 def declare(**arms: Arm) -> None:

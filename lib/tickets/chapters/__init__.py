@@ -9,12 +9,17 @@ profile; where a named step is not the number in its name, `STEPS`, by profile a
 from ..cells import Cell
 from ..errors import choose
 from ..networks import PROFILES, Networks
+from .deconstructing import study as deconstructing
 from .linear_mode_connectivity import study as linear_mode_connectivity
 from .transfer import study as transfer
 from .winning_tickets import study as winning_tickets
 
-STUDIES = {"01_winning_tickets": winning_tickets, "02_linear_mode_connectivity": linear_mode_connectivity}
-STUDIES["04_transfer"] = transfer
+STUDIES = {
+    "01_winning_tickets": winning_tickets,
+    "02_linear_mode_connectivity": linear_mode_connectivity,
+    "03_deconstructing": deconstructing,
+    "04_transfer": transfer,
+}
 
 
 def cells(study: str, profile: str) -> list[Cell]:

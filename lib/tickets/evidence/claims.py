@@ -80,9 +80,10 @@ def _check_contrast(contrast: dict, where: str) -> None:
         choose(f"contrast field of {where}", name, ("stat", "log", "constant", "plus", "minus", "slope"))
         if not isinstance(term, dict):
             continue
-        arm = choose(f"arm of {where}", term.get("arm"), ARMS)
+        arms = term["arm"] if isinstance(term.get("arm"), list) else [term.get("arm")]
+        own = [name for arm in arms for name in ARMS[choose(f"arm of {where}", arm, ARMS)].own]
         for given in term:
-            choose(f"term field of {where}", given, (*TERM, *ARMS[arm].own))
+            choose(f"term field of {where}", given, (*TERM, *own))
         if "stat" not in {**contrast, **term}:
             raise BadInput(f"{where}: no stat")
 

@@ -21,14 +21,20 @@ from .masks import Mask, Weights, final, mask_at, pruned_at
 class Start:
     """What a network starts training with.
 
-    weights: of every parameter, whatever the mask; mask: pruned weights are set to zero and stay there. goal, pull: its
-    loss falls by pull times the cosine of its kept weights to those of goal (pull 0: no goal).
+    weights: of every parameter, whatever the mask; mask: pruned weights are set to zero and stay there, or stay as they
+    are in `weights` where frozen. goal, pull: its loss falls by pull times the cosine of its kept weights to those of
+    goal (pull 0: no goal).
     """
 
     weights: Weights
     mask: Mask
     goal: Weights | None = None
     pull: float = 0.0
+    frozen: bool = False
+
+    def begun(self) -> Weights:
+        """Every parameter as training begins."""
+        return dict(self.weights) if self.frozen else self.mask.apply(self.weights)
 
 
 def starts(cells: Sequence[Cell], model, store) -> list[Start]:
@@ -55,9 +61,8 @@ def dense_mask(model) -> Mask:
     return Mask.full({name: model.shapes[name] for name in model.prunable})
 
 
-def next_mask(cell: Cell, model, weights: Weights, mask: Mask) -> Mask:
-    """One round: the mask of `cell`'s level from the final weights and the mask of the level before."""
-    saliency = scores.magnitude(weights, model.prunable)
+def next_mask(cell: Cell, model, saliency: Weights, mask: Mask) -> Mask:
+    """One round: the mask of `cell`'s level from scores (the lowest go) and the mask of the level before."""
     if cell.scope == "global":
         return prune.keep_top_global(saliency, mask, mask.kept - round(cell.rate * mask.kept))
     return prune.keep_top(saliency, mask, ladder(cell, model))
@@ -74,8 +79,14 @@ def ticket(cell: Cell, model, store, weights: Weights) -> Start:
     """The ticket of a level, or the dense network: the start of the arm that all others are branches of."""
     if cell.level == 0:
         return Start(weights, dense_mask(model))
-    before = store.tensors(cell.ticket(cell.level - 1))
-    return Start(weights, next_mask(cell, model, final(before), _mask(pruned_at(before), cell.level - 1, model)))
+    trained, mask = left(cell.ticket(cell.level - 1), model, store)
+    return Start(weights, next_mask(cell, model, scores.magnitude(trained, model.prunable), mask))
+
+
+def left(cell: Cell, model, store) -> tuple[Weights, Mask]:
+    """The final weights of a trained network, and its mask."""
+    found = store.tensors(cell)
+    return final(found), _mask(pruned_at(found), cell.level, model)
 
 
 def ticket_mask(cell: Cell, model, store) -> Mask:

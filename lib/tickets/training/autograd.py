@@ -25,7 +25,7 @@ class Autograd:
         self.cells, self.cell, self.model = cells, cells[0], model
         self.device, self.dtype = device, getattr(torch, self.cell.precision)
         self.reader, self.rates = Reader(cells, device, self.dtype), learning_rates(self.cell)
-        weights = [start.mask.apply(start.weights) for start in starts]
+        weights = [start.begun() for start in starts]
         self.params = {name: self._stacked(weights, name).requires_grad_() for name in model.shapes}
         self.buffers = model.buffers(len(cells), device, self.dtype)
         self.gone = {
@@ -53,7 +53,7 @@ class Autograd:
                 (cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / self.cell.batch).backward()
             if self.pull:
                 (-self.pull(self.params)).backward()
-            # a pruned weight is zero, its gradient and hence its moments are zero: it stays exactly zero
+            # a pruned weight has no gradient, hence no moments: it stays at zero, or where it is frozen
             for name, pruned in self.gone.items():
                 self.params[name].grad.masked_fill_(pruned, 0)
             self.optimizer.step(float(self.rates[step]))

@@ -23,7 +23,7 @@ import torch
 from ..data import sources
 from ..data.dataset import scale
 from ..data.reader import Reader
-from ..pruning.imp import Start
+from ..pruning.imp import Start, dense_mask
 from ..pruning.masks import Weights
 from .kernels import WIDE, advance, evaluate, lines
 from .schedule import learning_rates
@@ -112,9 +112,12 @@ class Perceptrons:
 
 def _packed(start: Start, precision: str, model, below: float) -> "Network":
     cast = lambda weights: {name: array.astype(precision) for name, array in weights.items()}  # noqa: E731
-    network = pack(cast(start.mask.apply(start.weights)), start.mask, model.prunable, below)
+    names, weights = model.prunable, cast(start.begun())
+    network = pack(weights, start.mask, names, 0 if start.frozen else below)
+    if start.frozen:  # what is pruned still counts: every layer is dense, and only what is kept has gradients
+        network.value[:] = _flat(weights, dense_mask(model), names, [False] * len(names))[0]
     if start.pull:
-        aim(network, start.goal, start.mask, model.prunable, start.pull)
+        aim(network, start.goal, start.mask, names, start.pull)
     return network
 
 

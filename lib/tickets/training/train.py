@@ -72,6 +72,8 @@ def train(cells, model, starts: list[Start], device="cpu", path=None, keep=None,
 
 def choose_path(model, device, cell) -> str:
     """The numeric path: never a matter of timing, so that a re-run gives the same bits on the same machine."""
+    if ARMS[cell.arm].path:
+        return ARMS[cell.arm].path(model, device)
     plain = model.widths is not None and not cell.dropout and cell.augment == "none"
     plain = plain and cell.dataset != "imagenet" and not cell.micro_batch  # the kernels want all pixels in memory
     if not plain or torch.device(device).type != "cpu":
