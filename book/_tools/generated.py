@@ -130,6 +130,7 @@ def concerned(entry: dict, change: dict) -> bool:
         entry["id"] in change.get("claims", ())
         or bool(kinds & set(change.get("kinds", ())))
         or (change.get("picks", False) and "'by':" in str(entry))
+        or (change.get("extended", False) and bool(entry.get("extensions")))
     )
 
 
