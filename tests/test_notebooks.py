@@ -26,7 +26,7 @@ def test_smoke(path, tmp_path):
     given = {"profile": "smoke", "train": True, "engine": "serial", "store": str(tmp_path / "results")}
     execution.execute(path, tmp_path / path.name, given, ROOT)
     text = (tmp_path / path.name).read_text()
-    assert text.count("<figure id=") >= 8
+    assert text.count("<figure id=") >= 7
     assert "nothing of this is recorded" not in text
     assert str(ROOT) not in text
     assert str(tmp_path) not in nbformat.reads(text, 4).metadata.get("papermill", {}).get("output_path", "")

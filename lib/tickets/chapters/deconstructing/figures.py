@@ -35,6 +35,13 @@ NULLS = {
     "s1": "degrees of units kept",
     "s0": "layer densities kept",
 }
+RERUN = {
+    "large_final": (98.32, 98.12), "magnitude_increase": (98.27, 98.10), "movement": (98.21, 97.93),
+    "large_init_large_final": (97.91, 97.02), "random": (97.47, 96.40), "large_init": (97.45, 96.39),
+    "small_init": (97.23, 95.86), "small_init_small_final": (97.13, 94.34), "small_final": (95.13, 11.65),
+}  # fmt: skip
+"""Accuracies at rungs 9 and 14 in a rerun of the authors' code, seeds 0 to 4: github.com/bmiselis/
+deconstructing-lottery-tickets, commit 0e64028, nips-reproducibility-challenge-results, figure 3."""
 STAND_INS = {"ticket": "large_final", "random": "random", "magnitude_at_init": "large_init"}
 """Arms of chapter 1 -> the criterion that they are."""
 
@@ -45,6 +52,20 @@ def by_criterion(rows: pd.DataFrame, value="test_accuracy") -> pd.DataFrame:
     named = rows["arm"].map(STAND_INS).where(~plain, rows["criterion"])
     here = rows.assign(criterion=named)[named.notna() & (rows["rewind"] == 0) & (rows["order"] == 0)]
     return here[["criterion", "level", "density", "replicate", value]]
+
+
+def beside_rerun(found: pd.DataFrame, levels=(9, 14), value="test_accuracy") -> pd.DataFrame:
+    """Our mean accuracies of each criterion beside those of the rerun, of what is recorded at these levels."""
+    rows = []
+    for name, theirs in RERUN.items():
+        row = {"criterion": CRITERIA[name][0]}
+        for level, number in zip(levels, theirs, strict=True):
+            part = found[(found["criterion"] == name) & (found["level"] == level)]
+            kept = style.percent(found.loc[found["level"] == level, "density"].mean()) if len(part) else ""
+            if len(part):
+                row |= {f"ours, {kept}": round(part[value].mean(), 2), f"rerun, {kept}": number, "n": len(part)}
+        rows += [row] if len(row) > 1 else []
+    return pd.DataFrame(rows)
 
 
 def criteria(found: pd.DataFrame, value="test_accuracy") -> Figure:
