@@ -149,6 +149,22 @@ def test_a_replicate_with_one_record_from_before_is_no_registered_one():
     assert "the 6 registered replicates alone" in verdict
 
 
+def test_networks_of_an_earlier_chapter_are_no_afterthought():
+    """Made before there was the claim, beside something that was not: the outcome was open. Made under another, not."""
+    now, frame = {"X1": entry_hash(entry(), HERE)}, dense_and_ticket()
+
+    def said(older, wording):
+        made = frame.assign(registration=np.where(older, "then", "now"))
+        return judged(entry(), made, registrations={"now": now, "then": wording})["verdict"]
+
+    dense = frame["level"] == 0
+    assert said(dense, {"Y1": "other"}) == "reproduced (with records older than the claim)"
+    assert said(dense, {"X1": "another"}) == "reproduced (post hoc)"
+    assert said(dense | (frame["replicate"] == 3), {"Y1": "other"}) == "reproduced (post hoc)"
+    assert said(frame["level"] >= 0, {"Y1": "other"}) == "reproduced (post hoc)"
+    assert said(frame["level"] < 0, {"Y1": "other"}) == "reproduced"
+
+
 def test_what_is_measured_on_networks_is_as_old_as_these():
     """The anatomy of tickets, measured today on dense networks that were trained before the claim was changed."""
     claim = entry(contrast={"stat": "grew_1", "plus": {"arm": "anatomy", "level": 7}}, size=0.1)

@@ -46,6 +46,7 @@ TERMS = {
     "q": "share of claims with a q as small that would be expected to be wrong by chance",
     "fragile": "another choice that cannot matter, such as a twin of the dense network, changes the verdict",
     "post hoc": "a rule or an estimand was changed after the runs that it judges",
+    "records older than the claim": "networks of an earlier chapter are compared with new ones: the outcome was open",
     "censored": "a step was not reached within the budget and is counted as its end",
 }
 """What is said when one points at a word of a table."""

@@ -18,6 +18,9 @@ from .verdicts import LEAST_N, SUPPORTING, Verdict
 
 CONCORDANCE = ("contrast", "matching")
 """The two sides of "X if and only if Y": what is positive where X holds, and what must match where Y holds."""
+OLDER = "with records older than the claim"
+OF_ALL = ("post hoc", OLDER)
+"""Marks that a compound claim has once, whichever part they are of."""
 FORK_N = 6
 """Replicates for the other value of a field that the paper leaves open."""
 
@@ -66,7 +69,7 @@ class Judge:
         whole = several.compound({name: finding.verdict for name, finding in findings.items()})
         shown = next(f for f in findings.values() if f.verdict.word == whole.word)
         rows = pd.concat([f.rows for f in findings.values()]) if whole.n else shown.rows
-        named = [(mark if mark == "post hoc" else f"{name} {mark}") for name, f in findings.items() for mark in f.marks]
+        named = [(mark if mark in OF_ALL else f"{name} {mark}") for name, f in findings.items() for mark in f.marks]
         marks = tuple(dict.fromkeys(named)) if whole.n else ()
         return replace(shown, verdict=whole, rows=rows, marks=marks), list(findings.values())
 
@@ -196,17 +199,26 @@ class Judge:
         """Whether a record was made under another wording or rule of the claim, or before there was one.
 
         What is measured on networks is as old as these. What the replicates that were made under the present wording
-        say alone stands beside it: that was registered.
+        say alone stands beside it: that was registered. Where every replicate has something new, and the rest was made
+        before there was such a claim, as tickets of an earlier chapter were, nobody knew the outcome: that is said.
         """
         if self.registrations is None:
             return []
         now = entry_hash(entry, self.networks[entry["study"]])
         name = registered_as(entry["id"], self.profile)
-        old = {made for made in self._made.values() if self.registrations.get(made, {}).get(name) != now}
+        wordings = {made: self.registrations.get(made, {name: "lost"}).get(name) for made in self._made.values()}
+        old = {made for made, wording in wordings.items() if wording != now}
         sources = rows["cell"].map(lambda cell: [cell, *(cell.parents() if measures(cell.arm) else ())])
         changed = sources.map(lambda cells: any(self._made.get(cell) in old for cell in cells))
         if not changed.any():
             return []
+        new = ~rows["cell"].map(lambda cell: self._made.get(cell) in old)
+        reworded = {made for made in old if wordings[made] is not None}
+        if (
+            new.groupby(rows["replicate"]).any().all()
+            and not sources.explode().map(self._made.get).isin(reworded).any()
+        ):
+            return [OLDER]
         fresh = set(rows["replicate"]) - set(rows.loc[changed, "replicate"])
         if not fresh:
             return ["post hoc"]
