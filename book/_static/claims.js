@@ -11,14 +11,14 @@ document.addEventListener("DOMContentLoaded", () => {
       const order = rank[chosen.order] || ((row) => Number(row.dataset.listed));
       let shown = 0;
       for (const group of groups) {
-        const rows = [...group.querySelectorAll("tbody tr")];
+        const rows = [...group.querySelectorAll("tbody tr")], narrowed = chosen.verdict || chosen.network;
+        group.querySelectorAll("details").forEach((more) => { more.open = Boolean(narrowed); });
         let here = 0;
         for (const row of rows.sort((a, b) => order(a) - order(b) || a.dataset.listed - b.dataset.listed)) {
           row.parentElement.append(row);
           row.hidden = ["verdict", "network"].some((by) => chosen[by] && row.dataset[by] !== chosen[by]);
-          here += !row.hidden;
+          here += !row.hidden && !row.closest("details:not([open])");
         }
-        const narrowed = chosen.verdict || chosen.network;
         group.hidden = (chosen.chapter && group.dataset.chapter !== chosen.chapter) || (narrowed && !here);
         shown += group.hidden ? 0 : here;
       }

@@ -92,6 +92,14 @@ def test_scales_of_a_claim_stand_side_by_side():
     assert "Smaller" not in page_of(ROW)
 
 
+def test_second_readings_are_folded_below_their_question():
+    shown = page_of(ROW, ROW | {"claim": "C8", "scope": "reading"})
+    first, folded = shown.split("<details")
+    assert 'id="claim-L2a"' in first
+    assert 'id="claim-C8"' in folded
+    assert "Second readings, not counted: C8" in folded
+
+
 def test_an_analog_alone_is_not_the_paper_s_scale():
     quick = ROW | {"claim": "L2a-quick", "profile": "quick", "scope": "analog"}
     shown = page_of(quick)

@@ -18,7 +18,8 @@ from playwright.sync_api import sync_playwright
 NO_BROWSER = "no browser: apt-get install chromium, or .venv/bin/playwright install chromium"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-MAIN_PAGES = ("intro", "scorecard", "methods", "notebooks/01_winning_tickets", "notebooks/02_linear_mode_connectivity")
+CHAPTERS = tuple(f"notebooks/{path.stem}" for path in sorted((build_book.ROOT / "notebooks").glob("[0-9]*.ipynb")))
+MAIN_PAGES = ("intro", "scorecard", "methods", *CHAPTERS)
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 
 
@@ -217,7 +218,7 @@ def test_scorecard_shows_what_is_chosen(tab):
 def test_scorecard_is_sorted_within_each_question(tab):
     page = tab("scorecard")
     order = "rows => rows.map(row => parseFloat(row.dataset.q || 2))"
-    first = page.locator("section.question").first.locator("tbody tr")
+    first = page.locator("section.question tbody").first.locator("tr")
     listed = first.evaluate_all("rows => rows.map(row => row.id)")
     page.locator("[data-by=order]").select_option("q")
     found = first.evaluate_all(order)
