@@ -55,8 +55,10 @@ def test_panels_stand_below_each_other_on_a_phone():
     assert narrow[1] > 2 * wide[1]
 
 
-def test_a_single_panel_needs_no_second_drawing():
-    assert len(pictures(show.figure(True, lambda: (drawn(1), DATA), *SHOWN).data)) == 1
+def test_letters_of_a_single_panel_keep_their_size_on_a_phone():
+    narrow, wide = (size(svg) for svg in pictures(show.figure(True, lambda: (drawn(1), DATA), *SHOWN).data))
+    assert narrow[0] < 0.6 * wide[0]
+    assert narrow[1] == pytest.approx(wide[1], rel=0.3)
 
 
 def test_stacked_panels_have_labels_of_their_own():
@@ -66,7 +68,18 @@ def test_stacked_panels_have_labels_of_their_own():
     assert upper.get_position().y0 > lower.get_position().y1
     assert lower.get_ylabel() == "accuracy"
     assert lower.yaxis.get_tick_params()["labelleft"]
-    assert figure.legends[0]._ncols == 1
+    assert figure.legends[0]._ncols == 2
+
+
+def test_pictures_stand_two_in_a_row():
+    figure = drawn(4)
+    for axes in figure.axes:
+        axes.set_axis_off()
+    show.stack(figure, figure.axes)
+    first, second, third, _ = (axes.get_position() for axes in figure.axes)
+    assert first.y0 == second.y0
+    assert first.x1 < second.x0
+    assert third.y1 < first.y0
 
 
 def test_a_page_gets_its_name_and_numbers(tmp_path):

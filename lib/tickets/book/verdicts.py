@@ -28,6 +28,8 @@ COLUMNS = (
 )
 UNITS = {
     "pp": "points",
+    "pp beyond three quarters": "points beyond three quarters",
+    "pp, half the interaction": "points, half the interaction",
     "percent earlier": "% earlier",
     "step": "",
     "times faster": "times as fast",

@@ -55,27 +55,26 @@ class Page:
 
 
 def static(drawn, alt: str) -> str:
-    """An image, and another one for narrow screens where there are several panels."""
-    wide, source = _svg(drawn), ""
-    if len(panels := [axes for axes in drawn.axes if axes.get_visible()]) > 1:
-        stack(drawn, panels)
-        source = f'<source media="(max-width: 600px)" srcset="{_svg(drawn)}">'
+    """An image, and for narrow screens another one, on which letters keep their size and panels are stacked."""
+    wide = _svg(drawn)
+    stack(drawn, [axes for axes in drawn.axes if axes.get_visible()])
+    source = f'<source media="(max-width: 600px)" srcset="{_svg(drawn)}">'
     return f'<picture>{source}<img alt="{escape(alt)}" src="{wide}"></picture>'
 
 
 def stack(drawn, panels) -> None:
-    """Put the panels of a figure below each other, each as high as it was, with axis labels of its own."""
-    height = drawn.get_figheight() * panels[0].get_position().height
-    grid = GridSpec(len(panels), 1, figure=drawn)
-    drawn.set_size_inches(NARROW, max(height + 0.9, 2.6) * len(panels))
-    for axes, place in zip(panels, grid, strict=True):
+    """Put the panels of a figure below each other, each as high as it was, with axis labels; pictures two in a row."""
+    height, across = drawn.get_figheight() * panels[0].get_position().height, 1 if panels[0].axison else 2
+    grid = GridSpec(-(-len(panels) // across), across, figure=drawn)
+    drawn.set_size_inches(NARROW, max(height + 0.9, 2.6) * grid.nrows)
+    for axes, place in zip(panels, grid, strict=False):
         axes.set_subplotspec(place)
         axes.tick_params(labelleft=True, labelbottom=True)
         for label in ("ylabel", "xlabel"):
             shared = next((text for other in panels if (text := other.properties()[label])), "")
             axes.set(**{label: axes.properties()[label] or shared})
     for legend in drawn.legends:
-        legend.set_ncols(1)
+        legend.set_ncols(2)
     drawn.tight_layout()
 
 
