@@ -96,6 +96,7 @@ def open_claims(root: Path) -> str:
     """What was not run, network by network: what is missing, what it would cost, and which claims it decides."""
     store = Store(local=root / "build/none", recorded=root / "book/results")
     now, rows = by_claim(root / "book/results/claims.csv"), []
+    timed = per_step(store, pictures.read(root / "book/results"))
     for study, networks in chapters.networks("paper").items():
         cells, entries = chapters.cells(study, "paper"), claims.of(study).values()
         for name, network in networks.cells.items():
@@ -104,18 +105,24 @@ def open_claims(root: Path) -> str:
             decided = [entry["id"] for entry in named if now[entry["id"]]["verdict"].startswith("not run")]
             if missing and decided:
                 steps = sum(cell.steps for cell in missing)
-                hours = hours_of(network.model, network.batch, steps, pictures.read(root / "book/results"))
+                hours = hours_of(network.model, network.batch, steps, timed)
                 rows.append((study, name, len(missing), f"{steps / 1e6:.1f} M", hours, ", ".join(decided)))
     heads = ("Chapter", "Network", "Trainings", "Steps", "Hours", "Would decide, in part or whole")
     return markdown_table(heads, rows) if rows else "Every claim has been run.\n"
 
 
-def hours_of(model: str, batch: int, steps: int, bench: dict | None) -> str:
-    """Hours of one core of the machine whose benchmark is recorded; a dash where it timed no such network."""
-    timed = {row["network"]: row for row in (bench or {}).get("convolutions", ())}
-    if model not in timed or timed[model]["batch"] != batch:
-        return "–"
-    return f"{steps * timed[model]['alone_ms'] / 3.6e6:,.0f}"
+def per_step(store: Store, bench: dict | None) -> dict[tuple[str, int], float]:
+    """(network, batch) -> milliseconds of one core a step: of dense networks, or the median of what is recorded."""
+    found = {(row["network"], row["batch"]): row["alone_ms"] for row in (bench or {}).get("convolutions", ())}
+    table = store.table([cell for study in chapters.STUDIES for cell in chapters.cells(study, "paper")])
+    trained = table[~table["arm"].map(measures).astype(bool)]
+    rates = (1000 * trained["seconds"] / trained["steps"]).groupby([trained["model"], trained["batch"]]).median()
+    return {**rates.to_dict(), **found}
+
+
+def hours_of(model: str, batch: int, steps: int, timed: dict) -> str:
+    """Hours of one core; a dash where no such network was timed."""
+    return f"{steps * timed[model, batch] / 3.6e6:,.0f}" if (model, batch) in timed else "–"
 
 
 def by_claim(path: Path) -> dict[str, dict]:
