@@ -238,3 +238,11 @@ def test_a_chain_that_grows_elsewhere_keeps_the_recorded_weights(both, tmp_path)
     fresh = Store(tmp_path / "none", both.recorded)
     assert_equal_arrays(fresh.rewound(BACK[2]), weights_of(STEP))
     assert_equal_arrays(fresh.tensors(BACK[1]), tensors_of(BACK[1]))
+
+
+def test_a_cell_may_wait_for_a_dense_network_of_another_draw(both):
+    """Its trunk is no link of any chain."""
+    waiting = NET.but(arm="reinit", level=2, draw=1, rewind=6)
+    assert any(parent.draw and not parent.level for parent in waiting.parents())
+    put(both, NET)
+    assert record(both, [NET, waiting]) == 1

@@ -47,7 +47,8 @@ def _record_masks(store: Store, cells: list[Cell], main: Cell, recorded: set[str
     Only of chains of the main network, and of those from which some cell has yet to start.
     """
     tickets = [cell for cell in cells if cell.arm == "ticket" and cell.level and not cell.order]
-    needed = {chain(parent) for cell in cells if cell.key() not in recorded for parent in cell.parents()}
+    parents = [parent for cell in cells if cell.key() not in recorded for parent in cell.parents()]
+    needed = {chain(parent) for parent in parents if parent.arm == "ticket" and parent.level}
     needed |= {chain(cell) for cell in tickets if chain(cell.but(replicate=0)) == chain(main)}
     file = lambda cell: store.beside(cell, "safetensors")  # noqa: E731
     there = [c for c in tickets if c.key() in recorded and (file(c).exists() or store.masks_file(c).exists())]
