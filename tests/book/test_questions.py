@@ -43,7 +43,7 @@ def test_a_box_tells_of_every_decided_claim(asked):
     for row in rest:
         assert scorecard.verdict(row)[0] in shown
         assert scorecard.mean(row) in shown
-    if not decided:
+    if not decided and not sentences:
         ran = any(row["n"] != "0" for row in questions.counted(asked, ROWS).values())
         assert ("no claim of this question has been run" in shown) != ran
 
