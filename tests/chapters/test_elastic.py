@@ -7,8 +7,9 @@ import pytest
 import torch
 from small import assert_close
 from tickets import chapters
-from tickets.chapters.elastic import arms, morph, study
-from tickets.chapters.elastic.morph import appended, interpolated, parsed, written
+from tickets.chapters.elastic import arms, study
+from tickets.chapters.stretching import depth, width
+from tickets.chapters.stretching.depth import appended, interpolated, parsed, written
 from tickets.errors import BadInput
 from tickets.nets import models
 from tickets.pruning import imp
@@ -92,17 +93,17 @@ def test_a_first_unit_is_never_copied():
 
 
 def test_units_are_blocks_convolutions_and_layers():
-    assert morph.stages(net("mlp-3x300")) == [["fc1", "fc2", "fc3"]]
-    assert morph.rest(net("mlp-3x300")) == ["fc4", "fc5"]
-    assert morph.stages(net("lenet-300-100")) == [["fc1"]]
-    assert morph.stages(net("resnet-14")) == [["block1", "block2"], ["block3", "block4"], ["block5", "block6"]]
-    assert morph.rest(net("resnet-14")) == ["conv1", "conv1.norm", "fc"]
-    assert [len(stage) for stage in morph.stages(net("resnet-56"))] == [9, 9, 9]
-    assert [len(stage) for stage in morph.stages(net("vgg-13", COLOURS))] == [2] * 5
-    assert [len(stage) for stage in morph.stages(net("vgg-19", COLOURS))] == [2, 2, 4, 4, 4]
-    assert [len(stage) for stage in morph.stages(net("resnet-50", COLOURS))] == [3, 4, 6, 3]
+    assert depth.stages(net("mlp-3x300")) == [["fc1", "fc2", "fc3"]]
+    assert depth.rest(net("mlp-3x300")) == ["fc4", "fc5"]
+    assert depth.stages(net("lenet-300-100")) == [["fc1"]]
+    assert depth.stages(net("resnet-14")) == [["block1", "block2"], ["block3", "block4"], ["block5", "block6"]]
+    assert depth.rest(net("resnet-14")) == ["conv1", "conv1.norm", "fc"]
+    assert [len(stage) for stage in depth.stages(net("resnet-56"))] == [9, 9, 9]
+    assert [len(stage) for stage in depth.stages(net("vgg-13", COLOURS))] == [2] * 5
+    assert [len(stage) for stage in depth.stages(net("vgg-19", COLOURS))] == [2, 2, 4, 4, 4]
+    assert [len(stage) for stage in depth.stages(net("resnet-50", COLOURS))] == [3, 4, 6, 3]
     with pytest.raises(BadInput, match="conv-2: has no units"):
-        morph.stages(net("conv-2"))
+        depth.stages(net("conv-2"))
 
 
 def named(model):
@@ -120,7 +121,7 @@ def from_which(found, source):
 
 def test_a_residual_network_is_stretched_block_by_block_with_its_normalization():
     source, target = net("resnet-20"), net("resnet-32")
-    found = from_which(morph.reshaped(named(source), source, target, "append"), source)
+    found = from_which(depth.reshaped(named(source), source, target, "append"), source)
     assert set(found) == {*target.shapes, *target.buffers(1)}
     taken = [1, 2, 3, 2, 3, 4, 5, 6, 5, 6, 7, 8, 9, 8, 9]
     for i, block in enumerate(taken, 1):
@@ -134,38 +135,38 @@ def test_a_residual_network_is_stretched_block_by_block_with_its_normalization()
 
 def test_vgg_is_stretched_stage_by_stage():
     source, target = net("vgg-13", COLOURS), net("vgg-19", COLOURS)
-    places = morph.origins(source, target, "interpolate")
+    places = depth.origins(source, target, "interpolate")
     convs = {name: places[name] for name in places if name.startswith("conv")}
     taken = [1, 2, 3, 4, 5, 6, 6, 6, 7, 8, 8, 8, 9, 10, 10, 10]
     assert convs == {f"conv{i}": f"conv{j}" for i, j in enumerate(taken, 1)}
-    assert morph.origins(source, target, "|".join(["0:0;1:1"] * 2 + ["0:0;1:1,2,3"] * 3)) == places
-    assert morph.copies(source, target, "append") == [f"conv{i}" for i in (7, 8, 11, 12, 15, 16)]
+    assert depth.origins(source, target, "|".join(["0:0;1:1"] * 2 + ["0:0;1:1,2,3"] * 3)) == places
+    assert depth.copies(source, target, "append") == [f"conv{i}" for i in (7, 8, 11, 12, 15, 16)]
 
 
 def test_perceptrons_are_stretched_and_squeezed_layer_by_layer():
     two, four = net("mlp-2x300"), net("mlp-4x300")
-    longer = from_which(morph.reshaped(named(two), two, four, "append"), two)
+    longer = from_which(depth.reshaped(named(two), two, four, "append"), two)
     assert [longer[f"fc{i}.weight"] for i in range(1, 7)] == [f"fc{i}.weight" for i in (1, 2, 2, 2, 3, 4)]
-    shorter = from_which(morph.reshaped(named(four), four, two, "append"), four)
+    shorter = from_which(depth.reshaped(named(four), four, two, "append"), four)
     assert [shorter[f"fc{i}.bias"] for i in range(1, 5)] == [f"fc{i}.bias" for i in (1, 2, 5, 6)]
-    assert morph.copies(two, four, "append") == ["fc3", "fc4"]
-    assert morph.copies(four, two, "append") == []
+    assert depth.copies(two, four, "append") == ["fc3", "fc4"]
+    assert depth.copies(four, two, "append") == []
 
 
 def test_there_and_back_is_where_it_began():
     source, target = net("resnet-20"), net("resnet-32")
     arrays = source.init(np.random.default_rng(0))
     for placing in ("append", "interpolate"):
-        back = morph.reshaped(morph.reshaped(arrays, source, target, placing), target, source, placing)
+        back = depth.reshaped(depth.reshaped(arrays, source, target, placing), target, source, placing)
         assert_close(back, arrays, 0)
 
 
 def test_families_do_not_mix():
     with pytest.raises(BadInput, match="cannot be made of vgg-13"):
-        morph.origins(net("vgg-13", COLOURS), net("resnet-20", COLOURS), "append")
+        depth.origins(net("vgg-13", COLOURS), net("resnet-20", COLOURS), "append")
     source, target = net("mlp-2x150"), net("mlp-3x300")
     with pytest.raises(BadInput, match="of another shape"):
-        morph.reshaped(named(source), source, target, "append")
+        depth.reshaped(named(source), source, target, "append")
 
 
 # width
@@ -189,7 +190,7 @@ def test_a_widened_ticket_computes_what_the_ticket_computes(even, wide):
     weights = {name: w.astype(np.float64) for name, w in weights.items()} | {"fc1.bias": np.arange(8.0)}
     generator = np.random.default_rng(1)
     mask = Mask({name: generator.random(source.shapes[name]) < 0.5 for name in source.prunable})
-    wider, kept = morph.widened(weights, mask, source, target, generator, even)
+    wider, kept = width.widened(weights, mask, source, target, generator, even)
     assert {n: w.shape for n, w in wider.items()} == target.shapes
     np.testing.assert_allclose(
         logits(target, kept.apply(wider)), logits(source, mask.apply(weights)), rtol=0, atol=1e-12
@@ -203,7 +204,7 @@ def test_equal_copies_have_equal_gradients_and_unequal_ones_have_not():
     (source, weights), (target, _) = small((8, 5)), small((16, 10))
     full = Mask.full({name: source.shapes[name] for name in source.prunable})
     for even in (True, False):
-        wider, _ = morph.widened(weights, full, source, target, np.random.default_rng(1), even)
+        wider, _ = width.widened(weights, full, source, target, np.random.default_rng(1), even)
         params = {name: torch.from_numpy(w)[None].requires_grad_() for name, w in wider.items()}
         x = torch.rand(1, 5, *DIGITS, generator=torch.Generator().manual_seed(0))
         target.forward(params, {}, x, training=True)[0].logsumexp(1).sum().backward()
@@ -215,16 +216,16 @@ def test_a_narrowed_layer_keeps_its_variance():
     (source, weights), (target, _) = small((400, 200)), small((200, 100))
     weights = {name: w.astype(np.float64) for name, w in weights.items()}
     full = Mask.full({name: source.shapes[name] for name in source.prunable})
-    less, kept = morph.widened(weights, full, source, target, np.random.default_rng(0))
+    less, kept = width.widened(weights, full, source, target, np.random.default_rng(0))
     assert less["fc2.weight"] == pytest.approx(weights["fc2.weight"][:100, :200] * 2**0.5)
     assert kept.density == 1
     assert less["fc2.weight"].var() * 200 == pytest.approx(weights["fc2.weight"].var() * 400, rel=0.05)
 
 
 def test_width_is_for_perceptrons_of_one_depth():
-    assert morph.across(net("mlp-2x150"), net("mlp-2x300"))
-    assert not morph.across(net("mlp-2x300"), net("mlp-3x300"))
-    assert not morph.across(net("resnet-14"), net("resnet-14"))
+    assert width.across(net("mlp-2x150"), net("mlp-2x300"))
+    assert not width.across(net("mlp-2x300"), net("mlp-3x300"))
+    assert not width.across(net("resnet-14"), net("resnet-14"))
 
 
 # arms

@@ -1,6 +1,6 @@
 """Arms of chapter 5: a ticket of one network made to fit another, and what is set beside it.
 
-The source's mask and the weights that it returns to are stretched or squeezed (`morph`); all rivals keep exactly as
+The source's mask and the weights that it returns to are stretched or squeezed (`stretching`); rivals keep exactly as
 many weights as the result, in that replicate. The replicate is the same: as networks of one family draw their layers in
 order from one stream, layers of equal shape at equal places begin alike in source and target.
 """
@@ -15,11 +15,11 @@ from ...pruning.masks import Mask, final
 from ...pruning.prune import keep_top
 from ...pruning.scores import random
 from ...seeds import stream
+from ..stretching import depth, width
 from ..transfer.arms import CARRIED, network_of, permuted, returned_by
-from . import morph
 
 ORIGIN = {"source_model": "", "blocks": "append", "even": False, "unmapped": False}
-"""Where a ticket comes from: the network of its source; the map of its units (`morph.parsed`); whether copies share
+"""Where a ticket comes from: the network of its source; the map of its units (`depth.parsed`); whether copies share
 alike what left their unit (widths); whether the last hidden layer of a perceptron stays as it was drawn, and dense."""
 ADDED = ("copied", "permuted", "snip")
 """Masks of the units that were added: copies, the same permuted within each layer, or SNIP's of as many weights."""
@@ -40,10 +40,10 @@ def made(cell, model, store):
     origin = source(cell)
     there = network_of(origin, model)
     mask, weights, own = imp.ticket_mask(origin, there, store), returned_by(origin, there, store), cell.own
-    if morph.across(there, model):
-        weights, mask = morph.widened(weights, mask, there, model, stream("noise", cell.replicate), own["even"])
+    if width.across(there, model):
+        weights, mask = width.widened(weights, mask, there, model, stream("noise", cell.replicate), own["even"])
     else:
-        weights, mask = (morph.reshaped(arrays, there, model, own["blocks"]) for arrays in (weights, mask))
+        weights, mask = (depth.reshaped(arrays, there, model, own["blocks"]) for arrays in (weights, mask))
     if own["unmapped"]:
         layer, fresh = model.head[-2], imp.initial(cell.but(draw=0, carried="both"), model)
         weights |= {name: fresh[name] for name in fresh if name.startswith(f"{layer}.")}
@@ -69,7 +69,7 @@ def elastic(cell, model, store, weights):
 
 def _added(cell, model, weights, mask: Mask, generator) -> Mask:
     """The mask with that of every added unit replaced, layer by layer by as many weights."""
-    units = morph.copies(network_of(source(cell), model), model, cell.own["blocks"])
+    units = depth.copies(network_of(source(cell), model), model, cell.own["blocks"])
     names = [name for name in mask if name.startswith(tuple(f"{unit}." for unit in units))]
     if not names:
         raise BadInput(f"added {cell.own['added']!r}: no unit of {cell.model} is a copy")

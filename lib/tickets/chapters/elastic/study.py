@@ -57,7 +57,7 @@ def cells(profile: str) -> Iterator[Cell]:
 
 def keeps_curves(cell: Cell) -> bool:
     """Of lines."""
-    return cell.arm == "elastic_chord"
+    return cell.arm in ("elastic_chord", "chord")
 
 
 def chains(named: dict[str, Cell], names, levels, r: int, step: int = 0) -> Iterator[Cell]:
