@@ -7,6 +7,7 @@ from handmade import row
 from tickets.cells import Cell
 from tickets.chapters.elastic import figures, study, tables
 from tickets.chapters.stretching.depth import appended
+from tickets.results.store import Store
 
 NAMED = study.NETWORKS["paper"]
 FROM = {name: {"source_model": NAMED[name].model} for name in NAMED}
@@ -74,6 +75,13 @@ def test_rivals_are_means_over_levels_of_complete_replicates(rows):
     lost = rows.drop(rows[(rows["level"] == 18) & (rows["replicate"] == 1)].index)
     assert list(tables.rivals(lost, study.ENDS[:1], (15, 18), {"weights": "random mask"})["replicate"]) == [0, 2]
     assert tables.rivals(rows, [], (15,), {}).empty
+
+
+def test_of_no_results_there_are_empty_tables(tmp_path):
+    none = tables.named(Store(tmp_path, recorded=None).table([]), NAMED)
+    assert none.empty
+    assert tables.against(none).empty
+    assert tables.drifts(none).empty
 
 
 def test_drift_by_level(rows):

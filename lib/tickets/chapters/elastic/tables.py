@@ -27,6 +27,7 @@ def named(table: pd.DataFrame, networks: dict[str, Cell]) -> pd.DataFrame:
         kind=[_kind(cell) for cell in table["cell"]],
     )
     rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, "drift"])))
+    rows = rows.astype(dict.fromkeys(("target", "source", "kind"), object))  # whatever pandas makes of none
     return rows[rows["target"].notna() & rows["source"].notna() & (rows["order"] == 0)]
 
 
@@ -86,7 +87,7 @@ def drifts(rows: pd.DataFrame) -> pd.DataFrame:
     """Density of elastic tickets over their sources': one row a level (`panel`), transfer (`what`) and replicate."""
     here = rows[rows["kind"] == "at density"]
     what = here["source"] + " to " + here["target"]
-    return here.assign(panel="level " + here["level"].astype(int).astype(str), what=what)
+    return here.assign(panel=[f"level {level:g}" for level in here["level"]], what=what)
 
 
 def lines(curves: pd.DataFrame, networks: dict[str, Cell]) -> pd.DataFrame:
