@@ -303,6 +303,17 @@ def test_as_the_script_maps_layers_the_last_hidden_one_is_fresh_and_dense(chain)
     assert script.mask.kept > whole.mask.kept
 
 
+def test_a_network_without_hidden_layers_has_none_to_leave_unmapped(tmp_path):
+    model, found = net("resnet-20"), net("resnet-14")
+    pruned = {f"pruned_at/{name}": np.full(found.shapes[name], 255, np.uint8) for name in found.prunable}
+    cell = study.TINY.but(model="resnet-20", arm="elastic", level=1, source_model="resnet-14", unmapped=True)
+    cell = cell.but(dataset="digits")
+    store = Store(tmp_path, recorded=None)
+    store.put_tensors(arms.source(cell).key(), {**pruned, "final/x": np.zeros(1)})
+    with pytest.raises(BadInput, match="unmapped: resnet-20 has no last hidden layer"):
+        imp.starts([cell], model, store)
+
+
 def test_what_is_not_carried_is_drawn_anew(chain):
     both, mask, weights, nothing = (
         start(moved(carried=c, draw=int(c != "both")), chain) for c in ("both", "mask", "weights", "nothing")

@@ -45,6 +45,8 @@ def made(cell, model, store):
     else:
         weights, mask = (depth.reshaped(arrays, there, model, own["blocks"]) for arrays in (weights, mask))
     if own["unmapped"]:
+        if not model.widths:
+            raise BadInput(f"unmapped: {model.name} has no last hidden layer")
         layer, fresh = model.head[-2], imp.initial(cell.but(draw=0, carried="both"), model)
         weights |= {name: fresh[name] for name in fresh if name.startswith(f"{layer}.")}
         mask = {**mask, f"{layer}.weight": np.ones(model.shapes[f"{layer}.weight"], bool)}
