@@ -86,7 +86,7 @@ def plausible(cell):
     sides = ("pixels", "units", "incoming", "outgoing", "outgoing_lit")
     spread = {f"spread_{side}": 0.5 for side in sides}
     barriers = {"barrier_test": 1.0, "barrier_test_reestimated": 1.0, "disagreement": 5.0, "distance_ratio": 0.4}
-    overlaps = {"kappa": 0.5, "kappa_1": 0.5}
+    overlaps = {"kappa": 0.5, "kappa_1": 0.5, "drift": 1.2}
     bare = (
         f"{word}_large_final_same_sign{end}" for word in ("accuracy", "common", "random") for end in ("", "_constant")
     )

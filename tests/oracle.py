@@ -16,14 +16,17 @@ def plain(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
     channels, H, W = input_shape
     if name == "lenet-300-100":
         return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, 300, 100, classes))
-    if name == "resnet-20":
-        return ResNet20(channels, classes)
+    if name.startswith("mlp-"):
+        depth, width = map(int, name.removeprefix("mlp-").split("x"))
+        return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, *[width] * depth, width // 3, classes))
+    if name.startswith("resnet-") and name != "resnet-50":
+        return ResNet(channels, classes, (int(name.removeprefix("resnet-")) - 2) // 6)
     if name == "resnet-50":
         module = torchvision.models.resnet50(num_classes=classes)
         module.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         return module
-    if name in ("vgg-16", "vgg-19"):
-        return _vgg(channels, classes, 3 if name == "vgg-16" else 4)
+    if name.startswith("vgg-"):
+        return _vgg(channels, classes, {"vgg-13": 2, "vgg-16": 3, "vgg-19": 4}[name])
     widths = {"conv-2": (64,), "conv-4": (64, 128), "conv-6": (64, 128, 256)}[name]
     pixels = (H >> len(widths)) * (W >> len(widths))
     return nn.Sequential(
@@ -87,11 +90,13 @@ class Block(nn.Module):
         return relu(self.norm2(self.conv2(h)) + self.shortcut(x))
 
 
-class ResNet20(nn.Module):
-    def __init__(self, channels, classes):
+class ResNet(nn.Module):
+    def __init__(self, channels, classes, deep):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
-        shapes = [(16, 16, 1)] * 3 + [(16, 32, 2)] + [(32, 32, 1)] * 2 + [(32, 64, 2)] + [(64, 64, 1)] * 2
+        shapes = [(16, 16, 1)] * deep
+        for inputs, width in ((16, 32), (32, 64)):
+            shapes += [(inputs, width, 2), *[(width, width, 1)] * (deep - 1)]
         self.blocks = nn.Sequential(*(Block(*shape) for shape in shapes))
         self.fc = nn.Linear(64, classes)
 

@@ -13,7 +13,8 @@ from tickets.errors import BadInput
 
 FROZEN = json.loads((Path(__file__).parent / "samples" / "frozen_cells.json").read_text())
 OTHER = {
-    "dataset": "digits", "inputs": "standard", "augment": "flip_crop", "model": "conv-2", "steps": 100, "batch": 61,
+    "dataset": "digits", "inputs": "standard", "augment": "flip_crop", "model": "conv-2", "init": "kaiming",
+    "steps": 100, "batch": 61,
     "micro_batch": 30, "optimizer": "sgd", "learning_rate": 1e-3, "momentum": 0.9, "weight_decay": 1e-4,
     "drops": (10, 20), "warmup": 5, "dropout": 0.5, "scope": "global", "rate": 0.3, "conv_rate": 0.1,
     "output_rate": 0.2, "rewind": 3, "arm": "reinit", "level": 2, "replicate": 1, "draw": 1, "order": 1,
@@ -21,6 +22,7 @@ OTHER = {
 }  # fmt: skip
 BASE = Cell(arm="random", level=3, draw=4)
 MASKED = {"constant": False, "rescaled": False}
+ELASTIC = {"source_model": "", "blocks": "append", "even": False, "unmapped": False}
 OWN = {
     "supermask": MASKED,
     "untrained": {},
@@ -42,12 +44,6 @@ OWN = {
     "anatomy": {},
     "degrees": {},
     "selection": {},
-    "pulled": {"pull": 0.0},
-    "pulled_reinit": {"pull": 0.0},
-    "chord": {"subject": "ticket", "pull": 0.0, "points": 30},
-    "rounds": {"points": 30},
-    "descent": {"points": 30},
-    "plane": {},
     "transferred": {
         "source_dataset": "", "source_optimizer": "", "source_rate": 0.0, "source_momentum": 0.0, "carried": "both",
         "permuted": "layer",
@@ -55,6 +51,16 @@ OWN = {
     "overlap": {
         "source_dataset": "", "source_optimizer": "", "source_rate": 0.0, "source_momentum": 0.0, "apart": 0,
     },
+    "elastic": ELASTIC | {"carried": "both", "added": "copied"},
+    "early": ELASTIC | {"score": "snip"},
+    "own_ticket": ELASTIC,
+    "elastic_chord": ELASTIC | {"other": "copy", "points": 30},
+    "pulled": {"pull": 0.0},
+    "pulled_reinit": {"pull": 0.0},
+    "chord": {"subject": "ticket", "pull": 0.0, "points": 30},
+    "rounds": {"points": 30},
+    "descent": {"points": 30},
+    "plane": {},
 }  # fmt: skip
 """The own parameters of every arm with their defaults, for ever: another default would give records other keys."""
 
@@ -187,6 +193,7 @@ NEEDED = {
     "pulled": {"pull": 1}, "pulled_reinit": {"pull": 1}, "supermask": {"optimizer": "sgd"},
     "deconstructed": {"criterion": "movement"}, "altered": {"zeros": "freeze"},
     "transferred": {"source_dataset": "fashion_mnist"}, "overlap": {"source_dataset": "fashion_mnist"},
+    **dict.fromkeys(("elastic", "early", "own_ticket", "elastic_chord"), {"source_model": "mlp-2x300"}),  # noqa: RUF024
 }  # fmt: skip
 """What an arm cannot be without."""
 

@@ -47,6 +47,7 @@ class Cell:
     inputs: str = "unit"  # "unit": pixels in [0, 1]; "standard": minus mean, over standard deviation
     augment: str = "none"  # or "flip_crop"; "resized_crop" for images on disk
     model: str = "lenet-300-100"
+    init: str = "glorot"  # or "kaiming": the spread of initial weights
     # training
     steps: int = 50_000
     batch: int = 60
@@ -193,6 +194,7 @@ class Cell:
 
 CHOICES = {
     "inputs": ("unit", "standard"),
+    "init": ("glorot", "kaiming"),
     "augment": ("none", "flip_crop", "resized_crop"),
     "optimizer": ("adam", "sgd"),
     "scope": ("layerwise", "global"),
@@ -203,7 +205,7 @@ LEAST = {"steps": 1, "batch": 1} | dict.fromkeys(
     ("level", "rewind", "warmup", "replicate", "draw", "order", "micro_batch"), 0
 )
 """The smallest value of a field."""
-ADDED: dict = {"schedule": "resumed", "micro_batch": 0}
+ADDED: dict = {"schedule": "resumed", "micro_batch": 0, "init": "glorot"}
 """Fields added after the first records were written, with the value that all earlier records had."""
 FIELDS = tuple(entry.name for entry in fields(Cell) if entry.name != "own")
 BRANCH = {"arm": "ticket", "draw": 0, "order": 0, "schedule": "resumed"}

@@ -247,7 +247,7 @@ def test_kappa_is_0_at_chance_1_at_most_and_a_mean_by_kept_weights(monkeypatch):
     store = Two(
         digits_a=levels_of([0, 1], [0], [0, 1, 2, 3]), digits_b=levels_of([1, 2], [0], [0, 1, 2, 3]),
     )  # fmt: skip
-    monkeypatch.setattr(arms, "_network", lambda origin, model: NET)
+    monkeypatch.setattr(arms, "network_of", lambda origin, model: NET)
     cell = ONE.but(arm="overlap", level=1, **FROM_B)
     scalars, curves = ARMS["overlap"].measure(cell, NET, store, "cpu")
     assert curves == {}

@@ -130,7 +130,7 @@ def test_steps_of_entries_are_found():
     assert set(steps(entries["M2"])) == {0, "k1000"}
     assert set(steps(entries["RW2"])) == {"k500", "k2000", "k8000", "k25000"}
     found = set(steps(list(entries.values()))) - {0}
-    assert found == {"k100", "k500", "k1000", "k2000", "k8000", "k25000", "k6012", "epoch"}
+    assert found == {"k100", "k500", "k1000", "k2000", "k8000", "k25000", "k6012", "epoch", "k"}
 
 
 @pytest.mark.parametrize(

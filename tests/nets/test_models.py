@@ -7,16 +7,17 @@ import torch
 from oracle import load_replicate, plain
 from tickets.errors import BadInput
 from tickets.nets import models
-from tickets.nets.layers import glorot_sd
+from tickets.nets.layers import sd
 from tickets.seeds import stream
 from torch import nn
 from torchvision.models import resnet50
 
 torch.set_num_threads(1)
 
-SMALL = dict.fromkeys(models.NAMES, (1, 8, 8)) | dict.fromkeys(["vgg-16", "vgg-19"], (1, 16, 16))
+SMALL = dict.fromkeys(models.NAMES, (1, 8, 8)) | dict.fromkeys(["vgg-13", "vgg-16", "vgg-19"], (1, 16, 16))
 SMALL |= {"resnet-50": (3, 32, 32)}
-PAPER = dict.fromkeys(models.NAMES, (3, 32, 32)) | {"lenet-300-100": (1, 28, 28)}
+PAPER = dict.fromkeys(models.NAMES, (3, 32, 32))
+PAPER |= {name: (1, 28, 28) for name in models.NAMES if name.startswith(("lenet", "mlp"))}
 
 
 def population(model, replicates, dtype=torch.float64):
@@ -37,11 +38,17 @@ def size(model, names):
     ("name", "weights", "conv", "prunable"),
     [
         ("lenet-300-100", 266_200, 0, 266_200),
+        ("mlp-2x300", 356_200, 0, 356_200),
+        ("mlp-4x300", 536_200, 0, 536_200),
+        ("mlp-2x150", 148_100, 0, 148_100),
         ("conv-2", 4_300_992, 38_592, 4_300_992),
         ("conv-4", 2_425_024, 259_776, 2_425_024),
         ("conv-6", 2_261_184, 1_144_512, 2_261_184),
         ("resnet-20", 270_896, 270_256, 270_256 - 2_560),  # all but the shortcuts
+        ("resnet-14", 174_128, 173_488, 173_488 - 2_560),
+        ("resnet-56", 851_504, 850_864, 850_864 - 2_560),
         ("resnet-50", 23_454_912 + 20_480, 23_454_912, 23_454_912 + 20_480),  # and 53,120 of normalization, 10 biases
+        ("vgg-13", 9_407_168, 9_402_048, 9_402_048),
         ("vgg-16", 14_715_584, 14_710_464, 14_710_464),
         ("vgg-19", 20_024_000, 20_018_880, 20_018_880),
     ],
@@ -96,14 +103,20 @@ def test_weights_start_gaussian_with_glorot_spread(name):
         if values.ndim == 1:
             assert (values == parameter.endswith("norm.weight")).all()
         elif values.size > 2000:
-            assert values.std() == pytest.approx(glorot_sd(values.shape), rel=5 / math.sqrt(2 * values.size))
+            assert values.std() == pytest.approx(sd(values.shape), rel=5 / math.sqrt(2 * values.size))
             assert abs(values.mean()) < 5 * values.std() / math.sqrt(values.size)
 
 
 def test_glorot_spread_is_that_of_torch():
     for shape in ((100, 300), (64, 32, 3, 3)):
         weight = nn.init.xavier_normal_(torch.empty(shape), generator=torch.Generator().manual_seed(0))
-        assert glorot_sd(shape) == pytest.approx(weight.std().item(), rel=0.03)
+        assert sd(shape) == pytest.approx(weight.std().item(), rel=0.03)
+
+
+def test_kaiming_spread_is_that_of_torch():
+    for shape in ((300, 784), (64, 32, 3, 3)):
+        weight = nn.init.kaiming_normal_(torch.empty(shape), generator=torch.Generator().manual_seed(0))
+        assert sd(shape, "kaiming") == pytest.approx(weight.std().item(), rel=0.03)
 
 
 def test_initialization_follows_its_stream():
@@ -131,7 +144,7 @@ def test_a_replicate_does_not_see_its_neighbours(name):
 
 @pytest.mark.parametrize("name", models.NAMES)
 def test_forward_and_gradient_are_those_of_a_plain_module(name):
-    model, R = models.build(name, SMALL[name], 10), 1 if name in ("vgg-16", "vgg-19", "resnet-50") else 2
+    model, R = models.build(name, SMALL[name], 10), 1 if name.startswith("vgg") or name == "resnet-50" else 2
     params = {n: p.requires_grad_() for n, p in population(model, range(R)).items()}
     x = images(model, R)
     logits = model.forward(params, model.buffers(R, dtype=torch.float64), x, training=True)
@@ -205,7 +218,7 @@ def test_dropout_sees_each_hidden_dense_layer_in_order():
 
 
 def test_bad_input_names_what_is_allowed():
-    with pytest.raises(BadInput, match=r"model 'lenet'.*lenet-300-100, conv-2"):
+    with pytest.raises(BadInput, match=r"model 'lenet'.*lenet-300-100, mlp-2x300"):
         models.build("lenet", (1, 8, 8), 10)
     with pytest.raises(BadInput, match=r"vgg-19 .*at least 16x16.*8x8"):
         models.build("vgg-19", (1, 8, 8), 10)

@@ -10,6 +10,7 @@ from ..cells import Cell
 from ..errors import choose
 from ..networks import PROFILES, Networks
 from .deconstructing import study as deconstructing
+from .elastic import study as elastic
 from .linear_mode_connectivity import study as linear_mode_connectivity
 from .transfer import study as transfer
 from .winning_tickets import study as winning_tickets
@@ -19,6 +20,7 @@ STUDIES = {
     "02_linear_mode_connectivity": linear_mode_connectivity,
     "03_deconstructing": deconstructing,
     "04_transfer": transfer,
+    "05_elastic": elastic,
 }
 
 

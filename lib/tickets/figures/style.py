@@ -26,8 +26,8 @@ WORDS = {
     "imagenet": "ImageNet", "digits": "8x8 digits", "digits16": "16x16 digits",
     "cifar100_coarse": "CIFAR-100, 20 classes", "fashion_mnist32": "Fashion-MNIST, 32x32",
     "lenet-300-100": "LeNet-300-100", "conv-2": "Conv-2", "conv-4": "Conv-4", "conv-6": "Conv-6",
-    "resnet-20": "ResNet-20", "resnet-50": "ResNet-50", "vgg-16": "VGG-16", "vgg-19": "VGG-19",
-    "adam": "Adam", "sgd": "SGD",
+    **{f"mlp-{n}x300": f"MLP-{n}" for n in (2, 3, 4)}, "mlp-2x150": "MLP-2, halved", "adam": "Adam", "sgd": "SGD",
+    **{f"vgg-{n}": f"VGG-{n}" for n in (13, 16, 19)}, **{f"resnet-{n}": f"ResNet-{n}" for n in range(14, 57, 6)},
 }  # fmt: skip
 WORDS |= {f"{name}-{x}": f"half {x} of {WORDS[name]}" for name in list(WORDS)[:7] for x in "ab"}
 """How pages write the values of a cell."""

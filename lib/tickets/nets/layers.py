@@ -16,13 +16,14 @@ Tensors = dict[str, Tensor]
 MOMENTUM, EPSILON = 0.1, 1e-5  # of batch normalization, as torch's BatchNorm2d
 
 
-def glorot_sd(shape: tuple[int, ...]) -> float:
-    """Standard deviation of Gaussian Glorot initialization for weights of `shape` (O, I) or (O, C, K, K).
+def sd(shape: tuple[int, ...], rule: str = "glorot") -> float:
+    """Standard deviation of Gaussian initialization for weights of `shape` (O, I) or (O, C, K, K).
 
-    sqrt(2 / (fan_in + fan_out)), where a kernel counts K * K connections per channel (Glorot & Bengio 2010, eq. 16).
+    glorot: sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16), kaiming: sqrt(2 / fan_in) (He et al. 2015, eq.
+    10), where a kernel counts K * K connections per channel.
     """
     fan_out, fan_in, *kernel = shape
-    return math.sqrt(2.0 / ((fan_in + fan_out) * math.prod(kernel)))
+    return math.sqrt(2.0 / ((fan_in + fan_out * (rule == "glorot")) * math.prod(kernel)))
 
 
 def dense(params: Tensors, x: Tensor, name: str) -> Tensor:

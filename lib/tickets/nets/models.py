@@ -1,4 +1,4 @@
-"""Networks of Frankle & Carbin 2019, Fig. 2, VGG-16 and ResNet-50 as populations: `build(name, input_shape, classes)`.
+"""Networks of Frankle & Carbin 2019, Fig. 2, their deeper kin, and ResNet-50: `build(name, input_shape, classes)`.
 
 Parameters travel as {name: tensor [R, *shape]}, images as [R, B, C, H, W], logits as [R, B, classes]; weights keep
 torch's [out, in, ...] layout. Axis letters are those of `layers`.
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from ..errors import BadInput, choose
-from .layers import Tensors, conv, conv_norm, dense, global_average, glorot_sd, max_pool
+from .layers import Tensors, conv, conv_norm, dense, global_average, max_pool, sd
 
 Dropout = Callable[[Tensor], Tensor]
 Shape = tuple[int, int, int]
@@ -25,8 +25,7 @@ POOL = "pool"
 CONV_2 = (64, 64, POOL)
 CONV_4 = (*CONV_2, 128, 128, POOL)
 CONV_6 = (*CONV_4, 256, 256, POOL)
-VGG_16 = (64, 64, POOL, 128, 128, POOL, *[256] * 3, POOL, *[512] * 3, POOL, *[512] * 3)
-VGG_19 = (64, 64, POOL, 128, 128, POOL, *[256] * 4, POOL, *[512] * 4, POOL, *[512] * 4)
+VGGS = {3 * n + 7: (*CONV_4, *[256] * n, POOL, *[512] * n, POOL, *[512] * n) for n in (2, 3, 4)}
 
 
 class Model:
@@ -53,12 +52,12 @@ class Model:
         """Names of the weights that pruning may remove, input to output."""
         return tuple(self.kind)
 
-    def init(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
-        """Initial values of one replicate, float32: Gaussian Glorot weights, normalization scales 1, biases 0.
+    def init(self, generator: np.random.Generator, rule: str = "glorot") -> dict[str, np.ndarray]:
+        """Initial values of one replicate, float32: Gaussian weights (see `sd`), normalization scales 1, biases 0.
 
         Drawn with NumPy on the CPU, so that every device starts from the same numbers.
         """
-        return {name: _draw(name, shape, generator) for name, shape in self.shapes.items()}
+        return {name: _draw(name, shape, generator, rule) for name, shape in self.shapes.items()}
 
     def buffers(self, R: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensors:
         """Fresh running statistics of R replicates, [R, channels] each: means 0 and variances 1."""
@@ -88,9 +87,9 @@ class Model:
             self.kind[f"{name}.weight"] = kind
 
 
-def _draw(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+def _draw(name: str, shape: tuple[int, ...], generator: np.random.Generator, rule: str) -> np.ndarray:
     if len(shape) > 1:
-        return generator.standard_normal(shape, dtype=np.float32) * np.float32(glorot_sd(shape))
+        return generator.standard_normal(shape, dtype=np.float32) * np.float32(sd(shape, rule))
     return np.full(shape, name.endswith(".norm.weight"), dtype=np.float32)
 
 
@@ -143,7 +142,7 @@ class NormNet(Model):
 
 
 class VGG(NormNet):
-    """VGG-16 and -19 for small images: 13 or 16 convolutions of 3x3, 14.7M or 20.0M weights, pooled four times."""
+    """VGG-13, -16, -19 for small images: 10, 13 or 16 convolutions of 3x3, 9.4M, 14.7M or 20.0M weights, four pools."""
 
     def __init__(self, name: str, input_shape: Shape, classes: int, layout: Layout):
         super().__init__(name, input_shape, classes)
@@ -160,7 +159,7 @@ class VGG(NormNet):
 
 
 class ResNet(NormNet):
-    """ResNet-20 (He et al. 2016, sec. 4.2), which the paper calls ResNet-18: 3 stages of 3 blocks, 16, 32, 64 wide.
+    """ResNet-14 to -56 (He et al. 2016, sec. 4.2): 3 stages of n blocks; n = 3, -20, is what the paper calls ResNet-18.
 
     The first block of stages 2 and 3 halves the image; its shortcut is a 1x1 convolution, which is never pruned.
     """
@@ -193,8 +192,7 @@ class ResNet50(NormNet):
     """ResNet-50 (He et al. 2016, table 1) with 25,557,032 parameters for 1000 classes, laid out as torchvision's.
 
     Four stages of bottlenecks 1x1, 3x3, 1x1, the last four times as wide as the others; the first 3x3 of stages 2 to 4
-    halves the image. Shortcuts and output layer, 19 % of the weights, are pruned like the rest, as in OpenLTH, the
-    framework of the paper's authors.
+    halves the image. Shortcuts and output layer, 19 % of the weights, are pruned like the rest, as in OpenLTH.
     """
 
     def __init__(self, name: str, input_shape: Shape, classes: int, layout: tuple[tuple[int, int], ...]):
@@ -207,7 +205,7 @@ class ResNet50(NormNet):
                 self.strides[f"stage{stage}.block{block}"] = 2 if stage > 1 and block == 1 else 1
                 self._add_block(f"stage{stage}.block{block}", inputs, width)
                 inputs = 4 * width
-        self._add("fc", (classes, inputs), kind="output")
+        self._add("fc", (classes, inputs), kind="dense")
 
     def _add_block(self, block: str, inputs: int, width: int) -> None:
         self._add_conv_norm(f"{block}.conv1", inputs, width, size=1)
@@ -265,13 +263,13 @@ def dense_head(names: list[str], params: Tensors, h: Tensor, dropout: Dropout | 
 
 FAMILIES: dict[str, Callable[..., Model]] = {
     "lenet-300-100": partial(MLP, hidden=(300, 100)),
+    **{f"mlp-{n}x{w}": partial(MLP, hidden=(w,) * n + (w // 3,)) for n, w in ((2, 300), (3, 300), (4, 300), (2, 150))},
     "conv-2": partial(ConvNet, layout=CONV_2),
     "conv-4": partial(ConvNet, layout=CONV_4),
     "conv-6": partial(ConvNet, layout=CONV_6),
-    "resnet-20": partial(ResNet, widths=(16,) * 3 + (32,) * 3 + (64,) * 3),
+    **{f"resnet-{6 * n + 2}": partial(ResNet, widths=(16,) * n + (32,) * n + (64,) * n) for n in (2, 3, 5, 7, 9)},
     "resnet-50": partial(ResNet50, layout=((64, 3), (128, 4), (256, 6), (512, 3))),
-    "vgg-16": partial(VGG, layout=VGG_16),
-    "vgg-19": partial(VGG, layout=VGG_19),
+    **{f"vgg-{layers}": partial(VGG, layout=layout) for layers, layout in VGGS.items()},
 }
 NAMES = tuple(FAMILIES)
 

@@ -53,7 +53,7 @@ def returned_to(cell: Cell, model, store) -> Weights:
 
 def initial(cell: Cell, model) -> Weights:
     """The initialization of a cell's replicate, or the fresh one of its draw."""
-    return model.init(stream("init", cell.replicate, draw=cell.initialization))
+    return model.init(stream("init", cell.replicate, draw=cell.initialization), cell.init)
 
 
 def dense_mask(model) -> Mask:
@@ -62,9 +62,10 @@ def dense_mask(model) -> Mask:
 
 
 def next_mask(cell: Cell, model, saliency: Weights, mask: Mask) -> Mask:
-    """One round: the mask of `cell`'s level from scores (the lowest go) and the mask of the level before."""
+    """One round: a mask from scores (the lowest go) and one before; an output layer of rate 0 counts, kept whole."""
     if cell.scope == "global":
-        return prune.keep_top_global(saliency, mask, mask.kept - round(cell.rate * mask.kept))
+        whole = {n: s + np.inf for n, s in saliency.items() if model.kind[n] == "output" and not cell.output_rate}
+        return prune.keep_top_global({**saliency, **whole}, mask, mask.kept - round(cell.rate * mask.kept))
     return prune.keep_top(saliency, mask, ladder(cell, model))
 
 

@@ -64,7 +64,7 @@ def altered_from(cell) -> list:
 
 def _acted(cell, model, weights, mask, trained=None) -> Start:
     generator = stream("redraw", cell.replicate, cell.level, cell.draw)
-    fresh, begun = model.init(generator), dict(weights)
+    fresh, begun = model.init(generator, cell.init), dict(weights)
     held = imp.initial(cell, model) if cell.own["zeros"] == "freeze_at_init" else weights
     for name, kept in mask.items():
         w = ONES[cell.own["ones"]](weights[name], kept, fresh[name], generator)

@@ -62,12 +62,12 @@ def transferred(cell, model, store, weights):
     are the same whatever else is carried.
     """
     origin, carried = source(cell), cell.own["carried"]
-    there = _network(origin, model)
+    there = network_of(origin, model)
     mask = fitted(imp.ticket_mask(origin, there, store), model, stream("redraw", cell.replicate, cell.level, cell.draw))
     if carried in ("weights", "nothing"):
         mask = permuted(mask, model, stream("mask", cell.replicate, draw=cell.draw), cell.own["permuted"])
     if carried in ("both", "weights"):
-        weights = received(_returned_to(origin, there, store), imp.initial(cell, model), model)
+        weights = received(returned_by(origin, there, store), imp.initial(cell, model), model)
     return Start(weights, mask)
 
 
@@ -106,7 +106,7 @@ def overlap(cell, model, store, device):
     layers kappa is their mean, weighted by kept weights; a layer that nothing was pruned from has none.
     """
     origin = source(cell).but(replicate=cell.replicate + cell.own["apart"])
-    other, own = imp.ticket_mask(origin, _network(origin, model), store), imp.ticket_mask(cell, model, store)
+    other, own = imp.ticket_mask(origin, network_of(origin, model), store), imp.ticket_mask(cell, model, store)
     scalars, kappas, kept = {}, [], []
     for i, name in enumerate(own, 1):
         if own[name].shape != other[name].shape:
@@ -126,7 +126,7 @@ def shared(one: np.ndarray, other: np.ndarray) -> tuple[int, float, int]:
     return int((one & other).sum()), kept[0] * kept[1] / one.size, min(kept)
 
 
-def _network(origin, model):
+def network_of(origin, model):
     """The source's network; BadInput where its images are of another shape than those of the target."""
     from ...data import sources  # these bring torch
     from ...nets import models
@@ -138,7 +138,7 @@ def _network(origin, model):
     return models.build(origin.model, shape, classes)
 
 
-def _returned_to(origin, there, store):
+def returned_by(origin, there, store):
     """The weights that the source's tickets return to; BadInput where they are lost."""
     if origin.rewind and store.rewound(origin) is None:
         raise BadInput(f"weights of {origin.trunk()} at step {origin.rewind}: not in this store, train its chain anew")

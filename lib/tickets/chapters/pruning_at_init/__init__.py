@@ -1,0 +1,1 @@
+"""Pruning before training: what chapter 5 sets beside its tickets."""
