@@ -44,6 +44,14 @@ def test_each_direction_has_its_panel_with_its_own_rivals():
     assert set(labelled(second)) == {"dense", "its mask, new weights"}
 
 
+def test_a_target_whose_own_chain_is_still_to_be_trained_shows_the_rest():
+    table = TABLE[(TABLE["target"] == "A") & (TABLE["arm"] == "transferred")]
+    drawn = figures.by_target(table, [("A", "B")])
+    axes = next(axes for axes in drawn.axes if axes.get_visible())
+    assert set(labelled(axes)) == {"transferred ticket", "random ticket"}
+    assert axes.get_xlim() == pytest.approx((115, 87 * 0.8**9))
+
+
 def test_the_matrix_prints_every_field_that_there_is():
     grid = pd.DataFrame([[0.0, -0.25], [np.nan, 0.0]], index=["A", "B"], columns=["A", "B"])
     axes = figures.matrix(grid, "7 %").axes[0]

@@ -37,7 +37,7 @@ def by_target(rows: pd.DataFrame, pairs) -> Figure:
         for kind, (label, arm) in KINDS.items():
             if len(part := drawn[drawn["kind"] == kind]):
                 style.mean_line(axes, part, "kept", VALUE, label, style.COLOURS[arm], **style.drawn(arm))
-        style.density_axis(axes, own["density"])
+        style.density_axis(axes, pd.concat([own["density"], drawn["density"]]))
         axes.set(title=f"{source} to {target}", ylabel=style.NAMES[VALUE])
     style.legend_below(figure, grid, columns=3)
     return style.finish(figure)
