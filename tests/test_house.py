@@ -39,7 +39,7 @@ def test_every_room_is_explained():
     [
         (3000, [LIBRARY / name for name in SCIENCE], True),
         # more than was aimed at (3,600): where it stands, which may only shrink
-        (4440, [*(LIBRARY / n for n in MACHINERY), ROOT / "book/_tools"], False),
+        (4438, [*(LIBRARY / n for n in MACHINERY), ROOT / "book/_tools"], False),
     ],
     ids=["science", "machinery"],
 )

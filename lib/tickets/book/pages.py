@@ -12,8 +12,6 @@ from ..files import LOCAL
 from ..results.store import Store
 from . import questions, scorecard, verdicts
 
-WHY = {"why": "why, where we know"}
-
 
 class Judged:
     """The claims of a chapter as its page shows them: question by question, and all at its end.
@@ -48,8 +46,8 @@ class Judged:
         waiting = [row["claim"] for row in main if row["n"] and row["needs"]]
         rest = [row for row in main if not row["verdict"].startswith(("reproduced", "not run"))]
         why = questions.reasons(self.study, self.by_claim)
-        rest = [{**row, "why": why.get(scorecard.base(row), "–")} for row in rest]
-        listed = table(pd.DataFrame(rest, columns=["claim", "statement", "verdict", "why"]).rename(columns=WHY))
+        rest = [{**row, "why, where we know": why.get(scorecard.base(row), "–")} for row in rest]
+        listed = table(pd.DataFrame(rest, columns=["claim", "statement", "verdict", "why, where we know"]))
         return HTML(f"<p>Waiting for more replicates: {', '.join(waiting) or 'none'}.</p>\n{listed.data}")
 
 

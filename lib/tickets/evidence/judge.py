@@ -214,10 +214,8 @@ class Judge:
             return []
         new = ~rows["cell"].map(lambda cell: self._made.get(cell) in old)
         reworded = {made for made in old if wordings[made] is not None}
-        if (
-            new.groupby(rows["replicate"]).any().all()
-            and not sources.explode().map(self._made.get).isin(reworded).any()
-        ):
+        everywhere = new.groupby(rows["replicate"]).any().all()
+        if everywhere and not sources.explode().map(self._made.get).isin(reworded).any():
             return [OLDER]
         fresh = set(rows["replicate"]) - set(rows.loc[changed, "replicate"])
         if not fresh:
