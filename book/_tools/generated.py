@@ -178,20 +178,13 @@ def scope(root: Path) -> str:
 
 def execution(reports: list[dict]) -> str:
     """One line per notebook: the parameters it was executed with, and how long that took."""
-    rows = [
-        (link(report["notebook"]), *split_profile(report["parameters"]), f"{report['seconds']:.1f}")
-        for report in reports
-    ]
+    rows = []
+    for report in reports:
+        name, given = report["notebook"], dict(report["parameters"])
+        profile = given.pop("profile", "").strip("\"'")
+        rest = ", ".join(f"`{parameter}={value}`" for parameter, value in given.items())
+        rows.append((f"[{name}](notebooks/{name}.ipynb)", profile, rest, f"{report['seconds']:.1f}"))
     return markdown_table(("Notebook", "Profile", "Parameters", "Seconds"), rows)
-
-
-def split_profile(parameters: dict) -> tuple[str, str]:
-    rest = ", ".join(f"`{name}={value}`" for name, value in parameters.items() if name != "profile")
-    return parameters.get("profile", "").strip("\"'"), rest
-
-
-def link(notebook: str) -> str:
-    return f"[{notebook}](notebooks/{notebook}.ipynb)"
 
 
 def versions() -> str:

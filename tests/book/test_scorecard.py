@@ -52,7 +52,7 @@ def test_row_shows_both_numbers_the_interval_and_the_verdict():
 
 
 def test_a_step_is_printed_whole():
-    onset = {"claim": "M1", "theirs": "2000", "ours": "4000", "low": "", "high": "", "unit": table.UNITS["step"]}
+    onset = {"claim": "M1", "theirs": "2000", "ours": "4000", "low": "", "high": "", "unit": table.unit("step")}
     shown = table_of(ROW | onset)
     assert '<td data-label="Ours">4,000 <small>' in shown
     assert '<td data-label="Paper">2,000 <small>' in shown
@@ -159,7 +159,7 @@ def test_every_paper_has_a_label_of_its_own():
 
 def test_units_are_plain_english():
     """As rows print them: no abbreviation, and a step is a number."""
-    units = {table.UNITS.get(part["unit"], part["unit"]) for e in claims.load().values() for part in parts(e)}
+    units = {table.unit(part["unit"]) for e in claims.load().values() for part in parts(e)}
     assert {"points", "% earlier", "times as fast", "times as rare", ""} <= units
     assert not {"step", "times faster"} & units
     assert not [unit for unit in units if re.search(r"\bpp\b", unit)]

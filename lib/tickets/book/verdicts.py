@@ -5,6 +5,7 @@ The scope of a row says what counts. `paper`: a claim at its paper's own scale, 
 another scale).
 """
 
+import re
 from math import nan
 from pathlib import Path
 
@@ -27,15 +28,19 @@ COLUMNS = (
     *("n", "unit", "scope", "profile", "device", "verdict", "q", "needs"),
 )
 UNITS = {
-    "pp": "points",
-    "pp beyond three quarters": "points beyond three quarters",
-    "pp, half the interaction": "points, half the interaction",
     "percent earlier": "% earlier",
     "step": "",
     "times faster": "times as fast",
     "times rarer": "times as rare",
 }
 """How units are written, where that is not how claims.yml has them."""
+
+
+def unit(written: str) -> str:
+    """A unit as rows print it."""
+    return UNITS.get(written, re.sub(r"\bpp\b", "points", written))
+
+
 NOTES = {
     "smaller": "smaller than claimed", "larger": "larger than claimed", "lower": "lower than the paper's",
     "higher": "higher than the paper's", "worse": "below the margin", "better": "above the margin",
@@ -100,7 +105,7 @@ def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     note = f": {in_words(verdict.note)}" if verdict.note else ""
     return {
         **{name: entry[name] for name in ("statement", "theirs", "source")},
-        **{"paper": "" if own else entry["paper"], "unit": UNITS.get(entry["unit"], entry["unit"])},
+        **{"paper": "" if own else entry["paper"], "unit": unit(entry["unit"])},
         **{"claim": entry["id"] + suffix(profile), "scope": scope, "profile": profile, "n": verdict.n, "q": q},
         **{"ours": finding.ours, "low": finding.low, "high": finding.high, "needs": _needs(entry, verdict, analog)},
         "device": " + ".join(sorted(finding.rows["device"].unique())) if verdict.n else "",
@@ -129,8 +134,7 @@ def _needs(entry: dict, verdict: Verdict, analog: bool) -> str:
     if not analog and verdict.n < (planned := max((more["n"] for more in entry.get("extensions", ())), default=0)):
         return f"{planned - verdict.n} more of the replicates that were added, to n = {planned}"
     if "n_max" in entry and verdicts.wants_more(verdict, entry["half_width"], entry["n_max"]):
-        unit = UNITS.get(entry["unit"], entry["unit"])
-        return f"{MORE}, to a half-width of {entry['half_width']:g} {unit} or n = {entry['n_max']}"
+        return f"{MORE}, to a half-width of {entry['half_width']:g} {unit(entry['unit'])} or n = {entry['n_max']}"
     return ""
 
 
