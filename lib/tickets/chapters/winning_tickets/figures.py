@@ -24,13 +24,13 @@ def accuracy_curves(
     figure, axes = plt.subplots(figsize=(7, 4.2))
     colours = dict(zip(densities, sns.color_palette("viridis", len(densities)), strict=True))
     for (arm, level), part in curves[curves["level"].isin(list(densities))].groupby(["arm", "level"]):
-        name, look = (style.percent(densities[level]), "-") if arm == "ticket" else (None, "--")
+        name, look = (f"{style.percent(densities[level])} kept", "-") if arm == "ticket" else (None, "--")
         style.mean_line(axes, part, axis, value, name, colours[level], dots=False, ls=look)
     if "reinit" in set(curves["arm"]):
         axes.plot([], [], "k--", lw=1, label="reinitialized")
     axes.set(xscale="log", xlabel="training step", ylabel=style.NAMES[value].replace(" at early stop", ""))
     axes.set_ylim(*_frame(curves[value], value))
-    axes.legend(title="weights kept", frameon=False, ncols=2)
+    style.legend_below(figure, np.array([[axes]]), columns=3)
     return style.finish(figure)
 
 
@@ -119,7 +119,7 @@ def histograms(rows: pd.DataFrame, edges, names: dict[str, str], layers=(1, 2, 3
             counts = np.sum([np.asarray(row) for row in rows[f"{prefix}_{layer}"]], axis=0)
             axes.stairs(counts / max(counts.sum(), 1), [*edges, -edges[0]], color=colour, label=label, lw=1.6)
         axes.set(title=f"layer {layer}", xlabel=xlabel, yticks=[])
-    grid[0].legend(frameon=False, fontsize=8)
+    style.legend_below(figure, grid.reshape(1, -1))
     return style.finish(figure)
 
 
