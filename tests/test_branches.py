@@ -104,8 +104,9 @@ def test_finetuning_starts_where_the_mask_was_read(trained):
 
 
 def test_all_arms_train(trained, begun):
-    """Each arm through `run`, under the mask that its start says."""
-    arms = [name for name, arm in ARMS.items() if arm.start and name != "ticket"]
+    """Each arm of the first two chapters through `run`, under the mask that its start says; others have their own."""
+    first = ("tickets.chapters.winning_tickets", "tickets.chapters.linear_mode_connectivity")
+    arms = [name for name, arm in ARMS.items() if arm.start and arm.start.__module__.startswith(first)]
     own = {"noise": {"sigma": 0.5}, "pulled": {"pull": 1}, "pulled_reinit": {"pull": -1}}
     cells = [NET.but(arm=arm, level=2, draw=1, **own.get(arm, {})) for arm in arms]
     table = run.run(cells, engine="serial", store=trained)
