@@ -88,8 +88,8 @@ def _outcome(future: Future) -> str:
     except CancelledError as error:
         raise ConnectionError("the connection to the scheduler was lost: what is finished is in the store") from error
     except Exception as error:
-        if type(error).__name__ == "KilledWorker":  # Dask has tried it on several workers
-            return f"{KILLED}\n{error}"
+        if type(error).__name__ == "KilledWorker":  # perhaps another population's fault, as in a pool of processes
+            return DIED
         raise
 
 
