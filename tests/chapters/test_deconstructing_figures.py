@@ -122,6 +122,16 @@ def test_learning_has_a_line_for_each_kind_that_is_there():
     assert lines["initial weights"] == pytest.approx([91, 91])
     assert lines["signed constants"] == pytest.approx([92, 92])
     assert len(lines) == 2
+    low, high = axes.get_ylim()
+    assert low < 91 < 92 < high
+
+
+def test_learning_that_has_hardly_begun_stands_upright():
+    few = pd.DataFrame(
+        {"constant": False, "rescaled": False, "replicate": 0, "test_step": [1, 9], "test_accuracy": [9, 11]}
+    )
+    low, high = figures.learning(few).axes[0].get_ylim()
+    assert low < high
 
 
 def test_pixels_are_shown_relative_to_their_mean():

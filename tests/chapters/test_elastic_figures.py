@@ -129,3 +129,20 @@ def test_a_drawing_of_a_map_has_a_box_a_unit_and_a_line_a_copy():
     assert [text.get_text() for text in axes.texts] == ["B0", "B1", "B2", "B0", "B1", "B2", "B1", "B2"]
     source, target = axes.patches[1], axes.patches[3 + 3]  # B1, and its copy
     assert source.get_facecolor() == target.get_facecolor()
+
+
+def test_pages_show_what_there_is_and_say_where_there_is_nothing(rows):
+    shown = figures.shown(rows, [("MLP-4", "MLP-2"), ("MLP-2", "MLP-4")], "depths", "for tickets").data
+    assert '<figure id="depths" role="group"' in shown
+    assert 'class="not-run"' in figures.shown(rows, [("MLP-2", "MLP-4")], "depths", "for tickets").data
+    square = figures.square(rows, study.DEEP, "both", "at density", "matrix", "an elastic ticket").data
+    assert '<figure id="matrix" role="group"' in square
+    assert "diagonal is 0 by definition" in square
+    assert "diagonal" not in figures.square(rows, study.DEEP, "both", "weights", "matrix", "an elastic ticket").data
+    assert 'class="not-run"' in figures.square(rows, study.DEEP, "synflow", "both", "matrix", "nothing").data
+
+
+def test_the_sparsest_level_is_one_that_no_transfer_lacks():
+    found = pd.DataFrame({"level": [10, 10, 15, 15, 18], "target": ["a", "b", "a", "b", "a"]})
+    assert tables.sparsest(found) == [15]
+    assert tables.sparsest(found.iloc[:0]) == []

@@ -1,5 +1,8 @@
 """Figures of chapter 4 from made-up tables: what is drawn where, and that every direction has its own panel."""
 
+import base64
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,3 +116,13 @@ def test_overlap_against_transfer_has_a_dot_a_replicate():
     dots = labelled(axes)
     assert set(dots) == {"B to A, 13.4 %", "C to A, 13.4 %"}
     assert list(dots["B to A, 13.4 %"]) == [0, -1, -2, -3]
+
+
+def test_a_page_shows_the_transfers_that_there_are():
+    """With the numbers of their targets; where there is none it says so."""
+    html = figures.shown(TABLE, [("A", "B"), ("C", "A")], "across", "A and B").data
+    assert '<figure id="across" role="group"' in html
+    assert "3 replicates" in html
+    numbers = base64.b64decode(re.search(r"csv;base64,([\w+/=]+)", html)[1]).decode().splitlines()
+    assert len(numbers) == 1 + (TABLE["target"] == "A").sum()
+    assert 'class="not-run"' in figures.shown(TABLE, [("C", "A")], "across", "A and C").data

@@ -185,6 +185,16 @@ def test_a_finished_figure_has_no_frame_and_is_closed():
     assert figure.number not in plt.get_fignums()
 
 
+def test_replicates_stand_in_a_row_with_their_mean(axes):
+    style.dots_at(axes, VALUES[0], 2, "C1", "s")
+    style.dots_at(axes, [], 3, "C1")
+    dots, mean = (next(line for line in axes.lines if line.get_marker() == marker) for marker in (".", "s"))
+    assert dots.get_xdata() == pytest.approx(VALUES[0])
+    assert set(dots.get_ydata()) == {2}
+    assert (mean.get_xdata()[0], mean.get_ydata()[0]) == (2.5, 2)
+    assert not [line for line in axes.lines if 3 in np.atleast_1d(line.get_ydata())]
+
+
 def test_lines_are_named_at_their_ends_and_names_keep_apart(axes):
     for height, name in ((0.5, "middle"), (0.51, "near"), (5, "beyond"), (0, "low")):
         axes.plot([0, 1], [0, height], label=name, color="C3")

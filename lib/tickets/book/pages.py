@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from ..cells import Cell
-from ..errors import BadInput
+from ..errors import BadInput, choose
 from ..figures.style import WORDS
 from ..files import LOCAL
 from ..results.store import Store
@@ -29,7 +29,7 @@ class Judged:
 
     def answer(self, section: str) -> HTML:
         """What answers a question, then its claims with their parts."""
-        asked = questions.question(self.study, section)
+        asked = questions.of(self.study)[choose("section", section, questions.of(self.study))]
         sentences, rest = questions.answer(asked, self.by_claim)
         counted = list(questions.counted(asked, self.by_claim).values())
         rows = [row for name, row in self.by_claim.items() if name.split(".")[0] in asked.claims]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import yaml
 
-from ..errors import choose
 from ..evidence import registration
 from ..evidence.asked import OWN, accepted, parts
 from ..files import BOOK
@@ -52,11 +51,6 @@ def of(study: str) -> dict[str, Question]:
 def every() -> list[Question]:
     """Of all chapters."""
     return [question for study in written()["chapters"] for question in of(study).values()]
-
-
-def question(study: str, section: str) -> Question:
-    """BadInput for a section that asks nothing."""
-    return of(study)[choose("section", section, of(study))]
 
 
 # answers

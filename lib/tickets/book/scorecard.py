@@ -34,9 +34,7 @@ SCALES = {
     "times as fast": (lambda x: math.log(max(x, 1e-9)), 1 / 20, 20, 1),
     "times as rare": (lambda x: math.log(max(x, 1e-9)), 1 / 20, 20, 1),
     "% of the weights": (lambda x: -math.log(max(x, 1e-9)), 100, 1, None),
-    "%": (float, 0, 100, None),
-    "% of settings": (float, 0, 100, None),
-    "% of densities": (float, 0, 100, None),
+    **dict.fromkeys(("%", "% of settings", "% of densities"), (float, 0, 100, None)),
     "": (lambda x: math.log10(max(x, 0) + 100), 0, 1e5, None),
 }
 """Unit -> (scale, its ends, no difference) of the sketches."""

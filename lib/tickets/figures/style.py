@@ -91,6 +91,14 @@ def mean_line(axes, rows: pd.DataFrame, x: str, y: str, label: str | None, colou
         axes.plot(each[x], each[y], ".", color=colour, ms=3, alpha=0.5)
 
 
+def dots_at(axes, values, place: float, colour, marker: str = "o") -> None:
+    """Replicates as dots in a row at a height, and their mean with its interval as a larger mark."""
+    if len(values):
+        mean, low, high = interval(values)
+        axes.plot(values, np.full(len(values), place), ".", color=colour, alpha=0.5)
+        axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt=marker, color=colour, capsize=3)
+
+
 def level_line(axes, values, label: str, colour=DENSE) -> None:
     """The mean of what does not depend on x as a line across, with its interval as a band."""
     if len(values):

@@ -75,7 +75,7 @@ def criteria(found: pd.DataFrame, value="test_accuracy") -> Figure:
     for name, (label, place) in CRITERIA.items():
         part = found[(found["criterion"] == name) & (found["level"] > 0)]
         if len(part):
-            look = {"marker": style.MARKERS[place], "markersize": 4.5, "markeredgewidth": 0, "lw": 1.6}
+            look = style.drawn("ticket", marker=style.MARKERS[place])
             part = part.assign(kept=100 * part["density"])
             style.mean_line(axes, part, "kept", value, label, style.PALETTE[place], **look)
     style.density_axis(axes, found["density"])
@@ -98,16 +98,9 @@ def actions(rows: pd.DataFrame, field: str, names: dict[str, str], levels, value
         here = rows[(rows["level"] == level) & (rows["rewind"] == 0)]
         ticket = here[(here["arm"] == "ticket") & (here["order"] == 0)].set_index("replicate")[value]
         for place, name in enumerate(names):
-            gap = (
-                here[(here["arm"] == "altered") & (here[field] == name)].set_index("replicate")[value] - ticket
-            ).dropna()
-            if len(gap):
-                (mean, low, high), (_, colour) = (
-                    style.interval(gap),
-                    SIGNS[field == "zeros" or name.startswith("signed")],
-                )
-                axes.plot(gap, np.full(len(gap), place), ".", color=colour, alpha=0.5)
-                axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
+            altered = here[(here["arm"] == "altered") & (here[field] == name)].set_index("replicate")[value]
+            _, colour = SIGNS[field == "zeros" or name.startswith("signed")]
+            style.dots_at(axes, (altered - ticket).dropna(), place, colour)
         axes.axvline(0, color=style.GREY, lw=1)
         kept = style.percent(here["density"].median()) if len(here) else "none"
         axes.set(title=f"{kept} of the weights", xlabel="points against the ticket", yticks=range(len(names)))
@@ -127,7 +120,7 @@ def untrained(curves: pd.DataFrame, linear, weights: dict[str, str]) -> Figure:
         for name in ("large_final_same_sign", "large_final", "magnitude_increase", "large_init_large_final", "random"):
             label, place = CRITERIA[name]
             part = curves.assign(kept=100 * curves["density"], accuracy=curves[f"{name}{suffix}"])
-            look = {"marker": style.MARKERS[place], "markersize": 3.5, "markeredgewidth": 0, "lw": 1.6}
+            look = style.drawn("ticket", marker=style.MARKERS[place], markersize=3.5)
             style.mean_line(axes, part, "kept", "accuracy", label, style.PALETTE[place], dots=False, **look)
         style.level_line(axes, linear, "linear classifier, trained", colour=style.GREY)
         axes.axhline(10, color=style.GREY, lw=1, ls=":", label="guessing")
@@ -144,10 +137,7 @@ def nulls(rows: pd.DataFrame, weights: dict[bool, str]) -> Figure:
         here = rows[rows["constant"].astype(bool) == constant]
         for place, name in enumerate(NULLS):
             each = here[f"accuracy_{name}"].dropna() if f"accuracy_{name}" in here else pd.Series(dtype=float)
-            if len(each):
-                (mean, low, high), colour = style.interval(each), style.PALETTE[0 if name == "mask" else 5]
-                axes.plot(each, np.full(len(each), place), ".", color=colour, alpha=0.5)
-                axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
+            style.dots_at(axes, each, place, style.PALETTE[0 if name == "mask" else 5])
         axes.axvline(10, color=style.GREY, lw=1, ls=":")
         axes.set(title=title, xlabel="test accuracy without training (%)", xlim=(0, 100), yticks=range(len(NULLS)))
         axes.set_yticklabels(NULLS.values())
@@ -163,7 +153,7 @@ def learning(curves: pd.DataFrame, value="test_accuracy") -> Figure:
         if len(part):
             style.mean_line(axes, part, "test_step", value, label, style.PALETTE[place], dots=False, lw=1.8)
     axes.set(xscale="log", xlabel="training step of the scores", ylabel="test accuracy, mean of ten masks (%)")
-    axes.set_ylim(max(curves[value].quantile(0.1), 80), None)
+    axes.set_ylim(bottom=curves[value].quantile(0.1))  # how it ends, not where all begin
     style.legend_below(figure, np.array([[axes]]), columns=2)
     return style.finish(figure)
 

@@ -1,13 +1,20 @@
 """Figures of chapter 5, from the tables of `tables`: accuracies in percent, differences in points."""
 
 import pandas as pd
+from IPython.display import HTML
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ...figures import style
+from ...figures import show, style
 from ..stretching.depth import Blocks
+from ..transfer.figures import matrix
+from ..transfer.tables import there
+from . import tables
 from .tables import VALUE
+
+COLUMNS = ["target", "source", "kind", "level", "density", "replicate", VALUE]
+"""Of the numbers beside a figure."""
 
 KINDS = {
     "own": ("the target's own ticket", style.COLOURS["ticket"], "o"),
@@ -40,14 +47,47 @@ def by_density(rows: pd.DataFrame, pairs, kinds=tuple(KINDS)) -> Figure:
         for kind, (label, colour, marker) in KINDS.items():
             part = drawn.assign(kept=100 * place)[drawn["kind"] == kind]
             if len(part):
-                look = {"marker": marker, "markersize": 4.5, "markeredgewidth": 0, "lw": 1.6}
-                style.mean_line(axes, part, "kept", VALUE, label, colour, **look)
+                style.mean_line(axes, part, "kept", VALUE, label, colour, **style.drawn("elastic", marker=marker))
         if len(drawn):
             style.density_axis(axes, drawn["density"])
             axes.set_xlim(115 * drawn["density"].max(), 87 * drawn["density"].min())
         axes.set(title=f"{source} to {target}", ylabel=style.NAMES[VALUE])
     style.legend_below(figure, grid)
     return style.finish(figure)
+
+
+def shown(rows: pd.DataFrame, pairs, name: str, what: str, kinds=tuple(KINDS)) -> HTML:
+    """`by_density` on a page, of those transfers of which something is recorded; what: whose accuracies they are."""
+    pairs = there(rows, pairs)
+    here = rows[rows["target"].isin([target for target, _ in pairs]) & rows["kind"].isin(kinds)]
+    return show.figure(
+        len(pairs),
+        lambda: (by_density(rows, pairs, kinds), here[COLUMNS]),
+        name,
+        f"One panel a direction: test accuracy at the last step against weights kept, {what}.",
+        "tickets.chapters.elastic.figures.by_density",
+        f"Test accuracy against the weights kept by the target, {style.replicates(here[here['kind'] == 'both'])}: "
+        "means, replicates as dots, 95 % intervals as bands; across lies the dense network of the target.",
+    )
+
+
+def square(rows: pd.DataFrame, names, kind: str, rival: str, name: str, what: str) -> HTML:
+    """Sources by targets among `names` on a page, at the sparsest level that most have: `kind` minus `rival`."""
+    found = tables.against(rows, kind, rival)
+    found = found[found["target"].isin(names) & found["source"].isin(names)]
+    level, own = tables.sparsest(found), rival.endswith("at density")
+    grid = tables.matrix(found, level[0], names, 0.0 if own else float("nan")) if level else pd.DataFrame()
+    label = "points against the target's own" if own else "points against a random mask"
+    diagonal = "the diagonal is 0 by definition, " * own
+    return show.figure(
+        len(grid),
+        lambda: (matrix(grid, f"level {level[0]}", label), grid.rename_axis("source").reset_index()),
+        name,
+        f"Matrix of sources by targets: test accuracy of {what}.",
+        "tickets.chapters.transfer.figures.matrix",
+        f"Test accuracy of {what}, mean over {found['replicate'].nunique()} replicates; {diagonal}"
+        "empty fields were not run.",
+    )
 
 
 def blocks(maps: dict[str, tuple[int, Blocks]]) -> Figure:
@@ -83,14 +123,8 @@ def dots(found: pd.DataFrame, value: str, label: str, none: float = 0.0) -> Figu
     figure, grid = plt.subplots(1, len(names), figsize=(9, 1.1 + 0.32 * len(what)), sharey=True, squeeze=False)
     for axes, name in zip(grid.flat, names, strict=True):
         for place, row in enumerate(what):
-            values, colour = (
-                found.loc[(found["panel"] == name) & (found["what"] == row), value],
-                style.PALETTE[place % 10],
-            )
-            if len(values):
-                mean, low, high = style.interval(values)
-                axes.plot(values, [place] * len(values), ".", color=colour, alpha=0.5)
-                axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
+            values = found.loc[(found["panel"] == name) & (found["what"] == row), value]
+            style.dots_at(axes, values, place, style.PALETTE[place % len(style.PALETTE)])
         axes.axvline(none, color=style.GREY, lw=1)
         axes.set(title=name, xlabel=label, yticks=range(len(what)))
         axes.set_yticklabels(what)

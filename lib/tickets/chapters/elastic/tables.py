@@ -54,16 +54,23 @@ def against(rows: pd.DataFrame, kind: str = "both", rival: str = "at density") -
     return found.assign(points=found["elastic"] - found["rival"])
 
 
-def matrix(found: pd.DataFrame, level: int, names) -> pd.DataFrame:
-    """Sources by targets at a level: mean over replicates of the points of `against`; 0 on the diagonal by definition.
+def sparsest(found: pd.DataFrame) -> list[int]:
+    """The sparsest level that as many transfers have as any, in a list; no level where there is none."""
+    full = found.groupby("level")["target"].count() if len(found) else pd.Series(dtype=int)
+    return [int(full[full == full.max()].index.max())] if len(full) else []
 
-    names: the networks, in order; nan where nothing is recorded.
+
+def matrix(found: pd.DataFrame, level: int, names, diagonal: float = 0.0) -> pd.DataFrame:
+    """Sources by targets at a level: mean over replicates of the points of `against`.
+
+    names: the networks, in order; nan where nothing is recorded. diagonal: of a network against itself, 0 where the
+    rival is its own ticket.
     """
     here = found[found["level"] == level]
     grid = here.pivot_table(index="source", columns="target", values="points", aggfunc="mean")
     grid = grid.reindex(index=list(names), columns=list(names)).astype(float)
     for name in names:
-        grid.loc[name, name] = 0.0
+        grid.loc[name, name] = diagonal
     return grid
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython.display import HTML
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from ...figures import style
-from .tables import VALUE
+from ...figures import show, style
+from .tables import VALUE, there
 
 KINDS = {
     "own": ("the target's own ticket", "ticket"),
@@ -43,8 +44,25 @@ def by_target(rows: pd.DataFrame, pairs) -> Figure:
     return style.finish(figure)
 
 
-def matrix(found: pd.DataFrame, title: str) -> Figure:
-    """Sources (rows) by targets (columns): what a transferred ticket loses or gains against the target's own.
+def shown(rows: pd.DataFrame, pairs, name: str, what: str) -> HTML:
+    """`by_target` on a page, of those transfers of which something is recorded; what: between which they are."""
+    pairs = there(rows[rows["arm"] == "transferred"], pairs)
+    here = rows[rows["target"].isin([target for target, _ in pairs])]
+    columns = ["target", "source", "arm", "carried", "permuted", "level", "density", "replicate", VALUE]
+    return show.figure(
+        len(pairs),
+        lambda: (by_target(rows, pairs), here[columns]),
+        name,
+        f"One panel a direction of transfer between {what}: test accuracy at the last step against weights kept, for "
+        "the target's own tickets, transferred tickets and random tickets.",
+        "tickets.chapters.transfer.figures.by_target",
+        f"Test accuracy against the weights kept, {style.replicates(here[here['arm'] == 'transferred'])}: means, "
+        "replicates as dots, 95 % intervals as bands; across lies the dense network of the target.",
+    )
+
+
+def matrix(found: pd.DataFrame, title: str, label: str = "points against the target's own") -> Figure:
+    """Sources (rows) by targets (columns): what a transferred ticket loses or gains against what `label` says.
 
     found: as `tables.matrix` gives it; a cell of nothing recorded stays empty.
     """
@@ -52,7 +70,7 @@ def matrix(found: pd.DataFrame, title: str) -> Figure:
     reach = max(found.abs().max().max(), 0.1)
     sns.heatmap(
         found, ax=axes, cmap="PuOr_r", vmin=-reach, vmax=reach, annot=True, fmt="+.2f", linewidths=1,
-        cbar_kws={"label": "points against the target's own"},
+        cbar_kws={"label": label},
     )  # fmt: skip
     axes.set(title=title, xlabel="trained on (target)", ylabel="ticket of (source)")
     axes.tick_params(axis="x", rotation=20)
@@ -70,9 +88,7 @@ def factorial(found: pd.DataFrame) -> Figure:
     for axes, target in zip(grid.flat, targets, strict=True):
         here = found[found["target"] == target]
         for place, (effect, colour) in enumerate(zip(EFFECTS, style.PALETTE[3:], strict=False)):
-            mean, low, high = style.interval(here[effect])
-            axes.plot(here[effect], [place] * len(here), ".", color=colour, alpha=0.5)
-            axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
+            style.dots_at(axes, here[effect], place, colour)
         axes.axvline(0, color=style.GREY, lw=1)
         axes.set(title=f"on {target}", xlabel="points", yticks=range(len(EFFECTS)))
         axes.set_yticklabels(EFFECTS.values())
@@ -93,6 +109,7 @@ def overlaps(found: pd.DataFrame, pairs, layers=(1, 2, 3)) -> Figure:
                 if len(part := here[(here["layer"] == layer) & (here["apart"] == apart)]):
                     style.mean_line(axes, part, "level", "kappa", label, style.COLOURS[arm], **style.drawn(arm))
             axes.axhline(0, color=style.GREY, lw=1, ls="--")
+            style.ticks(axes, sorted(here["level"].unique()))
             axes.set(title=f"{source} and {target}, layer {layer}", xlabel="level", ylabel="overlap beyond chance")
             axes.title.set_fontsize(9)
     style.legend_below(figure, grid)

@@ -53,6 +53,12 @@ def kept(rows: pd.DataFrame) -> pd.DataFrame:
     return found.assign(share=found["minus_random"] / (found["own"] - found["random"]))
 
 
+def there(rows: pd.DataFrame, pairs) -> list[tuple[str, str]]:
+    """Those (target, source) of which something is recorded."""
+    known = set(zip(rows["target"], rows["source"], strict=True))
+    return [pair for pair in pairs if pair in known]
+
+
 def matrix(found: pd.DataFrame, level: int, value: str = "minus_own") -> pd.DataFrame:
     """Sources by targets at a level: mean over replicates of a column of `kept`; nan where nothing is recorded.
 

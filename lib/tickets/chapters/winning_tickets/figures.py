@@ -86,18 +86,7 @@ def gaps(table: pd.DataFrame, arms: list[tuple[str, dict]], levels, value="test_
         for place, (_, fields) in enumerate(arms):
             rows = here[np.logical_and.reduce([here[name] == v for name, v in fields.items()])]
             gap = (style.by_replicate(rows, value, "arm").set_index("replicate")[value] - ticket).dropna()
-            if len(gap):
-                mean, low, high = style.interval(gap)
-                colour = style.COLOURS[fields["arm"]]
-                axes.plot(gap, np.full(len(gap), place), ".", color=colour, alpha=0.5)
-                axes.errorbar(
-                    mean,
-                    place,
-                    xerr=[[mean - low], [high - mean]],
-                    fmt=style.SHAPES[fields["arm"]],
-                    color=colour,
-                    capsize=3,
-                )
+            style.dots_at(axes, gap, place, style.COLOURS[fields["arm"]], style.SHAPES[fields["arm"]])
         axes.axvline(0, color=style.GREY, lw=1)
         kept = here["density"].median() if len(here) else float("nan")
         axes.set(
