@@ -109,10 +109,10 @@ def test_dropout_is_seeded_per_network(few_digits):
 
 def test_dropout_halves_the_units_and_keeps_the_mean():
     cells = [NET.but(dropout=0.4, replicate=r) for r in range(2)]
-    drop, ones = autograd._dropout(cells, "cpu"), torch.ones(2, 50, 200)
+    drop, ones = autograd.dropout(cells, "cpu"), torch.ones(2, 50, 200)
     first, second = drop(ones), drop(ones)
     assert first.unique().tolist() == pytest.approx([0, 1 / 0.6])
     assert first.mean().item() == pytest.approx(1, abs=0.03)
     for one, other in ((first[0], first[1]), (first[0], second[0])):
         assert (one == other).float().mean().item() == pytest.approx(0.4**2 + 0.6**2, abs=0.03)
-    assert autograd._dropout([NET], "cpu") is None
+    assert autograd.dropout([NET], "cpu") is None

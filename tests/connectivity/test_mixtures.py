@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from chords import CHORDS, IMAGE_NET, MODEL, NET, ends, final_of
-from tickets.connectivity.mixtures import BATCHES, Mixtures
+from small import random_mask
+from tickets.connectivity.mixtures import BATCHES, STATISTICS, Mixtures
+from tickets.nets import models
 from tickets.nets.layers import EPSILON, MOMENTUM
 from tickets.nets.models import NormNet
 from torch.nn.functional import conv2d, cross_entropy
@@ -63,8 +65,8 @@ class OneNorm(NormNet):
         self._add_conv_norm("conv1", 1, 3)
         self._add("fc", (10, 3), kind=None)
 
-    def features(self, x, conv_norm):
-        return conv_norm(x, "conv1")
+    def features(self, do, x):
+        return do.conv_norm(x, "conv1")
 
 
 @pytest.fixture
@@ -149,3 +151,29 @@ def test_repair_takes_channels_to_the_mixed_mean_and_deviation(normed):
         normal = (rescaled - across(kept_mean)) / across((kept_var + EPSILON).sqrt()) * across(scale) + across(shift)
         logits = normal.mean((2, 3)) @ mixed(networks, "fc.weight", p).T + mixed(networks, "fc.bias", p)
         torch.testing.assert_close(mixtures.mixture(HALF, "repaired")(x)[p], logits)
+
+
+def sparse_pair():
+    """Two ResNet-14 of one mask, with weights and statistics of their own."""
+    model, networks = models.build("resnet-14", (1, 8, 8), 10), []
+    for r in range(2):
+        generator = np.random.default_rng(r)
+        network = random_mask(model, 0.2).apply(model.init(generator))
+        fresh = {name: tensor[0].numpy() for name, tensor in model.buffers(1).items()}
+        networks.append(
+            network | {name: 0.1 * array + 0.1 * generator.random(array.shape) for name, array in fresh.items()}
+        )
+    return Mixtures(IMAGE_NET.but(model="resnet-14", inputs="standard"), model, networks)
+
+
+@pytest.mark.parametrize("statistics", STATISTICS)
+@pytest.mark.parametrize("part", ["test", "train"])
+def test_compiled_mixtures_are_those_of_torch(normed, part, statistics, few_digits):
+    for mixtures in (normed[0], sparse_pair()):
+        assert mixtures.compiled
+        loss, predicted = mixtures.read(HALF, part, statistics)
+        mixtures.compiled = False
+        expected = mixtures.read(HALF, part, statistics)
+        np.testing.assert_allclose(loss, expected[0], rtol=1e-10)
+        np.testing.assert_array_equal(predicted, expected[1])
+        assert len(np.unique(loss)) == 2

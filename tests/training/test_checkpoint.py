@@ -29,6 +29,14 @@ POPULATIONS = {
     "perceptrons from a rewind step on": ("mlp", [DENSE.but(level=1, rewind=7, replicate=r) for r in range(2)]),
     "perceptrons, Adam": ("autograd", [DENSE, DENSE.but(replicate=1)]),
     "dropout": ("autograd", [IMAGES.but(model="conv-2", dropout=0.5, replicate=r) for r in range(2)]),
+    "compiled convolutions, dropout": (
+        "conv",
+        [IMAGES.but(model="conv-2", dropout=0.5, replicate=r) for r in range(2)],
+    ),
+    "compiled batch norm": (
+        "conv",
+        [IMAGES.but(model="resnet-20", weight_decay=1e-4, augment="flip_crop", **MOMENTUM)],
+    ),
     "batch norm, momentum": ("autograd", [IMAGES.but(model="resnet-20", weight_decay=1e-4, **MOMENTUM)]),
 }
 SAVES = (2, 13, 50)

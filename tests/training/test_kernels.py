@@ -49,7 +49,7 @@ def test_adam_in_single_precision_takes_the_right_step():
     for kind in ("float32", "float64"):
         value, keep, slow, fast = (np.full(500, x, kind) for x in (0, 1, 0, 0))
         for step, gradient in enumerate(gradients.astype(np.float32), 1):
-            kernels._adam(value, keep, gradient.astype(kind), slow, fast, 1e-3, step, 0.0)
+            kernels.adam_step(value, keep, gradient.astype(kind), slow, fast, 1e-3, step, 0.0)
         moved[kind] = value.astype(float)
     assert np.median(np.abs(moved["float32"] / moved["float64"] - 1)) < 1e-6
 

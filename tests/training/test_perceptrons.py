@@ -159,4 +159,5 @@ def test_kernels_are_compiled_by_another_process_and_once(monkeypatch):
     assert len(ran) == 2
     assert "float32" in ran[0]
     assert "float64" in ran[1]
-    assert os.environ["TICKETS_COMPILED"].split() == ["float32", "float64"]  # a worker inherits it
+    kinds = [f"{perceptrons.__name__}:{kind}" for kind in ("float32", "float64")]
+    assert os.environ["TICKETS_COMPILED"].split() == kinds  # a worker inherits it

@@ -23,7 +23,7 @@ from tickets.data import dataset, sources
 from tickets.nets import models
 from tickets.seeds import stream
 from tickets.training import train as loop
-from tickets.training.schedule import interval, stops
+from tickets.training.schedule import interval, readouts, stops
 from tickets.training.train import choose_path, train
 from torch.nn.functional import cross_entropy
 
@@ -57,9 +57,9 @@ def plain_outcome(cell, name, params, mask, shape):
     return {n: p.detach().numpy() for n, p in zip(places, module.parameters(), strict=True)}, seen
 
 
-def assert_as_plain(cell, model, mask, shape):
+def assert_as_plain(cell, model, mask, shape, path="autograd"):
     starts = starts_of([cell], [mask], model)
-    outcome = train([cell], model, starts, path="autograd")[0][0]
+    outcome = train([cell], model, starts, path=path)[0][0]
     weights, seen = plain_outcome(cell, model.name, starts[0].weights, mask, shape)
     assert_close({name: outcome.weights[name] for name in weights}, weights, 1e-10)
     best = min(seen, key=lambda row: row[1])  # the first, if tied
@@ -68,7 +68,7 @@ def assert_as_plain(cell, model, mask, shape):
     at_end = [outcome.result[f"{name}_end"] for name in ("validation_loss", "validation_accuracy", "test_accuracy")]
     assert at_end == pytest.approx(seen[-1][1:], abs=1e-10, rel=0)
     at = {row[0]: row for row in seen}
-    assert outcome.result["test_accuracy_mid"] == pytest.approx(at[round(0.3 * cell.steps)][3], abs=1e-10)
+    assert outcome.result["test_accuracy_mid"] == pytest.approx(at[readouts(cell)["mid"]][3], abs=1e-10)
     taken = [at[step][1] for step in outcome.curves["step"]]
     assert outcome.curves["validation_loss"] == pytest.approx(taken, abs=1e-10, rel=0)
 
@@ -90,17 +90,25 @@ def test_autograd_training_is_that_of_a_plain_loop(rule, density):
     assert_as_plain(NET.but(**RULES[rule], steps=100), model, mask, (1, 8, 8))
 
 
+MOMENTUM = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-4, "warmup": 10, "drops": (30, 40)}
+
+
 @pytest.mark.parametrize(
-    ("name", "fields"),
+    ("path", "name", "density", "fields"),
     [
-        ("conv-2", {"learning_rate": 2e-4}),
-        ("resnet-20", {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup": 2}),
+        ("autograd", "conv-2", 0.3, {"learning_rate": 2e-4, "batch": 20}),
+        ("conv", "conv-2", 0.3, {"learning_rate": 2e-4, "batch": 20}),
+        ("autograd", "resnet-20", 0.5, {"learning_rate": 0.05, "batch": 18, **MOMENTUM}),
+        ("conv", "resnet-20", 0.5, {"learning_rate": 0.05, "batch": 18, **MOMENTUM}),
+        ("conv", "vgg-13", 0.05, {"learning_rate": 0.01, "batch": 12, "dataset": "digits16", **MOMENTUM}),
     ],
 )
-def test_image_networks_train_as_plain_modules(name, fields, few_digits):
-    model = models.build(name, (1, 8, 8), 10)
-    cell = NET.but(model=name, steps=5, batch=8, inputs="standard", **fields)
-    assert_as_plain(cell, model, random_mask(model, 0.5), (1, 8, 8))
+def test_image_networks_train_as_plain_modules(path, name, density, fields, few_digits):
+    """Fifty steps, with batches that leave lanes empty."""
+    cell = NET.but(model=name, steps=50, inputs="standard", **fields)
+    shape = sources.load(cell.dataset).shape
+    model = models.build(name, shape, 10)
+    assert_as_plain(cell, model, random_mask(model, density), shape, path)
 
 
 @BOTH
@@ -259,4 +267,9 @@ def test_the_path_is_a_function_of_the_cell():
     assert choose_path(SMALL, "cpu", NET.but(augment="flip_crop")) == "autograd"
     assert choose_path(SMALL, "cpu", NET.but(dataset="imagenet")) == "autograd"
     assert choose_path(SMALL, "cpu", NET.but(micro_batch=20)) == "autograd"
-    assert choose_path(models.build("conv-2", (1, 8, 8), 10), "cpu", NET) == "autograd"
+    conv = models.build("conv-2", (1, 8, 8), 10)
+    assert choose_path(conv, "cpu", NET) == choose_path(conv, "cpu", NET.but(dropout=0.5)) == "conv"
+    assert choose_path(conv, "cpu", NET.but(arm="dense_path", level=3)) == "conv-dense"
+    assert choose_path(conv, "cpu", NET.but(arm="pulled", level=1, pull=1)) == "autograd"
+    assert choose_path(conv, "cuda", NET) == choose_path(conv, "cpu", NET.but(micro_batch=20)) == "autograd"
+    assert choose_path(models.build("resnet-50", (3, 32, 32), 10), "cpu", NET) == "autograd"

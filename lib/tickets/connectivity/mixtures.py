@@ -5,6 +5,7 @@ N images, C channels.
 """
 
 from collections.abc import Callable
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -14,8 +15,11 @@ from torch.nn.functional import cross_entropy, relu
 
 from ..cells import Cell
 from ..data.reader import Reader
-from ..nets.layers import EPSILON, Tensors, dense
-from ..nets.models import dense_head
+from ..nets.layers import EPSILON, Layers, Tensors, dense
+from ..pruning.masks import Mask
+from ..training import convolutions
+from ..training.perceptrons import settle
+from ..training.train import choose_path
 
 STATISTICS = ("kept", "reestimated", "repaired")
 IMAGES, POINTS, PIXELS = 500, 30, 32 * 32
@@ -30,6 +34,8 @@ class Mixtures:
     def __init__(self, cell: Cell, model, networks, device="cpu"):
         self.cell, self.model, self.device, self.dtype = cell, model, device, getattr(torch, cell.precision)
         self.reader = Reader([cell], device, self.dtype)
+        self.size = min(cell.micro_batch or cell.batch, max(1, self.reader.index["train"].shape[1] // BATCHES))
+        self.compiled = choose_path(model, device, cell).startswith("conv")
         self.larger = max(1, model.input_shape[1] * model.input_shape[2] // PIXELS)
         stack = lambda name: torch.stack([torch.from_numpy(network[name]) for network in networks])  # noqa: E731
         self.params = {name: stack(name).to(device, self.dtype) for name in model.shapes}
@@ -38,6 +44,8 @@ class Mixtures:
     @torch.no_grad()
     def read(self, coefficients: np.ndarray, part: str, statistics: str = "kept") -> tuple[np.ndarray, np.ndarray]:
         """(mean cross-entropy [P], predicted classes int16 [P, N]) of the mixtures with coefficients [P, K]."""
+        if self.compiled:
+            return self._read_compiled(torch.as_tensor(coefficients, dtype=self.dtype), part, statistics)
         losses, classes = [], []
         for c in torch.as_tensor(coefficients, dtype=self.dtype, device=self.device).split(POINTS):
             forward, loss, predicted = self.mixture(c, statistics), 0.0, []
@@ -64,7 +72,7 @@ class Mixtures:
 
         def forward(x: Tensor) -> Tensor:
             outputs = dense(self.params, x.flatten(1).expand(c.shape[1], -1, -1), first)
-            return dense_head(rest, params, relu(torch.tensordot(c, outputs, 1)))
+            return Layers(params, {}, training=False).head(relu(torch.tensordot(c, outputs, 1)), rest)
 
         return forward
 
@@ -78,24 +86,51 @@ class Mixtures:
         the mixed standard deviation over the root of the mixed variance: with a normalization after every convolution
         the two are close by construction.
         """
-        params, running = mixed(self.params, c), mixed(self.running, c)
-        variances = [name for name in running if name.endswith(".running_var")]
-        for name in variances:
-            running[name] = running[name].clamp_min(0)  # beyond the networks a mixture may leave its range
+        params, running = self._mixed(c, statistics)
         if statistics == "kept" or not running:
             return params, running
-        for name in variances if statistics == "repaired" else ():
-            deviation = torch.tensordot(c, (self.running[name] + EPSILON).sqrt(), 1)
-            scale = name.replace(".running_var", ".weight")
-            params[scale] = params[scale] * deviation / (running[name] + EPSILON).sqrt()
         fresh = self.model.buffers(len(c), self.device, self.dtype)
-        size = min(self.cell.micro_batch or self.cell.batch, max(1, self.reader.index["train"].shape[1] // BATCHES))
-        for (x,), _ in islice(self.reader.parts("train", size), BATCHES):
+        for (x,), _ in islice(self.reader.parts("train", self.size), BATCHES):
             for some in torch.arange(len(c)).split(max(1, POINTS // self.larger)):
                 at = slice(int(some[0]), int(some[-1]) + 1)  # views: running statistics are updated in place
                 part = [{name: tensor[at] for name, tensor in tensors.items()} for tensors in (params, fresh)]
                 self.model.forward(*part, x.expand(len(some), *x.shape), training=True)
         return params, fresh
+
+    def _mixed(self, c: Tensor, statistics: str) -> tuple[Tensors, Tensors]:
+        """Parameters and running statistics mixed, the scales of channels repaired where asked."""
+        params, running = mixed(self.params, c), mixed(self.running, c)
+        variances = [name for name in running if name.endswith(".running_var")]
+        for name in variances:
+            running[name] = running[name].clamp_min(0)  # beyond the networks a mixture may leave its range
+        for name in variances if statistics == "repaired" else ():
+            deviation = torch.tensordot(c, (self.running[name] + EPSILON).sqrt(), 1)
+            scale = name.replace(".running_var", ".weight")
+            params[scale] = params[scale] * deviation / (running[name] + EPSILON).sqrt()
+        return params, running
+
+    def _read_compiled(self, c: Tensor, part: str, statistics: str) -> tuple[np.ndarray, np.ndarray]:
+        """`read`, one mixture after the other: what no network kept costs nothing (see `training.convolutions`)."""
+        settle(self.cell.precision, convolutions.__name__)
+        picked, train = self.reader.index[part][0], self.reader.index["train"][0]
+        pictures = {name: convolutions.pictures(self.cell, name) for name in ("train", "test")}
+        read = []
+        for point in c.split(1):
+            params, running = self._mixed(point, statistics)
+            running = running if statistics == "kept" else self.model.buffers(1, dtype=self.dtype)
+            value = self.network.flat({name: tensor[0].numpy() for name, tensor in (params | running).items()})
+            if statistics != "kept" and running:
+                self.network.read(value, pictures["train"], train[: self.size * BATCHES], training=True)
+            read.append(self.network.read(value, pictures["test" if part == "test" else "train"], picked))
+        losses, classes = zip(*read, strict=True)
+        return np.array(losses), np.stack(classes)
+
+    @cached_property
+    def network(self) -> convolutions.Network:
+        """The tables that serve all mixtures."""
+        weights = {name: tensor[0].numpy() for name, tensor in (self.params | self.running).items()}
+        kept = Mask({name: (self.params[name] != 0).any(0).numpy() for name in self.model.prunable})
+        return convolutions.Network(self.model, weights, kept, self.size)
 
     def errors(self, loss: np.ndarray, predicted: np.ndarray, part: str) -> np.ndarray:
         """Errors in percent [P]; that of chance where the loss is not finite, whatever an argmax over NaN says."""

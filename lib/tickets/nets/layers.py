@@ -6,6 +6,8 @@ r of a population computes what the same network computes alone.
 """
 
 import math
+import operator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -71,3 +73,30 @@ def max_pool(x: Tensor, size: int = 2, padding: int = 0) -> Tensor:
 def global_average(x: Tensor) -> Tensor:
     """Average over the image: [R, B, C, H, W] -> [R, B, C]."""
     return x.mean((3, 4))
+
+
+class Layers:
+    """The layers that a network is described with (`Model.through`), computed by torch on parameters [R, ...].
+
+    `training.program` has the same layers, which describe a network to compiled code.
+    """
+
+    def __init__(self, params: Tensors, buffers: Tensors, training: bool, dropout=None):
+        self.params, self.dropout = params, dropout
+        self.conv, self.dense = partial(conv, params), partial(dense, params)
+        self.conv_norm = partial(conv_norm, params, buffers, training)
+
+    relu, add, max_pool, average = (
+        staticmethod(F.relu),
+        operator.add,
+        staticmethod(max_pool),
+        staticmethod(global_average),
+    )
+
+    def head(self, x: Tensor, names: list[str]) -> Tensor:
+        """Dense layers with rectifiers, and dropout, between them: x [R, B, ...] -> logits [R, B, classes]."""
+        h = x.flatten(2)
+        for name in names[:-1]:
+            h = F.relu(self.dense(h, name))
+            h = self.dropout(h) if self.dropout else h
+        return self.dense(h, names[-1])

@@ -12,10 +12,9 @@ from itertools import count, pairwise
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import relu
 
 from ..errors import BadInput, choose
-from .layers import Tensors, conv, conv_norm, dense, global_average, max_pool, sd
+from .layers import Layers, Tensors, sd
 
 Dropout = Callable[[Tensor], Tensor]
 Shape = tuple[int, int, int]
@@ -37,9 +36,11 @@ class Model:
               pruning rate of its own (`Cell.output_rate`). Biases and batch normalization are never prunable.
     channels  {batch normalization: channels}
     widths    units per layer, inputs first, of a plain MLP; None for all others
+    compiled  whether compiled code knows its layers: kernels of 3x3 and 1x1, pools of 2x2
     """
 
     widths: tuple[int, ...] | None = None
+    compiled = True
 
     def __init__(self, name: str, input_shape: Shape, classes: int):
         self.name, self.input_shape, self.classes = name, tuple(input_shape), classes
@@ -76,6 +77,10 @@ class Model:
         uses the buffers. `dropout` maps the output [R, B, units] of each hidden dense layer, called in their order,
         to what the next layer sees; BadInput for a network that has no such layer.
         """
+        return self.through(Layers(params, buffers, training, dropout), x)
+
+    def through(self, do, x):
+        """Images x -> logits, by the layers of `do` (see `layers.Layers`): the one description of the architecture."""
         raise NotImplementedError
 
     def _add(self, name: str, shape: tuple[int, ...], kind: str | None, bias: bool = True) -> None:
@@ -101,8 +106,8 @@ class MLP(Model):
         self.widths = (math.prod(input_shape), *hidden, classes)
         self.head = _add_head(self, self.widths)
 
-    def forward(self, params, buffers, x, training, dropout=None):
-        return dense_head(self.head, params, x.flatten(2), dropout)
+    def through(self, do, x):
+        return do.head(x, self.head)
 
 
 class ConvNet(Model):
@@ -116,10 +121,10 @@ class ConvNet(Model):
             self._add(name, (outputs, inputs, 3, 3), "conv")
         self.head = _add_head(self, (outputs * H * W, 256, 256, classes))
 
-    def forward(self, params, buffers, x, training, dropout=None):
+    def through(self, do, x):
         for step in self.steps:
-            x = max_pool(x) if step == POOL else relu(conv(params, x, step))
-        return dense_head(self.head, params, x.flatten(2), dropout)
+            x = do.max_pool(x) if step == POOL else do.relu(do.conv(x, step))
+        return do.head(x, self.head)
 
 
 class NormNet(Model):
@@ -128,11 +133,13 @@ class NormNet(Model):
     def forward(self, params, buffers, x, training, dropout=None):
         if dropout:
             raise BadInput(f"{self.name} has no hidden dense layer to drop units from: dropout must be 0")
-        h = self.features(x, partial(conv_norm, params, buffers, training))
-        return dense(params, global_average(h), "fc")
+        return super().forward(params, buffers, x, training)
 
-    def features(self, x: Tensor, conv_norm: Callable[..., Tensor]) -> Tensor:
-        """Images [R, B, C, H, W] -> [R, B, channels, H', W'], by calls of conv_norm(x, name, stride=1)."""
+    def through(self, do, x):
+        return do.head(do.average(self.features(do, x)), ["fc"])
+
+    def features(self, do, x):
+        """Images [R, B, C, H, W] -> [R, B, channels, H', W'], by the layers of `do`."""
         raise NotImplementedError
 
     def _add_conv_norm(self, name: str, inputs: int, outputs: int, size: int = 3, kind: str | None = "conv") -> None:
@@ -152,9 +159,9 @@ class VGG(NormNet):
             self._add_conv_norm(name, inputs, outputs)
         self._add("fc", (classes, outputs), kind=None)
 
-    def features(self, x, conv_norm):
+    def features(self, do, x):
         for step in self.steps:
-            x = max_pool(x) if step == POOL else relu(conv_norm(x, step))
+            x = do.max_pool(x) if step == POOL else do.relu(do.conv_norm(x, step))
         return x
 
 
@@ -179,12 +186,12 @@ class ResNet(NormNet):
         if inputs != outputs:
             self._add_conv_norm(f"{block}.shortcut", inputs, outputs, size=1, kind=None)
 
-    def features(self, x, conv_norm):
-        x = relu(conv_norm(x, "conv1"))
+    def features(self, do, x):
+        x = do.relu(do.conv_norm(x, "conv1"))
         for block, stride in self.strides.items():
-            h = relu(conv_norm(x, f"{block}.conv1", stride))
-            h = conv_norm(h, f"{block}.conv2")
-            x = relu(h + (x if stride == 1 else conv_norm(x, f"{block}.shortcut", stride)))
+            h = do.relu(do.conv_norm(x, f"{block}.conv1", stride))
+            h = do.conv_norm(h, f"{block}.conv2")
+            x = do.relu(do.add(h, x if stride == 1 else do.conv_norm(x, f"{block}.shortcut", stride)))
         return x
 
 
@@ -194,6 +201,8 @@ class ResNet50(NormNet):
     Four stages of bottlenecks 1x1, 3x3, 1x1, the last four times as wide as the others; the first 3x3 of stages 2 to 4
     halves the image. Shortcuts and output layer, 19 % of the weights, are pruned like the rest, as in OpenLTH.
     """
+
+    compiled = False
 
     def __init__(self, name: str, input_shape: Shape, classes: int, layout: tuple[tuple[int, int], ...]):
         super().__init__(name, input_shape, classes)
@@ -214,13 +223,13 @@ class ResNet50(NormNet):
         if inputs != 4 * width:
             self._add_conv_norm(f"{block}.shortcut", inputs, 4 * width, size=1)
 
-    def features(self, x, conv_norm):
-        x = max_pool(relu(conv_norm(x, "conv1", 2)), size=3, padding=1)
+    def features(self, do, x):
+        x = do.max_pool(do.relu(do.conv_norm(x, "conv1", 2)), size=3, padding=1)
         for block, stride in self.strides.items():
-            h = relu(conv_norm(x, f"{block}.conv1"))
-            h = conv_norm(relu(conv_norm(h, f"{block}.conv2", stride)), f"{block}.conv3")
+            h = do.relu(do.conv_norm(x, f"{block}.conv1"))
+            h = do.conv_norm(do.relu(do.conv_norm(h, f"{block}.conv2", stride)), f"{block}.conv3")
             first = f"{block}.shortcut.weight" in self.shapes
-            x = relu(h + (conv_norm(x, f"{block}.shortcut", stride) if first else x))
+            x = do.relu(do.add(h, do.conv_norm(x, f"{block}.shortcut", stride) if first else x))
         return x
 
 
@@ -251,14 +260,6 @@ def _add_head(model: Model, widths: tuple[int, ...]) -> list[str]:
     for name, (inputs, outputs) in zip(names, pairwise(widths), strict=True):
         model._add(name, (outputs, inputs), "output" if name == names[-1] else "dense")
     return names
-
-
-def dense_head(names: list[str], params: Tensors, h: Tensor, dropout: Dropout | None = None) -> Tensor:
-    """Dense layers with rectifiers between them: h [R, B, I] -> [R, B, classes]."""
-    for name in names[:-1]:
-        h = relu(dense(params, h, name))
-        h = dropout(h) if dropout else h
-    return dense(params, h, names[-1])
 
 
 FAMILIES: dict[str, Callable[..., Model]] = {

@@ -31,7 +31,9 @@ class Autograd:
         self.gone = {
             name: torch.tensor(~np.stack([s.mask[name] for s in starts])).to(device) for name in model.prunable
         }
-        self.optimizer, self.dropout = _Optimizer(self.cell, self.params), _dropout(cells, device)
+        self.optimizer, self.dropout = _Optimizer(self.cell, self.params), dropout(cells, device)
+        frozen = any(start.frozen for start in starts)
+        self.frozen = {name: self.params[name].detach().clone() for name in self.gone if frozen}
         self.pull = self._pull(starts) if any(start.pull for start in starts) else None
         self.best = {name: tensor.detach().clone() for name, tensor in self.now.items()}
 
@@ -57,6 +59,8 @@ class Autograd:
             for name, pruned in self.gone.items():
                 self.params[name].grad.masked_fill_(pruned, 0)
             self.optimizer.step(float(self.rates[step]))
+            for name, before in self.frozen.items():  # which weight decay would have moved
+                self.params[name].data.copy_(torch.where(self.gone[name], before, self.params[name].data))
 
     @torch.no_grad()
     def read(self, part: str, best: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +151,7 @@ class _Optimizer:
         return [self.moments[f"{kind}/{name}"] for name in self.params]
 
 
-def _dropout(cells, device):
+def dropout(cells, device):
     """Inverted dropout whose masks come from one generator a network, so that neighbours do not change them."""
     if not (rate := cells[0].dropout):
         return None

@@ -19,10 +19,10 @@ OPTIONS = {
     "boundscheck": False,
     "nogil": True,
 }
-_inner, _entry = numba.njit(**OPTIONS), numba.njit(cache=True, **OPTIONS)
+compiled, compiled_entry = numba.njit(**OPTIONS), numba.njit(cache=True, **OPTIONS)
 
 
-@_inner
+@compiled
 def _four(array, i, t):
     """array[i, t : t + WIDE]."""
     return (
@@ -33,7 +33,7 @@ def _four(array, i, t):
     )
 
 
-@_inner
+@compiled
 def _put_four(array, i, t, four):
     """array[i, t : t + WIDE] = four."""
     store(array, i, t, four[0])
@@ -42,9 +42,12 @@ def _put_four(array, i, t, four):
     store(array, i, t + 3 * LANES, four[3])
 
 
-@_inner
-def _forward(index, value, pixels, act):
-    """Fill act [U, B] below the inputs, which are read from pixels: rectified hidden layers, then logits."""
+@compiled
+def dense_forward(index, value, pixels, act, noise):
+    """Fill act [U, B] below the inputs, which are read from pixels: rectified hidden layers, then logits.
+
+    noise: factors of the hidden units [H, B] (dropout), or of no length.
+    """
     widths, first, sparse, rows, columns, row_at, column_at = index
     top, x = 0, pixels
     for l in range(len(widths) - 1):
@@ -62,10 +65,12 @@ def _forward(index, value, pixels, act):
             for b in range(z.shape[1]):
                 s = z[i, b] + bias[i]
                 z[i, b] = 0 if s <= 0 and not last else s  # NaN passes: a network that diverged must show
+        if len(noise) > 0 and not last:
+            z *= noise[top + n_in - widths[0] : top + n_in - widths[0] + n_out]
         top, x = top + n_in, z
 
 
-@_inner
+@compiled
 def _tiles_times(starts, columns, value, x, z):
     """z[out, B] = rows compressed tile by tile times x[in, B]."""
     z[:] = 0
@@ -80,7 +85,7 @@ def _tiles_times(starts, columns, value, x, z):
                 _put_four(z, i, t, (p, q, r, s))
 
 
-@_inner
+@compiled
 def _tiles_gradient(starts, columns, delta, x, gradient):
     """gradient[k] = delta[row of k] . x[column of k], at kept positions only."""
     gradient[: len(columns)] = 0
@@ -93,7 +98,7 @@ def _tiles_gradient(starts, columns, delta, x, gradient):
                     gradient[k] += total(fused(p, a, fused(q, b, fused(r, c, fused(s, d, zero(x))))))
 
 
-@_inner
+@compiled
 def _tiles_back(starts, columns, value, delta, out):
     """out[in, B] = transposed compressed rows times delta[out, B], all tiles of a row at once."""
     out[:] = 0
@@ -106,9 +111,12 @@ def _tiles_back(starts, columns, value, delta, out):
                 _put_four(out, columns[k], t, (fused(w, p, a), fused(w, q, b), fused(w, r, c), fused(w, s, d)))
 
 
-@_inner
-def _backward(index, value, act, delta, gradient):
-    """Gradient of every parameter from delta, whose last rows hold the gradient of the logits [classes, B]."""
+@compiled
+def dense_backward(index, value, act, delta, gradient, noise, below_first):
+    """Gradient of every parameter from delta, whose last rows hold the gradient of the logits [classes, B].
+
+    below_first: of the inputs too, into the first rows of delta.
+    """
     widths, first, sparse, rows, columns, row_at, column_at = index
     top = act.shape[0]
     for l in range(len(widths) - 2, -1, -1):
@@ -123,20 +131,22 @@ def _backward(index, value, act, delta, gradient):
         for i in range(n_out):
             g[len(g) - n_out + i] = d[i].sum()
         top -= n_out
-        if l == 0:
+        if l == 0 and not below_first:
             break  # nobody needs the gradient of the pixels
         below = delta[top - n_in : top]
         if sparse[l]:
             _tiles_back(row.reshape(-1, n_out), column, flat, d, below)
         else:
             np.dot(flat[: n_out * n_in].reshape(n_out, n_in).T, d, below)
-        for i in range(n_in):
+        for i in range(n_in if l > 0 else 0):
             for b in range(x.shape[1]):
                 if x[i, b] <= 0:
                     below[i, b] = 0
+        if len(noise) > 0 and l > 0:
+            below *= noise[top - n_in - widths[0] : top - widths[0]]
 
 
-@_inner
+@compiled
 def _pull(index, value, goal, strength, gradient):
     """Subtract the gradient of strength x cosine of the weights, biases left out, to goal, a vector of length 1."""
     widths, first = index[0], index[1]
@@ -152,8 +162,8 @@ def _pull(index, value, goal, strength, gradient):
             gradient[i] -= towards * goal[i] - inwards * value[i]
 
 
-@_inner
-def _softmax_gradient(logits, labels, delta):
+@compiled
+def softmax_gradient(logits, labels, delta):
     """delta = (softmax - one hot) / batch for the columns that carry an image; the padding stays zero."""
     share = logits.dtype.type(1 / len(labels))
     for b in range(len(labels)):
@@ -167,8 +177,8 @@ def _softmax_gradient(logits, labels, delta):
         delta[labels[b], b] -= share
 
 
-@_inner
-def _adam(value, keep, gradient, slow, fast, rate, step, decay):
+@compiled
+def adam_step(value, keep, gradient, slow, fast, rate, step, decay):
     """One bias-corrected step of Adam (Kingma & Ba 2015; 0.9, 0.999, 1e-8), weight decay added to the gradient."""
     a, b = value.dtype.type(0.9), value.dtype.type(0.999)
     c, d = value.dtype.type(0.1), value.dtype.type(0.001)
@@ -182,8 +192,8 @@ def _adam(value, keep, gradient, slow, fast, rate, step, decay):
         value[i] -= size * slow[i] / (np.sqrt(fast[i]) * root + eps)
 
 
-@_inner
-def _sgd(value, keep, gradient, slow, rate, momentum, decay):
+@compiled
+def sgd_step(value, keep, gradient, slow, rate, momentum, decay):
     """One step of gradient descent with (heavy-ball) momentum, weight decay added to the gradient."""
     size, mu = value.dtype.type(rate), value.dtype.type(momentum)
     lam, zero = value.dtype.type(decay), value.dtype.type(0)
@@ -192,7 +202,7 @@ def _sgd(value, keep, gradient, slow, rate, momentum, decay):
         value[i] -= size * slow[i]
 
 
-@_inner
+@compiled
 def lines(rows, columns, like):
     """Zeros [rows, columns] from the start of a cache line of 64 bytes: a load across two lines takes twice as long."""
     flat = np.zeros(rows * columns + LANES, like.dtype)
@@ -200,7 +210,7 @@ def lines(rows, columns, like):
     return flat[skip : skip + rows * columns].reshape(rows, columns)
 
 
-@_inner
+@compiled
 def _gather(images, picked, x):
     """x[features, B] = the picked rows of images [N, features], LANES at a time; padding repeats the last row."""
     n, flat, at = images.shape[1], images.ravel(), np.empty(LANES, np.int64)
@@ -213,7 +223,7 @@ def _gather(images, picked, x):
                 lanes[i] = flat[at[i] + t]
 
 
-@_entry
+@compiled_entry
 def advance(index, value, keep, slow, fast, goal, pull, images, labels, order, done, rates, adam, momentum, decay):
     """Train in place on the minibatches `order` [n, batch] at the learning rates `rates` [n].
 
@@ -224,34 +234,34 @@ def advance(index, value, keep, slow, fast, goal, pull, images, labels, order, d
     batch = order.shape[1]
     wide = -(-batch // WIDE) * WIDE
     act, delta = lines(widths.sum(), wide, value), lines(widths.sum(), wide, value)
-    gradient = np.zeros(len(value), value.dtype)
+    gradient, quiet = np.zeros(len(value), value.dtype), np.zeros((0, 0), value.dtype)
     classes = widths[-1]
     for s in range(len(rates)):
         picked = order[s]
         _gather(images, picked, act[: widths[0]])
-        _forward(index, value, act[: widths[0]], act)
+        dense_forward(index, value, act[: widths[0]], act, quiet)
         logits, slopes = act[len(act) - classes :], delta[len(delta) - classes :]
-        _softmax_gradient(logits, labels[picked], slopes)
-        _backward(index, value, act, delta, gradient)
+        softmax_gradient(logits, labels[picked], slopes)
+        dense_backward(index, value, act, delta, gradient, quiet, False)
         if pull != 0:
             _pull(index, value, goal, pull, gradient)
         if adam:
-            _adam(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay)
+            adam_step(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay)
         else:
-            _sgd(value, keep, gradient, slow, rates[s], momentum, decay)
+            sgd_step(value, keep, gradient, slow, rates[s], momentum, decay)
 
 
-@_entry
+@compiled_entry
 def evaluate(index, value, x, y, correct):
     """Mean cross-entropy and number of right answers over blocks; fills correct.
 
     x: [n, features, CHUNK]; y, correct: [n, CHUNK].
     """
     widths = index[0]
-    act = lines(widths.sum(), x.shape[2], value)
+    act, quiet = lines(widths.sum(), x.shape[2], value), np.zeros((0, 0), value.dtype)
     loss, right, count = 0.0, 0, 0
     for n in range(len(x)):
-        _forward(index, value, x[n], act)
+        dense_forward(index, value, x[n], act, quiet)
         logits = act[len(act) - widths[-1] :]
         for b in range(x.shape[2]):
             if y[n, b] >= 0:

@@ -23,7 +23,7 @@ import torch
 from ..data import sources
 from ..data.dataset import scale
 from ..data.reader import Reader
-from ..pruning.imp import Start, dense_mask
+from ..pruning.imp import Start
 from ..pruning.masks import Weights
 from .kernels import WIDE, advance, evaluate, lines
 from .schedule import learning_rates
@@ -113,9 +113,7 @@ class Perceptrons:
 def _packed(start: Start, precision: str, model, below: float) -> "Network":
     cast = lambda weights: {name: array.astype(precision) for name, array in weights.items()}  # noqa: E731
     names, weights = model.prunable, cast(start.begun())
-    network = pack(weights, start.mask, names, 0 if start.frozen else below)
-    if start.frozen:  # what is pruned still counts: every layer is dense, and only what is kept has gradients
-        network.value[:] = _flat(weights, dense_mask(model), names, [False] * len(names))[0]
+    network = pack(weights, start.mask, names, below, start.frozen)
     if start.pull:
         aim(network, start.goal, start.mask, names, start.pull)
     return network
@@ -132,17 +130,17 @@ def _pixels(name: str, inputs: str, precision: str) -> tuple[np.ndarray, np.ndar
 # compiled once
 
 
-def settle(precision: str) -> None:
-    """Have another process compile for a precision, so that this one, like all later ones, runs the code of the cache.
+def settle(precision: str, module: str = __name__) -> None:
+    """Have another process compile a module for a precision: this one, like all later ones, runs the code of the cache.
 
     Code that was just compiled rounds differently from the same code out of the cache (seen with numba 0.68.1).
     """
     done = os.environ.get(_COMPILED, "").split()
-    if precision not in done:
+    if (what := f"{module}:{precision}") not in done:
         there = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        command = f"from tickets.training import perceptrons; perceptrons.compile_now({precision!r})"
+        command = f"from {module} import compile_now; compile_now({precision!r})"
         subprocess.run([sys.executable, "-c", command], check=True, env=there, capture_output=True, text=True)
-        os.environ[_COMPILED] = " ".join([*done, precision])  # workers inherit it
+        os.environ[_COMPILED] = " ".join([*done, what])  # workers inherit it
 
 
 def compile_now(precision: str) -> None:
@@ -193,17 +191,17 @@ class Network:
         return self.value, self.keep, self.slow, self.fast, self.goal, self.pull
 
 
-def pack(weights, masks, names, below: float = SPARSE_BELOW) -> Network:
+def pack(weights, masks, names, below: float = SPARSE_BELOW, frozen: bool = False) -> Network:
     """The flat network of `names` (layer weights in order; `x.weight` has its bias in `x.bias`) under masks.
 
     weights: name -> [out, in] or [out]; masks: weight name -> bool [out, in]; below: layers of less density are stored
-    by their kept weights (0: none is).
+    by their kept weights (0: none is); frozen: what is pruned stays as it is in `weights` and counts, so none is.
     """
-    sparse = [masks[name].mean() < below for name in names]
+    sparse = [masks[name].mean() < below and not frozen for name in names]
     stored = [masks[name] for name, s in zip(names, sparse, strict=True) if s]
     rows, columns = [_starts(mask) for mask in stored], [np.nonzero(mask)[1] for mask in stored]
-    value, first = _flat(weights, masks, names, sparse)
     everywhere = {name: np.ones(array.shape, bool) for name, array in weights.items()}
+    value, first = _flat(weights, everywhere if frozen else masks, names, sparse)
     join = lambda parts, kind: np.concatenate([np.zeros(0, kind), *parts]).astype(kind)  # noqa: E731
     counted = iter(rows), iter(columns)
     return Network(

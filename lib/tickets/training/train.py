@@ -13,6 +13,7 @@ from ..arms import ARMS
 from ..pruning.imp import Start
 from ..pruning.masks import Weights
 from .autograd import Autograd
+from .convolutions import Convolutions
 from .perceptrons import Perceptrons
 from .recorder import Outcome, Recorder
 from .schedule import stops, test_steps
@@ -21,6 +22,9 @@ PATHS = {
     "mlp": Perceptrons,
     "mlp-dense": partial(Perceptrons, below=0),  # every layer dense, whatever its mask
     "mlp-sparse": partial(Perceptrons, below=2),  # every layer by its kept weights
+    "conv": Convolutions,
+    "conv-dense": partial(Convolutions, below=0),
+    "conv-sparse": partial(Convolutions, below=2),
     "autograd": Autograd,
 }
 """The numeric paths: same results but for rounding."""
@@ -74,11 +78,11 @@ def choose_path(model, device, cell) -> str:
     """The numeric path: never a matter of timing, so that a re-run gives the same bits on the same machine."""
     if ARMS[cell.arm].path:
         return ARMS[cell.arm].path(model, device)
-    plain = model.widths is not None and not cell.dropout and cell.augment == "none"
-    plain = plain and cell.dataset != "imagenet" and not cell.micro_batch  # the kernels want all pixels in memory
-    if not plain or torch.device(device).type != "cpu":
+    # the compiled paths want all pixels in memory, and small kernels
+    if torch.device(device).type != "cpu" or cell.micro_batch or cell.dataset == "imagenet" or not model.compiled:
         return "autograd"
-    return "mlp-dense" if ARMS[cell.arm].dense else "mlp"
+    kind, beyond = ("mlp", cell.dropout or cell.augment != "none") if model.widths else ("conv", cell.own.get("pull"))
+    return "autograd" if beyond else f"{kind}-dense" if ARMS[cell.arm].dense else kind
 
 
 def _percent(right: np.ndarray) -> np.ndarray:

@@ -1,0 +1,201 @@
+"""The path of convolutional networks on one CPU core: a convolution costs what it weighs (see `program`, `planes`).
+
+The plain twin is the `autograd` path; both give the same numbers (float64: 1e-10). A convolution below SPARSE_BELOW
+density is stored by its kept weights, above it whole; dense layers, the head, are those of `perceptrons`. By hand with
+reason: no public library trains sparse convolutions on a CPU faster than dense ones.
+
+Parameters are one flat vector: of each convolution its weights (all, or the kept ones), its scale and shift (or bias),
+and its running means and variances, which nothing trains; then the head.
+"""
+
+import numpy as np
+import torch
+
+from ..data import sources
+from ..data.dataset import PAD, scale
+from ..data.reader import Reader
+from ..nets import models
+from ..pruning.imp import Start, dense_mask
+from ..pruning.masks import Weights
+from . import perceptrons
+from .autograd import dropout
+from .kernels import WIDE, lines
+from .lanes import LANES
+from .perceptrons import Perceptrons, settle
+from .planes import Buffers, advance, evaluate
+from .program import Layers, program
+from .schedule import learning_rates
+
+SPARSE_BELOW = 0.6
+"""Density below which a convolution is stored by its kept weights: `make bench` shows where the two storages cross."""
+FORCED = 0, 2
+"""Densities below which no layer is stored so, or every one."""
+STILL = tuple(np.zeros((1, 0), kind) for kind in (bool, np.uint8, np.uint8))
+"""Moves of pictures that stay as they are."""
+
+
+class Network:
+    """One network in the flat layout: tables, buffers and optimizer state.
+
+    weights: of every parameter, and running statistics; mask: which weights are trained; below: density under which a
+    convolution is stored by its kept weights; frozen: what is pruned counts, so that all are stored whole.
+    """
+
+    def __init__(self, model, weights: Weights, mask, batch: int, below: float = SPARSE_BELOW, frozen: bool = False):
+        layers, columns = Layers(model), -(-batch // WIDE) * WIDE
+        trained = {name: np.ones(shape, bool) for name, shape in model.shapes.items()} | {**mask}
+        for conv in layers.convs:
+            kept = trained[f"{conv.name}.weight"]
+            conv.stored = np.ones_like(kept) if frozen or kept.mean() >= below else kept
+        names = [f"{name}.weight" for name in layers.names]
+        head = perceptrons.pack(weights, trained, names, below if below in FORCED else perceptrons.SPARSE_BELOW, frozen)
+        self.model, self.index = model, head.index
+        self.program, room = program(layers, columns // LANES, int(head.widths.sum()))
+        self.where = _stored(layers, trained, dict(zip(names, head.sparse, strict=True)))
+        self.value = self.flat(weights)
+        self.keep = self.flat({name: np.zeros(array.shape, bool) for name, array in weights.items()} | trained)
+        self.slow, self.fast = np.zeros_like(self.value), np.zeros_like(self.value)
+        self.buffers = self._buffers(room, sum(len(conv.stored) for conv in layers.convs), batch, columns)
+
+    def _buffers(self, room: dict[str, int], channels: int, batch: int, columns: int) -> Buffers:
+        kind = self.value[:0]
+        real = (np.arange(columns) < batch).astype(kind.dtype).reshape(-1, LANES)
+        lanes = [lines.py_func(room[name], LANES, kind) for name in ("act", "slope", "raw", "scratch")]
+        sums = [np.zeros((channels, 2)) for _ in range(2)]
+        turned, *affine = (np.zeros(s, kind.dtype) for s in (len(self.program.offsets), (channels, 2), (channels, 3)))
+        return Buffers(*lanes, turned, real, *sums, *affine)
+
+    def flat(self, arrays) -> np.ndarray:
+        """Name -> array as a flat vector."""
+        return np.concatenate([arrays[name][where] for name, where in self.where.items()])
+
+    @property
+    def state(self):
+        """The arrays that training changes, with which of the parameters may change."""
+        return self.value, self.keep, self.slow, self.fast
+
+    def read(self, value: np.ndarray, pictures, picked: np.ndarray, training=False) -> tuple[float, np.ndarray]:
+        """Mean cross-entropy and predicted classes of picked pictures, see `planes.evaluate`."""
+        predicted = np.zeros(len(picked), np.int16)
+        told = self.program, self.index, value, self.buffers, pictures, picked, training
+        return evaluate(*told, predicted), predicted
+
+    def unpack(self) -> Weights:
+        """Parameters and running statistics as full arrays, exactly zero where pruned."""
+        shapes = self.model.shapes | {name: (c,) for name, c in _channels(self.model).items()}
+        found, at = {name: np.zeros(shape, self.value.dtype) for name, shape in shapes.items()}, 0
+        for name, where in self.where.items():
+            count = int(where.sum())
+            found[name][where] = self.value[at : at + count]
+            at += count
+        return found
+
+
+def _channels(model) -> dict[str, int]:
+    """Running statistic -> its channels."""
+    return {f"{norm}.running_{kind}": c for norm, c in model.channels.items() for kind in ("mean", "var")}
+
+
+def _stored(layers: Layers, trained, sparse: dict[str, bool]) -> dict[str, np.ndarray]:
+    """Name -> which entries are in the flat vector, in its order."""
+    where = {}
+    for conv in layers.convs:
+        beside = (
+            [f"norm.{kind}" for kind in ("weight", "bias", "running_mean", "running_var")] if conv.normal else ["bias"]
+        )
+        every = np.ones(len(conv.stored), bool)
+        where |= {f"{conv.name}.weight": conv.stored} | {f"{conv.name}.{kind}": every for kind in beside}
+    for name, kept in sparse.items():
+        where[name] = trained[name] if kept else np.ones_like(trained[name])
+        where[name.replace("weight", "bias")] = np.ones(len(trained[name]), bool)
+    return where
+
+
+class Convolutions(Perceptrons):
+    """Convolutional networks that are trained by compiled code, one after the other; a path of `train`."""
+
+    def __init__(self, cells, model, starts: list[Start], device="cpu", begin=0, below=SPARSE_BELOW):
+        self.cell, self.model, self.begin = cells[0], model, begin
+        settle(self.cell.precision, __name__)
+        self.reader, self.rates, self.dropout = Reader(cells), learning_rates(self.cell), dropout(cells, "cpu")
+        self.pictures = {part: pictures(self.cell, part) for part in ("train", "test")}
+        self.networks = [_network(model, start, self.cell, below) for start in starts]
+        self.best = [network.value.copy() for network in self.networks]
+
+    def advance(self, begin: int, end: int) -> None:
+        """Take the steps from `begin` to `end`."""
+        rule = self.cell.optimizer == "adam", self.cell.momentum, self.cell.weight_decay
+        noise = self._noise(end - begin)
+        for r, network in enumerate(self.networks):
+            moves = STILL
+            if self.cell.augment == "flip_crop":
+                moves = tuple(part[r, begin:end].numpy() for part in self.reader.moves)
+            told = (
+                self.reader.order[r, begin:end],
+                moves,
+                PAD,
+                noise[r],
+                begin - self.begin,
+                self.rates[begin:end],
+                rule,
+            )
+            advance(network.program, network.index, network.state, network.buffers, self.pictures["train"], *told)
+
+    def _noise(self, steps: int) -> np.ndarray:
+        """Factors of the head's hidden units [R, steps, units, columns], as autograd draws them; none: no dropout."""
+        hidden, columns = self.networks[0].index[0][1:-1], self.networks[0].buffers.real.size
+        kind = self.networks[0].value.dtype
+        found = np.ones((len(self.networks), steps if self.dropout else 0, hidden.sum(), columns), kind)
+        ones = [
+            torch.ones(len(found), self.cell.batch, int(units), dtype=getattr(torch, self.cell.precision))
+            for units in hidden
+        ]
+        for step in range(found.shape[1]):
+            drawn = torch.cat([self.dropout(one) for one in ones], dim=2)
+            found[:, step, :, : self.cell.batch] = drawn.transpose(1, 2).numpy()
+        return found
+
+    def _read(self, r: int, value: np.ndarray, part: str) -> tuple[float, np.ndarray]:
+        picked, pictures = self.reader.index[part][r], self.pictures["test" if part == "test" else "train"]
+        loss, predicted = self.networks[r].read(value, pictures, picked)
+        return loss, predicted == pictures[2][picked]
+
+    def weights(self) -> list[Weights]:
+        """Weights of each network as they are now, its running statistics with them."""
+        return [network.unpack() for network in self.networks]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that a checkpoint needs: arrays that `restore` writes into, and the generators of dropout."""
+        generators = self.dropout.generators if self.dropout else []
+        return super().state() | {f"dropout/{i}": g.get_state().numpy() for i, g in enumerate(generators)}
+
+    def restore(self, found: dict[str, np.ndarray]) -> None:
+        """Go on from the `state` of an earlier sitting."""
+        super().restore(found)
+        for i, generator in enumerate(self.dropout.generators if self.dropout else []):
+            generator.set_state(torch.from_numpy(found[f"dropout/{i}"]))
+
+
+def _network(model, start: Start, cell, below: float) -> Network:
+    fresh = {name: tensor[0].numpy() for name, tensor in model.buffers(1).items()}
+    weights = {name: array.astype(cell.precision) for name, array in (fresh | start.begun()).items()}
+    return Network(model, weights, start.mask, cell.batch, below, start.frozen)
+
+
+def pictures(cell, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Training or test images as `planes` reads them: bytes, what a byte is worth, labels."""
+    data = sources.load(cell.dataset)
+    every = torch.arange(256, dtype=torch.uint8).expand(data.shape[0], 1, 256)
+    table = scale(every, data, cell.inputs, getattr(torch, cell.precision))[:, 0].contiguous().numpy()
+    return getattr(data, f"{part}_images").numpy(), table, getattr(data, f"{part}_labels").numpy()
+
+
+def compile_now(precision: str) -> None:
+    """Compile both entries for a precision, on two images of four pixels by four."""
+    model = models.build("conv-2", (1, 4, 4), 2)
+    weights = {name: np.ones(shape, precision) for name, shape in model.shapes.items()}
+    network, labels = Network(model, weights, dense_mask(model), batch=2), np.zeros(2, np.int64)
+    pictures = np.zeros((2, 1, 4, 4), np.uint8), np.zeros((1, 256), precision), labels
+    steps = labels[:0].reshape(0, 2), STILL, PAD, np.zeros((0, 0, 0), precision), 0, np.zeros(0), (False, 0.0, 0.0)
+    advance(network.program, network.index, network.state, network.buffers, pictures, *steps)
+    network.read(network.value, pictures, labels)
