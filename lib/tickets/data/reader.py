@@ -48,12 +48,13 @@ class Reader:
         picked = torch.from_numpy(self.order[:, step]).to(self.device)
         x = self._parts(step, picked) if self.cell.augment == "resized_crop" else self._images["train"][picked]
         if self.cell.augment == "flip_crop":
-            x = images.augment(x, *(part[:, step] for part in self._flips_and_crops()))
+            x = images.augment(x, *(part[:, step] for part in self._flips_and_crops()), self.data.pad)
         return self._scaled(x), self._labels["train"][picked]
 
     def _flips_and_crops(self) -> list[Tensor]:
         if self._moves is None:
-            drawn = [images.augmentation(c.replicate, c.level, c.order, c.steps, c.batch) for c in self.cells]
+            pad = self.data.pad
+            drawn = [images.augmentation(c.replicate, c.level, c.order, c.steps, c.batch, pad) for c in self.cells]
             self._moves = [torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*drawn, strict=True)]
         return self._moves
 
