@@ -45,6 +45,7 @@ def tiny(monkeypatch):
     for name, study in chapters.STUDIES.items():
         cells = [*LENET, CONV] if name == STUDY else []
         monkeypatch.setitem(chapters.STUDIES, name, a_study(cells, LENET[0], study))
+    monkeypatch.setattr(chapters.desk, "DESKS", {})
 
 
 def contents(folder):

@@ -1,9 +1,11 @@
 """The desk profile of every chapter: real images, smaller networks and full statistics; what two cores do overnight.
 
-Images are CIFAR's at 16x16; networks are half as wide in every layer; all steps of a schedule are scaled by one factor,
-batches and rates are the papers'. There is one ResNet-20, with the schedule of chapter 2, and chapters 1, 4 and 5 share
-its chains. That it is a fair stage a pilot on another seed had shown: between two dense networks that part at the start
-lies a barrier, and none between two that part at step 1000.
+Images are CIFAR's at 16x16; networks are half as wide in every layer; batches and rates are the papers'. There is one
+ResNet-20, with the schedule of chapter 2 scaled by one factor, and chapters 1, 4 and 5 share its chains. That it is a
+fair stage a pilot on another seed had shown: between two dense networks that part at the start lies a barrier, and none
+between two that part at step 1000. Conv-2 is trained for all of the paper's steps and Conv-4 for half of them, not for
+the 8,000 and 10,000 first planned: claims read accuracy at the minimum of validation loss, and dense networks of a
+pilot, replicate 99, had it at steps 12,000 and 8,250.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,8 +36,8 @@ def scaled(net: Cell, steps: int, **changes) -> Cell:
     return net.but(**{"dataset": "cifar10_16", "steps": steps, "drops": drops, **changes})
 
 
-CONV2 = scaled(winning.CONV2, 8_000, model="conv-2x32")
-CONV4 = scaled(winning.CONV4, 10_000, model="conv-4x32")
+CONV2 = winning.CONV2.but(dataset="cifar10_16", model="conv-2x32")
+CONV4 = scaled(winning.CONV4, 12_500, model="conv-4x32")
 RESNET20 = scaled(linear.RESNET20, 8_000, model="resnet-20x8")
 LOW = RESNET20.but(learning_rate=0.01)
 HALF = scaled(RESNET20, 4_000)
@@ -108,22 +110,30 @@ EPOCH = {name: {"epoch": round(K / 2) if "half" in name else K} for name in TRAN
 
 
 def _transfer() -> Cells:
-    half_a, half_b, ten, hundred, coarse = TRANSFER.items()
+    half_a, half_b, ten, hundred, coarse = TRANSFER
     for r in range(6):
+        yield from _chains(r, (half_a, half_b), RUNG)
         yield from _moved(r, [(half_b, half_a), (half_a, half_b)], [RUNG])
     for r in range(6):  # the paper's claim about a ResNet, at little and at much pruning
+        yield from _chains(r, [half_a], 15)
         yield from _moved(r, [(half_b, half_a)], [15, 3])
     for r in range(6):
+        yield from _chains(r, (ten, hundred, coarse), RUNG)
         yield from _moved(r, [(ten, hundred), (hundred, ten), (coarse, ten)], [RUNG])
-        yield from _moved(r, [(ten, coarse)], [RUNG], ["both"])
+        yield from _moved(r, [(ten, coarse)], [RUNG], ["both"])  # random tickets are those of the other labels
+
+
+def _chains(r: int, names, top: int) -> Cells:
+    for name in names:
+        yield from linear.tickets(TRANSFER[name].but(replicate=r), top, EPOCH[name]["epoch"])
 
 
 def _moved(r: int, pairs, levels, what=("both", "nothing")) -> Cells:
-    """Chains as deep as the levels ask, and what their tickets carry from the second of a pair to the first."""
-    for name, net in dict(network for pair in pairs for network in reversed(pair)).items():
-        yield from linear.tickets(net.but(replicate=r), max(levels), EPOCH[name]["epoch"])
-    for (name, target), (_, source) in pairs:
-        yield from transfer.rewound(target.but(replicate=r), source, EPOCH[name]["epoch"], levels, what)
+    """What the tickets of the second of a pair carry to the first."""
+    for target, source in pairs:
+        yield from transfer.rewound(
+            TRANSFER[target].but(replicate=r), TRANSFER[source], EPOCH[target]["epoch"], levels, what
+        )
 
 
 # chapter 5
