@@ -24,7 +24,7 @@ book: environment ## every notebook on the recorded results, and the site in bui
 	@$(PY) book/_tools/build_book.py
 	@$(ELAPSED)
 
-reproduce: environment ## train anew into build/results: PROFILE=smoke|quick|paper STUDY= DEVICE= ENGINE=
+reproduce: environment ## train anew into build/results: PROFILE=smoke|quick|desk|paper STUDY= DEVICE= ENGINE=
 	@$(PY) book/_tools/build_book.py --train --profile "$(PROFILE)" \
 	  $(if $(STUDY),--study "$(STUDY)") $(if $(DEVICE),--device "$(DEVICE)") $(if $(ENGINE),--engine "$(ENGINE)")
 	@$(ELAPSED)

@@ -16,7 +16,10 @@ STUDY = "01_winning_tickets"
 LENETS = {
     "LeNet": Cell(), "LeNet, standardized pixels": Cell(inputs="standard"), "LeNet, 6000 steps": Cell(steps=6000),
 }  # fmt: skip
-NETWORKS = {"paper": {STUDY: Networks(LENETS)}, "quick": {STUDY: Networks({"LeNet": Cell(steps=5000)})}}
+NETWORKS = {
+    "paper": {STUDY: Networks(LENETS)},
+    **{profile: {STUDY: Networks({"LeNet": Cell(steps=5000)})} for profile in ("quick", "desk")},
+}
 DENSE, TICKET = {"arm": "ticket", "level": 0}, {"arm": "ticket", "level": 7}
 ENTRY = {
     "id": "X1",

@@ -20,17 +20,19 @@ def plain(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
         depth, width = map(int, name.removeprefix("mlp-").split("x"))
         return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, *[width] * depth, width // 3, classes))
     if name.startswith("resnet-") and name != "resnet-50":
-        return ResNet(channels, classes, (int(name.removeprefix("resnet-")) - 2) // 6)
+        layers, _, width = name.removeprefix("resnet-").partition("x")
+        return ResNet(channels, classes, (int(layers) - 2) // 6, int(width or 16))
     if name == "resnet-50":
         module = torchvision.models.resnet50(num_classes=classes)
         module.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         return module
     if name.startswith("vgg-"):
         return _vgg(channels, classes, {"vgg-13": 2, "vgg-16": 3, "vgg-19": 4}[name])
-    widths = {"conv-2": (64,), "conv-4": (64, 128), "conv-6": (64, 128, 256)}[name]
+    widths = {"conv-2": (64,), "conv-4": (64, 128), "conv-6": (64, 128, 256), "conv-2x32": (32,), "conv-4x32": (32, 64)}
+    widths, units = widths[name], 128 if name.endswith("x32") else 256
     pixels = (H >> len(widths)) * (W >> len(widths))
     return nn.Sequential(
-        *_pooled_pairs(channels, widths), nn.Flatten(), *_dense(widths[-1] * pixels, 256, 256, classes)
+        *_pooled_pairs(channels, widths), nn.Flatten(), *_dense(widths[-1] * pixels, units, units, classes)
     )
 
 
@@ -91,14 +93,14 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    def __init__(self, channels, classes, deep):
+    def __init__(self, channels, classes, deep, first):
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
-        shapes = [(16, 16, 1)] * deep
-        for inputs, width in ((16, 32), (32, 64)):
-            shapes += [(inputs, width, 2), *[(width, width, 1)] * (deep - 1)]
+        self.conv, self.norm = nn.Conv2d(channels, first, 3, padding=1, bias=False), nn.BatchNorm2d(first)
+        shapes = [(first, first, 1)] * deep
+        for inputs in (first, 2 * first):
+            shapes += [(inputs, 2 * inputs, 2), *[(2 * inputs, 2 * inputs, 1)] * (deep - 1)]
         self.blocks = nn.Sequential(*(Block(*shape) for shape in shapes))
-        self.fc = nn.Linear(64, classes)
+        self.fc = nn.Linear(4 * first, classes)
 
     def forward(self, x):
         return self.fc(self.blocks(relu(self.norm(self.conv(x)))).mean((2, 3)))

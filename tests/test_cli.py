@@ -45,6 +45,7 @@ def tiny(monkeypatch):
     for name, study in chapters.STUDIES.items():
         cells = [*LENET, CONV] if name == STUDY else []
         monkeypatch.setitem(chapters.STUDIES, name, a_study(cells, LENET[0], study))
+    monkeypatch.setattr(chapters.desk, "DESKS", {})
 
 
 def contents(folder):
@@ -70,7 +71,7 @@ def rows(capsys):
     ("arguments", "thing", "allowed"),
     [
         (["run", "01"], "study '01'", STUDY),
-        (["run", STUDY, "--profile", "full"], "profile 'full'", "smoke, quick, paper"),
+        (["run", STUDY, "--profile", "full"], "profile 'full'", "smoke, quick, desk, paper"),
         (["run", STUDY, "--engine", "threads"], "engine 'threads'", "serial, processes, dask"),
         (["run", STUDY, "--device", "tpu"], "device 'tpu'", "cpu, cuda"),
         (["run", STUDY, "--device", "cuda"], "device 'cuda'", "cpu"),
@@ -81,7 +82,7 @@ def rows(capsys):
         (["run", STUDY, "--gpu"], "--gpu", "--device"),
         (["run"], "'study'", STUDY),
         (["record", "01"], "study '01'", STUDY),
-        (["record", STUDY, "--profile", "full"], "profile 'full'", "smoke, quick, paper"),
+        (["record", STUDY, "--profile", "full"], "profile 'full'", "smoke, quick, desk, paper"),
         (["status", "--all"], "--all", "--json"),
         (["train"], "'train'", "run, status, export, merge, record"),
         (["bench"], "'bench'", "run, status, export, merge, record"),

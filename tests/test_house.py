@@ -37,7 +37,7 @@ def test_every_room_is_explained():
 @pytest.mark.parametrize(
     ("most", "folders", "own"),
     [
-        (4064, [LIBRARY / name for name in SCIENCE], True),
+        (4095, [LIBRARY / name for name in SCIENCE], True),
         # more than was aimed at (3,600): where it stands, which may only shrink
         (4438, [*(LIBRARY / n for n in MACHINERY), ROOT / "book/_tools"], False),
     ],

@@ -49,7 +49,9 @@ def test_the_studies_say_what_their_named_steps_are(monkeypatch):
     study = chapters.STUDIES["02_linear_mode_connectivity"]
     monkeypatch.setattr(study, "STEPS", {"quick": {"LeNet": {"k1000": 100}}}, raising=False)
     steps = {p: here["02_linear_mode_connectivity"].step("LeNet", "k1000") for p, here in chapters.registered().items()}
-    assert steps == {"quick": 100, "paper": 1000}
+    assert steps == {"quick": 100, "desk": 1000, "paper": 1000}  # the desk has no LeNet
+    desk = chapters.networks("desk")["02_linear_mode_connectivity"]
+    assert [desk.step("ResNet-20", name) for name in ("k500", "k1000", "k2000", "k4000")] == [64, 127, 254, 508]
 
 
 # places

@@ -97,24 +97,24 @@ def open_claims(root: Path) -> str:
     store = Store(local=root / "build/none", recorded=root / "book/results")
     now, rows = by_claim(root / "book/results/claims.csv"), []
     timed = per_step(store, pictures.read(root / "book/results"))
-    for study, networks in chapters.networks("paper").items():
-        cells, entries = chapters.cells(study, "paper"), claims.of(study).values()
-        for name, network in networks.cells.items():
+    for profile, study in ((p, name) for p in ("paper", "desk") for name in chapters.STUDIES):
+        cells, entries = chapters.cells(study, profile), claims.of(study, profile=profile).values()
+        for name, network in chapters.networks(profile)[study].cells.items():
             missing = [c for c in cells if unseeded(c) == unseeded(network) and c not in store and not measures(c.arm)]
-            named = [entry for entry in entries if name in mentioned(entry)]
-            decided = [entry["id"] for entry in named if now[entry["id"]]["verdict"].startswith("not run")]
+            asked = [entry["id"] + judged.suffix(profile) for entry in entries if name in mentioned(entry)]
+            decided = [claim for claim in asked if now[claim]["verdict"].startswith("not run")]
             if missing and decided:
                 steps = sum(cell.steps for cell in missing)
                 hours = hours_of(network.model, network.batch, steps, timed)
-                rows.append((study, name, len(missing), f"{steps / 1e6:.1f} M", hours, ", ".join(decided)))
-    heads = ("Chapter", "Network", "Trainings", "Steps", "Hours", "Would decide, in part or whole")
+                rows.append((study, profile, name, len(missing), f"{steps / 1e6:.1f} M", hours, ", ".join(decided)))
+    heads = ("Chapter", "Profile", "Network", "Trainings", "Steps", "Hours", "Would decide, in part or whole")
     return markdown_table(heads, rows) if rows else "Every claim has been run.\n"
 
 
 def per_step(store: Store, bench: dict | None) -> dict[tuple[str, int], float]:
     """(network, batch) -> milliseconds of one core a step: of dense networks, or the median of what is recorded."""
     found = {(row["network"], row["batch"]): row["alone_ms"] for row in (bench or {}).get("convolutions", ())}
-    table = store.table([cell for study in chapters.STUDIES for cell in chapters.cells(study, "paper")])
+    table = store.table([c for study in chapters.STUDIES for p in ("paper", "desk") for c in chapters.cells(study, p)])
     trained = table[~table["arm"].map(measures).astype(bool)]
     rates = (1000 * trained["seconds"] / trained["steps"]).groupby([trained["model"], trained["batch"]]).median()
     return {**rates.to_dict(), **found}
@@ -166,7 +166,7 @@ def own_verdicts(root: Path, folder: Path) -> str:
 def scope(root: Path) -> str:
     """On what the verdicts at the papers' own settings rest so far: networks, data, replicates."""
     now, networks, found = by_claim(root / "book/results/claims.csv"), chapters.networks("paper"), {}
-    for entry in registration.entries(root / "book/claims.yml"):
+    for entry in registration.standing("paper", root / "book/claims.yml"):
         row = now[entry["id"]]
         if (n := int(row["n"])) and scorecard.verdict(row)[0] not in ("inconclusive", "open"):
             cell = networks[entry["study"]].cells[entry["network"]]

@@ -7,8 +7,8 @@ from .arms import ARMS, measures
 from .cells import FIELDS, Cell
 from .errors import BadInput
 
-PROFILES = ("smoke", "quick", "paper")
-"""Sizes of a study: seconds, minutes, the paper's own. Claims are judged at all but the first."""
+PROFILES = ("smoke", "quick", "desk", "paper")
+"""Sizes of a study: seconds, minutes, a night, the paper's own. Claims are judged at all but the first."""
 FREE = ("replicate", "draw")
 """Cell fields that place a network inside a contrast and never select it, unless a term names its draws."""
 

@@ -25,8 +25,41 @@ def judged(monkeypatch):
         for claim, verdict in VERDICTS.items()
     ]
     rows.append({**rows[0], "claim": "L1.part", "scope": "part"})
-    monkeypatch.setattr(pages.verdicts, "of_study", lambda results, study, profile: pd.DataFrame(rows))
+    return page(monkeypatch, paper=rows)
+
+
+def page(monkeypatch, **rows):
+    """What is shown of a chapter at the paper's scale, from rows by profile."""
+    found = lambda results, study, profile: pd.DataFrame(rows.get(profile, []))  # noqa: E731
+    monkeypatch.setattr(pages.verdicts, "of_study", found)
     return pages.Judged(None, "01_winning_tickets", "paper")
+
+
+def at_desk(row, **changes):
+    """The row of the same claim at the desk."""
+    return row | {"claim": f"{row['claim']}-desk", "profile": "desk", "scope": "analog", **changes}
+
+
+def test_rows_at_the_desk_stand_below_the_paper_s_and_count_nowhere(monkeypatch, judged):
+    ran = at_desk(judged.by_claim["L2a"], verdict="reproduced", ours=0.7, low=0.5, high=0.9)
+    waits = at_desk(judged.by_claim["L1"], verdict="not run", n=0, ours="", low="", high="")
+    both = page(monkeypatch, paper=judged.rows, desk=[waits, ran])
+    text = both.answer(SECTION).data
+    assert text.index('id="claim-L2a"') < text.index('id="claim-L2a-desk"')
+    assert 'To be run at the desk: <span id="claim-L1-desk"' in text
+    assert "At the desk: <em>What L2a says</em>" in text
+    assert "0.70 points" not in text  # this chapter's made-up rows have no unit
+    assert both.tally().data == judged.tally().data
+    assert both.unsettled().data == judged.unsettled().data
+    assert both.overview().data.count("<tr>") == 1 + 5
+
+
+def test_a_claim_that_ran_at_the_desk_alone_is_told_of(monkeypatch, judged):
+    one = at_desk(judged.by_claim["L4a"], verdict="contradicted", n=5, ours=0.7, low=0.5, high=0.9)
+    text = page(monkeypatch, paper=judged.rows, desk=[one]).answer("is-it-the-mask-or-the-initial-weights").data
+    assert "no claim of this question has been run" not in text
+    assert "At the desk: <em>What L4a says</em>" in text
+    assert 'Not run: <span id="claim-L4a"' in text
 
 
 def test_claims_short_of_replicates_wait_and_what_did_not_replicate_is_listed(judged):

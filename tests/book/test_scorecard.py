@@ -92,6 +92,30 @@ def test_scales_of_a_claim_stand_side_by_side():
     assert "Smaller" not in page_of(ROW)
 
 
+DESK = {"claim": "L6-conv2-desk", "profile": "desk", "scope": "analog"}
+
+
+def test_what_ran_at_the_desk_alone_stands_beside_a_claim_that_was_not_run():
+    shown = page_of(NOT_RUN | {"claim": "L6-conv2"}, ROW | DESK)
+    assert "Of <strong>1</strong> claims: <strong>1</strong> not run" in shown
+    (row,) = re.findall(r'<tr id="claim-L6-conv2".*?</tr>', shown, re.DOTALL)
+    assert 'data-label="At the paper\'s scale"><small>not run</small>' in row
+    assert re.search(r'data-label="Smaller">.*<small>desk</small> 0.12 points', row, re.DOTALL)
+    assert "To be run" not in shown
+
+
+def test_what_waits_at_the_desk_is_only_named():
+    waits = NOT_RUN | DESK
+    shown = page_of(NOT_RUN | {"claim": "L6-conv2"}, waits)
+    assert "<table" not in shown
+    assert re.search(
+        r"Not run: <span[^>]*>L6-conv2</span>. To be run at the desk: <span[^>]*>L6-conv2-desk</span>", shown
+    )
+    shown = page_of(ROW, waits | {"claim": "L2a-desk"})
+    assert "Smaller" not in shown
+    assert re.search(r'<p class="unrun">To be run at the desk: <span[^>]*>L2a-desk</span>', shown)
+
+
 def test_second_readings_are_folded_below_their_question():
     shown = page_of(ROW, ROW | {"claim": "C8", "scope": "reading"})
     first, folded = shown.split("<details")

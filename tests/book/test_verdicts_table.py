@@ -33,7 +33,7 @@ from tickets.results.store import Store
 OTHER = "02_linear_mode_connectivity"
 OWN_SCALE = {
     entry["study"]
-    for entry in registration.entries()
+    for entry in registration.standing("paper")
     if entry["scope"] == "paper" and entry["headline"] and entry["network"].startswith("LeNet")
 }
 """Chapters with claims on LeNet that are the papers' own: those of the others are analogs, which have no q."""

@@ -436,6 +436,6 @@ def test_image_networks_are_at_the_paper_s_protocol():
 @pytest.mark.parametrize("profile", chapters.PROFILES)
 def test_every_source_is_a_network_of_the_study(profile):
     cells = [c for c in chapters.cells("05_elastic", profile) if "source_model" in c.own and c.model.startswith("mlp")]
-    named = set(study.NETWORKS[profile].values())
+    named = set(chapters.networks(profile)["05_elastic"].cells.values())
     assert {arms.source(c).but(level=0, replicate=0) for c in cells} <= named
     assert {c.but(arm="ticket", level=0, replicate=0, draw=0, order=0) for c in cells} <= named

@@ -10,7 +10,7 @@ from tickets.errors import BadInput
 def test_unknown_studies_and_profiles_are_named():
     with pytest.raises(BadInput, match=r"study '01'.*01_winning_tickets"):
         chapters.cells("01", "smoke")
-    with pytest.raises(BadInput, match=r"profile 'full'.*smoke, quick, paper"):
+    with pytest.raises(BadInput, match=r"profile 'full'.*smoke, quick, desk, paper"):
         chapters.cells("01_winning_tickets", "full")
 
 

@@ -68,7 +68,7 @@ def test_the_source_differs_in_what_is_named_and_in_nothing_else():
 
 @pytest.mark.parametrize("profile", chapters.PROFILES)
 def test_every_source_is_a_network_of_the_study(profile):
-    named = set(study.NETWORKS[profile].values())
+    named = set(chapters.networks(profile)["04_transfer"].cells.values())
     cells = [cell for cell in chapters.cells("04_transfer", profile) if cell.model == "lenet-300-100"]
     moves = [cell for cell in cells if cell.arm in ("transferred", "overlap")]
     assert {arms.source(cell).but(level=0, replicate=0) for cell in moves} <= named

@@ -75,12 +75,12 @@ def test_moments_are_per_channel():
 # augmentation
 
 
-def one_by_one(x, flip, dy, dx):
+def one_by_one(x, flip, dy, dx, margin=4):
     """The reference: one image at a time."""
     results = []
     for image, f, y, c in zip(x, flip, dy, dx, strict=True):
         image = image.flip(2) if f else image
-        results.append(pad(image, (4, 4, 4, 4))[:, y : y + x.shape[2], c : c + x.shape[3]])
+        results.append(pad(image, (margin,) * 4)[:, y : y + x.shape[2], c : c + x.shape[3]])
     return torch.stack(results)
 
 
@@ -92,6 +92,21 @@ def test_augmentation_is_that_of_single_images(dtype):
     assert torch.equal(dataset.augment(x, flip, dy, dx), expected)
     stacked = [t.unflatten(0, (4, 10)) for t in (x, flip, dy, dx)]
     assert torch.equal(dataset.augment(*stacked), expected.unflatten(0, (4, 10)))
+
+
+def test_augmentation_of_small_images_is_padded_by_less():
+    flip, dy, dx = (torch.from_numpy(part[0]) for part in dataset.augmentation(0, 0, 0, 1, 400, pad=2))
+    assert sorted(set(dy.tolist())) == sorted(set(dx.tolist())) == [0, 1, 2, 3, 4]
+    x = torch.randint(1, 256, (400, 3, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(dataset.augment(x, flip, dy, dx, pad=2), one_by_one(x, flip, dy.tolist(), dx.tolist(), 2))
+
+
+def test_draws_of_images_that_are_padded_by_four_are_what_they_always_were():
+    """Written down when the padding became a parameter: recorded networks were trained on them."""
+    flip, dy, dx = dataset.augmentation(3, 2, 1, steps=1, batch=8)
+    assert flip[0].nonzero()[0].tolist() == [0, 2, 6, 7]
+    assert (dy[0].tolist(), dx[0].tolist()) == ([3, 3, 3, 6, 5, 6, 1, 2], [4, 6, 4, 8, 7, 5, 2, 3])
+    assert {load(name).pad for name in ("digits", "digits16", "digits-a", "digits16-b")} == {4}
 
 
 def test_augmentation_without_a_shift_or_flip_changes_nothing():

@@ -1,10 +1,15 @@
-"""Datasets made from verified ones: stratified halves, CIFAR-100's 20 classes, Fashion-MNIST at 32x32."""
+"""Datasets made from verified ones: stratified halves, CIFAR-100's 20 classes, images in a frame, images halved."""
+
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tickets.data import sources
+from tickets.cells import Cell
+from tickets.data import dataset, sources
 from tickets.data.dataset import Dataset, split
+from tickets.data.reader import Reader
 from tickets.errors import BadInput
 
 
@@ -94,3 +99,81 @@ def test_cifar100_has_20_coarse_classes(small_cifar100):
     assert coarse.train_labels.tolist() == [i % 20 for i in range(30)]
     assert fine.train_labels.tolist() == list(range(30))
     assert torch.equal(coarse.train_images, fine.train_images)
+
+
+# images of half the side
+
+
+def colours(monkeypatch, n=6000):
+    """A CIFAR-10 of n images, its only training images."""
+    drawn = torch.randint(256, (n, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    whole = Dataset("cifar10", drawn, torch.arange(n) % 10, drawn[:5], torch.arange(5), 10)
+    monkeypatch.setattr(sources, "_real", lambda name, root: whole)
+    return whole
+
+
+def test_pixels_are_means_of_two_by_two():
+    """By hand: sums 10, 2, 6 and 1020; 2.5, 0.5 and 1.5 go to the even number."""
+    image = [[1, 2, 0, 1], [3, 4, 1, 0], [1, 2, 255, 255], [0, 3, 255, 255]]
+    halved = sources._halved(torch.tensor([[image]], dtype=torch.uint8))
+    assert halved.dtype == torch.uint8
+    assert halved.tolist() == [[[[2, 0], [2, 255]]]]
+
+
+def test_cifar10_at_half_its_side(monkeypatch):
+    whole, small = colours(monkeypatch), sources.load("cifar10_16")
+    assert small is sources.load("cifar10_16")
+    assert small.shape == sources.described("cifar10_16")[0] == (3, 16, 16)
+    blocks = whole.train_images.numpy().reshape(-1, 3, 16, 2, 16, 2)
+    np.testing.assert_array_equal(small.train_images, np.rint(blocks.mean((3, 5))))
+    assert small.test_images.shape == (5, 3, 16, 16)
+    assert small.train_labels is whole.train_labels
+    assert (small.pad, whole.pad) == (2, 4)
+
+
+def test_halves_of_small_images_are_the_images_of_the_large_ones_halves(monkeypatch):
+    whole = colours(monkeypatch)
+    half = sources.load("cifar10_16-b")
+    assert half.train_images is sources.load("cifar10_16").train_images
+    assert (half.pad, sources.described("cifar10_16-b")) == (2, ((3, 16, 16), 10))
+    large = Dataset("cifar10-b", whole.train_images, whole.train_labels, *[torch.zeros(0)] * 2, 10)
+    for ours, theirs in zip(split(half, 1), split(large, 1), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert len(split(sources.load("cifar10_16"), 0)[1]) == 5000
+
+
+def test_small_images_are_read_in_parts_that_are_padded_by_two(monkeypatch):
+    colours(monkeypatch)
+    cell = Cell(dataset="cifar10_16", augment="flip_crop", model="conv-2x32", steps=3, batch=50)
+    reader, small = Reader([cell]), sources.load("cifar10_16")
+    x, _ = reader.batch(2)
+    flip, dy, dx = (part[2] for part in dataset.augmentation(0, 0, 0, 3, 50, pad=2))
+    assert max(*dy, *dx) == 4
+    expected = []
+    for place, turned, y, c in zip(reader.order[0, 2], flip, dy, dx, strict=True):
+        image = small.train_images[place].numpy()
+        padded = np.pad(image[:, :, ::-1] if turned else image, ((0, 0), (2, 2), (2, 2)))
+        expected.append(padded[:, y : y + 16, c : c + 16])
+    assert torch.equal(x[0], dataset.scale(torch.from_numpy(np.stack(expected)), small, "unit"))
+
+
+def test_cifar100_comes_at_half_its_side_under_both_kinds_of_labels(small_cifar100):
+    fine, coarse = sources.load("cifar100_16"), sources.load("cifar100_coarse_16")
+    assert [sources.described(data.name) for data in (fine, coarse)] == [((3, 16, 16), 100), ((3, 16, 16), 20)]
+    assert (fine.classes, coarse.classes) == (100, 20)
+    assert torch.equal(fine.train_images, coarse.train_images)
+    assert fine.train_labels.tolist() == list(range(30))
+    assert coarse.train_labels.tolist() == [i % 20 for i in range(30)]
+
+
+def test_the_real_cifar10_at_half_its_side():
+    root = os.environ.get("TICKETS_DATA")
+    if not root or not (Path(root) / "cifar-10-batches-py").is_dir():
+        pytest.skip("no cifar-10-batches-py in TICKETS_DATA: set it to a folder with torchvision's CIFAR-10")
+    whole, small = sources.load("cifar10"), sources.load("cifar10_16")
+    assert small.train_images.shape == (50_000, 3, 16, 16)
+    assert small.test_images.shape == (10_000, 3, 16, 16)
+    assert small.mean.tolist() == pytest.approx(whole.mean.tolist(), abs=2e-5)  # averages keep the mean
+    assert (small.sd < whole.sd).all()  # and take some of the spread
+    four = whole.test_images[7, 1, 10:12, 20:22].double().mean()
+    assert abs(small.test_images[7, 1, 5, 10] - four) <= 0.5

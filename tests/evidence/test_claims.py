@@ -98,6 +98,55 @@ def test_every_fork_finds_its_cells_in_its_study(judge_of_everything):
     assert found["L2a"] >= 6
 
 
+# the desk
+
+DESK = claims.load(profile="desk")
+MARGINS = ("kind", "n", "size", "band", "least", "margin", "two_sided", "end", "rungs", "scope", "headline", "prints")
+
+
+@pytest.fixture(scope="module")
+def desks():
+    """Chapter -> a judge of its claims at the desk, on results of all that its own study trains there."""
+    return {
+        study: Judge(
+            pd.DataFrame([plausible(cell) for cell in cells(study, "desk")]),
+            "desk", claims.of(study, profile="desk"), chapters.networks("desk"),
+        )
+        for study in STUDIES
+    }  # fmt: skip
+
+
+def test_every_chapter_with_convolutional_networks_asks_something_at_the_desk(desks):
+    assert all(judge.parts for judge in desks.values())
+    assert {"M1-r20", "M2", "M3", "M4", "L6-conv2", "L7a-conv2", "L8-conv2", "E1-14to20", "T1-resnet20"} <= set(DESK)
+    assert not {"M5", "RW1", "L9-conv2", "L11c", "E1", "E7", "E8", "Z6-conv2-value"} & set(DESK)
+
+
+def test_every_claim_at_the_desk_finds_its_cells_there(desks):
+    for study, judge in desks.items():
+        claims.check_networks(claims.of(study, profile="desk"), chapters.networks("desk"))
+        for part in judge.parts.values():
+            assert judge.rule(part).verdict.n == part["n"], part["id"]
+            if "assay" in part:
+                assay = {**part["assay"], "stat": part["contrast"]["stat"]}
+                assert len(judge.records.read(assay, judge.scene(part)).values) == part["n"], f"assay of {part['id']}"
+            if anchor := part.get("anchors"):
+                rows = judge.records.at(judge.scene(part, anchor.get("network")), arm="ticket", level=0)
+                assert len(rows) == part["n"], f"anchor of {part['id']}"
+
+
+def test_margins_at_the_desk_are_those_at_the_paper_s_scale():
+    """Levels and steps may differ, and the anchor must."""
+    whole = {part["id"]: part for e in claims.load().values() for part in parts(e)}
+    for ours in (part for e in DESK.values() for part in parts(e)):
+        theirs = whole[ours["id"]]
+        assert {name: ours.get(name) for name in MARGINS} == {name: theirs.get(name) for name in MARGINS}
+        if anchor := ours.get("anchors"):
+            assert anchor["band"] != theirs["anchors"]["band"]
+            assert anchor["band"][1] - anchor["band"][0] == 4
+        assert ours["theirs"] in (theirs["theirs"], None)
+
+
 # networks and steps
 
 

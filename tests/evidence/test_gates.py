@@ -64,6 +64,15 @@ def test_gate_1_dense_accuracy():
     assert found["verdict"] == "reproduced"  # the anchor is the paper's, at the paper's steps
 
 
+def test_gate_1_at_the_desk_has_an_anchor_of_its_own():
+    """Whatever the scope of the claim at the paper's scale."""
+    frame = dense_and_ticket(steps=5000)  # a dense accuracy of 98.00
+    for scope in ("paper", "analog"):
+        for band, word in (([97, 98.5], "reproduced"), ([98.5, 99], "inconclusive: gate G1, dense accuracy 98.00")):
+            anchored = entry(anchors={"stat": "test_accuracy_end", "band": band}, scope=scope)
+            assert judged(anchored, frame, "desk")["verdict"].startswith(word)
+
+
 def test_gate_1_by_another_network():
     anchors = {"stat": "test_accuracy_end", "band": [98.5, 99], "network": "LeNet, standardized pixels"}
     claim = entry(anchors=anchors)

@@ -14,7 +14,7 @@ from tickets.evidence import claims, registration, several, verdicts
 from tickets.evidence.asked import parts
 from tickets.evidence.contrasts import Records
 from tickets.evidence.judge import Judge
-from tickets.evidence.registration import at_profile, entry_hash, hashes, register
+from tickets.evidence.registration import at_profile, entry_hash, hashes, register, standing
 from tickets.files import digest
 from tickets.networks import Networks, mentioned
 
@@ -82,6 +82,21 @@ def test_a_value_that_a_profile_does_not_list_is_the_paper_s():
     given = {"n": {"paper": 5, "quick": 3}, "cases": [{"network": {"paper": "LeNet"}}], "forks": {}, "theirs": None}
     assert at_profile(given, "quick") == {"n": 3, "cases": [{"network": "LeNet"}], "forks": {}, "theirs": None}
     assert at_profile(given, "paper")["n"] == at_profile(given, "smoke")["n"] == 5
+
+
+def test_the_desk_has_the_claims_that_say_what_they_need_there(tmp_path):
+    path = tmp_path / "claims.yml"
+    needs = {"paper": "a GPU", "desk": "a night"}
+    asked = [entry(), entry(id="X2", needs=needs), entry(id="X3", needs=needs, n={"paper": 10, "desk": 6})]
+    path.write_text(yaml.safe_dump({"claims": asked}))
+    assert [(e["id"], e["needs"], e["n"]) for e in standing("desk", path)] == [
+        ("X2", "a night", 5),
+        ("X3", "a night", 6),
+    ]
+    for profile in ("paper", "quick"):
+        assert [(e["id"], e["n"]) for e in standing(profile, path)] == [("X1", 5), ("X2", 5), ("X3", 10)]
+    each = {f"X{i}{at}" for i in (1, 2, 3) for at in ("", "@quick")}
+    assert set(hashes(NETWORKS, path)) == each | {"X2@desk", "X3@desk"}
 
 
 # the rules
@@ -206,11 +221,13 @@ def test_a_field_that_is_added_changes_no_hash(monkeypatch):
 
 def test_claims_are_registered_at_every_profile_that_has_their_network():
     profiles = chapters.registered()
-    assert set(profiles) == {"quick", "paper"}  # smoke judges nothing
+    assert set(profiles) == {"quick", "desk", "paper"}  # smoke judges nothing
     registered = hashes(profiles)
     assert set(claims.load()) <= set(registered)
     assert {"L2b@quick", "M2-lenet@quick"} <= set(registered)
-    assert not {"L6-conv2@quick", "M1-vgg@quick", "L1@smoke", "L1@paper"} & set(registered)
+    assert not {"L6-conv2@quick", "M1-vgg@quick", "L1@smoke", "L1@paper", "L1@desk"} & set(registered)
+    assert {"M1-r20@desk", "L6-conv2@desk"} <= set(registered)
+    assert not {"M5@desk", "Z6-conv2-value@desk"} & set(registered)  # which say nothing of the desk
     assert registered["L2b@quick"] != registered["L2b"]  # the network is another
 
 

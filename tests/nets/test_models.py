@@ -49,6 +49,15 @@ def size(model, names):
         ("resnet-56", 851_504, 850_864, 850_864 - 2_560),
         ("resnet-50", 23_454_912 + 20_480, 23_454_912, 23_454_912 + 20_480),  # and 53,120 of normalization, 10 biases
         ("vgg-13", 9_407_168, 9_402_048, 9_402_048),
+        (
+            "resnet-20x8",
+            67_672 + 320,
+            67_672,
+            67_672 - 640,
+        ),  # with 784 of normalization and 10 biases 68,786 parameters
+        ("resnet-14x8", 43_480 + 320, 43_480, 43_480 - 640),
+        ("conv-2x32", 1_076_320, 10_080, 1_076_320),
+        ("conv-4x32", 607_328, 65_376, 607_328),
         ("vgg-16", 14_715_584, 14_710_464, 14_710_464),
         ("vgg-19", 20_024_000, 20_018_880, 20_018_880),
     ],
@@ -58,6 +67,15 @@ def test_weights_are_as_many_as_in_the_paper(name, weights, conv, prunable):
     assert size(model, [n for n, s in model.shapes.items() if len(s) > 1]) == weights
     assert size(model, [n for n, s in model.shapes.items() if len(s) == 4]) == conv
     assert size(model, model.prunable) == prunable
+
+
+@pytest.mark.parametrize(
+    ("name", "prunable", "parameters"),
+    [("resnet-20x8", 67_032, 68_786), ("conv-2x32", 289_888, 290_218), ("conv-4x32", 214_112, 214_570)],
+)
+def test_sizes_of_slim_networks_on_images_of_16x16(name, prunable, parameters):
+    model = models.build(name, (3, 16, 16), 10)
+    assert (size(model, model.prunable), size(model, model.shapes)) == (prunable, parameters)
 
 
 def test_plain_modules_have_the_same_parameters():

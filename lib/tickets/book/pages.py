@@ -16,23 +16,28 @@ from . import questions, scorecard, verdicts
 class Judged:
     """The claims of a chapter as its page shows them: question by question, and all at its end.
 
-    rows: as in claims.csv; by_claim: those of whole claims and parts by their names in claims.yml.
+    by_claim: rows as in claims.csv by the names of claims and parts in claims.yml; main: those of claims that count;
+    desk: those at the desk, which stand beside those at the paper's scale; rows: all of them.
     """
 
     def __init__(self, results, study: str, profile: str):
-        self.study, self.rows = study, verdicts.of_study(results, study, profile).to_dict("records")
-        self.by_claim = {scorecard.base(row): row for row in self.rows}
+        named = lambda p: {scorecard.base(row): row for row in verdicts.of_study(results, study, p).to_dict("records")}  # noqa: E731
+        self.study, self.by_claim, self.desk = study, named(profile), named("desk") if profile == "paper" else {}
+        both = [(own, self.desk.get(name)) for name, own in self.by_claim.items()]
+        self.rows = [row for pair in both for row in pair if row]
+        self.main = [row for row in self.by_claim.values() if row["scope"] in ("paper", "analog")]
 
     def tally(self) -> HTML:
         """The count of each verdict on the claims that count."""
-        return HTML(scorecard.html("summary", [row for row in self.rows if row["scope"] in ("paper", "analog")]))
+        return HTML(scorecard.html("summary", self.main))
 
     def answer(self, section: str) -> HTML:
         """What answers a question, then its claims with their parts."""
         asked = questions.of(self.study)[choose("section", section, questions.of(self.study))]
         sentences, rest = questions.answer(asked, self.by_claim)
         counted = list(questions.counted(asked, self.by_claim).values())
-        rows = [row for name, row in self.by_claim.items() if name.split(".")[0] in asked.claims]
+        rest += [row for row in questions.counted(asked, self.desk).values() if scorecard.filled(row["ours"])]
+        rows = [row for row in self.rows if scorecard.base(row).split(".")[0] in asked.claims]
         box = scorecard.html("answered", sentences, rest, counted)
         return HTML(box + scorecard.html("table", rows, questions.about(), True))
 
@@ -42,9 +47,8 @@ class Judged:
 
     def unsettled(self) -> HTML:
         """Claims that wait for replicates; then those that did not replicate or stay open, with a reason if known."""
-        main = [row for row in self.rows if row["scope"] in ("paper", "analog")]
-        waiting = [row["claim"] for row in main if row["n"] and row["needs"]]
-        rest = [row for row in main if not row["verdict"].startswith(("reproduced", "not run"))]
+        waiting = [row["claim"] for row in self.main if row["n"] and row["needs"]]
+        rest = [row for row in self.main if not row["verdict"].startswith(("reproduced", "not run"))]
         why = questions.reasons(self.study, self.by_claim)
         rest = [{**row, "why, where we know": why.get(scorecard.base(row), "–")} for row in rest]
         listed = table(pd.DataFrame(rest, columns=["claim", "statement", "verdict", "why, where we know"]))

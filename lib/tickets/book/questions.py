@@ -118,8 +118,7 @@ def reasons(study: str, rows: Rows) -> dict[str, str]:
 def about() -> dict[str, dict]:
     """Claim or part -> its network, where it is shown, where its mean must lie (None where its parts differ)."""
     found = {}
-    for written_entry in registration.entries():
-        entry = registration.at_profile(written_entry, "paper")
+    for entry in registration.standing("paper"):
         at = {"network": entry["network"], "link": f"notebooks/{entry['study']}.html#claim-{entry['id']}"}
         ends = {part["id"]: accepted(part) for part in parts(entry)}
         found |= {name: {**at, "accepted": span} for name, span in ends.items()}

@@ -27,12 +27,7 @@ COLUMNS = (
     *("claim", "paper", "statement", "theirs", "source", "ours", "low", "high"),
     *("n", "unit", "scope", "profile", "device", "verdict", "q", "needs"),
 )
-UNITS = {
-    "percent earlier": "% earlier",
-    "step": "",
-    "times faster": "times as fast",
-    "times rarer": "times as rare",
-}
+UNITS = {"percent earlier": "% earlier", "step": "", "times faster": "times as fast", "times rarer": "times as rare"}
 """How units are written, where that is not how claims.yml has them."""
 
 
@@ -53,7 +48,7 @@ Judged = list[tuple[dict, Finding, list[Finding]]]
 def judge(store: Store, profile: str, studies=tuple(chapters.STUDIES)) -> Judged:
     """(entry, finding, those of its parts) of the claims of some chapters, on all records of a profile.
 
-    Below the paper's scale only of those claims that it has records for; smoke judges nothing.
+    Of the quick profile only of those claims that it has records for; smoke judges nothing.
     """
     choose("profile", profile, chapters.PROFILES)
     cells = dict.fromkeys(cell for study in studies for cell in chapters.cells(study, profile))
@@ -64,7 +59,7 @@ def judge(store: Store, profile: str, studies=tuple(chapters.STUDIES)) -> Judged
         claims.check_networks(entries, networks)
     judges = Judge(table.iloc[:0] if profile == "smoke" else table, profile, entries, networks, store.registrations())
     found = [(entry, *judges.claim(entry)) for entry in entries.values()]
-    return found if profile in ("paper", "smoke") else [one for one in found if one[1].verdict.n]
+    return [one for one in found if one[1].verdict.n] if profile == "quick" else found
 
 
 def rows(judged: Judged, profile: str, others: list[Verdict] = ()) -> pd.DataFrame:
@@ -163,11 +158,8 @@ def publish(store: Store, path: Path = TABLE) -> pd.DataFrame:
     chapter by chapter, since each chapter has a budget of its own for what is one network at the paper's scale.
     """
     whole = judge(store, "paper")
-    frames = [rows(whole, "paper")]
-    for profile in chapters.PROFILES:
-        if profile not in ("paper", "smoke"):
-            frames += [rows(judge(store, profile, [study]), profile) for study in chapters.STUDIES]
-    frame = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+    smaller = [rows(judge(store, p, [study]), p) for p in ("quick", "desk") for study in chapters.STUDIES]
+    frame = pd.concat([frame for frame in (rows(whole, "paper"), *smaller) if len(frame)], ignore_index=True)
     write(frame, path)
     if store.recorded:
         _write_rates(whole, store.recorded / RATES)

@@ -24,7 +24,7 @@ PAD = 4  # pixels of zeros on each side before the crop
 class Dataset:
     """A dataset on the CPU: images uint8 [N, C, H, W], labels int64 [N].
 
-    The training images hold the validation images too: `split` tells them apart.
+    The training images hold the validation images too: `split` tells them apart. pad: as `augment` has it.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Dataset:
     test_images: Tensor
     test_labels: Tensor
     classes: int
+    pad: int = PAD
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -89,28 +90,28 @@ def order(n: int, batch: int, steps: int, replicate: int, level: float = 0, draw
 
 
 def augmentation(
-    replicate: int, level: float, draw: int, steps: int, batch: int
+    replicate: int, level: float, draw: int, steps: int, batch: int, pad: int = PAD
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One draw (flip, dy, dx) per image and step, each [steps, batch]: bool, and uint8 offsets in 0..8.
+    """One draw (flip, dy, dx) per image and step, each [steps, batch]: bool, and uint8 offsets in 0..2 pad.
 
     More steps draw more and change none of the first: a network stopped early has seen what the whole one sees.
     """
     drawn = stream("augment", replicate, level, draw).random((steps, batch, 3), dtype=np.float32)
-    dy, dx = np.floor((2 * PAD + 1) * drawn[..., 1:]).astype(np.uint8).transpose(2, 0, 1)
+    dy, dx = np.floor((2 * pad + 1) * drawn[..., 1:]).astype(np.uint8).transpose(2, 0, 1)
     return drawn[..., 0] < 0.5, dy, dx
 
 
-def augment(x: Tensor, flip: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
-    """Flip left to right where `flip`, pad with 4 zeros on each side and crop at row dy and column dx, in 0..8.
+def augment(x: Tensor, flip: Tensor, dy: Tensor, dx: Tensor, pad: int = PAD) -> Tensor:
+    """Flip left to right where `flip`, pad with zeros on each side and crop at row dy and column dx, in 0..2 pad.
 
     x [..., C, H, W] of any dtype; flip, dy and dx [...], one draw per image, on x's device.
     """
     *images, C, H, W = x.shape
-    padded = F.pad(x, (PAD,) * 4)
+    padded = F.pad(x, (pad,) * 4)
     rows = dy.long().unsqueeze(-1) + torch.arange(H, device=x.device)  # [..., H]
     columns = dx.long().unsqueeze(-1) + torch.arange(W, device=x.device)  # [..., W]
-    columns = torch.where(flip.unsqueeze(-1), W + 2 * PAD - 1 - columns, columns)
-    cropped = padded.gather(-2, rows[..., None, :, None].expand(*images, C, H, W + 2 * PAD))
+    columns = torch.where(flip.unsqueeze(-1), W + 2 * pad - 1 - columns, columns)
+    cropped = padded.gather(-2, rows[..., None, :, None].expand(*images, C, H, W + 2 * pad))
     return cropped.gather(-1, columns[..., None, None, :].expand(*images, C, H, W))
 
 

@@ -48,14 +48,15 @@ class Reader:
         picked = torch.from_numpy(self.order[:, step]).to(self.device)
         x = self._parts(step, picked) if self.cell.augment == "resized_crop" else self._images["train"][picked]
         if self.cell.augment == "flip_crop":
-            x = images.augment(x, *(part[:, step] for part in self.moves))
+            x = images.augment(x, *(part[:, step] for part in self.moves), self.data.pad)
         return self._scaled(x), self._labels["train"][picked]
 
     @property
     def moves(self) -> list[Tensor]:
         """Flips, rows and columns of the crop of every place of every step, [R, steps, batch] each."""
         if self._moves is None:
-            drawn = [images.augmentation(c.replicate, c.level, c.order, c.steps, c.batch) for c in self.cells]
+            pad = self.data.pad
+            drawn = [images.augmentation(c.replicate, c.level, c.order, c.steps, c.batch, pad) for c in self.cells]
             self._moves = [torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*drawn, strict=True)]
         return self._moves
 

@@ -26,11 +26,13 @@ from .dataset import Dataset
 # in torchvision
 REAL = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 REAL["cifar100_coarse"] = "CIFAR100"  # the same images under their 20 superclasses
-HALVED = ("digits", "digits16", "mnist", "fashion_mnist", "cifar10")
+MADE = {"fashion_mnist32": "fashion_mnist"} | {f"{n}_16": n for n in ("cifar10", "cifar100", "cifar100_coarse")}
+"""Datasets that are computed from another one, see `_made`."""
+HALVED = ("digits", "digits16", "mnist", "fashion_mnist", "cifar10", "cifar10_16")
 """Datasets that come in halves too, NAME-a and NAME-b; which images those have is drawn per replicate (`split`)."""
 PATIENCE = 60
 """Seconds that a download may be silent."""
-NAMES = ("digits", "digits16", *REAL, "fashion_mnist32", "imagenet", *(f"{n}-{half}" for n in HALVED for half in "ab"))
+NAMES = ("digits", "digits16", *REAL, *MADE, "imagenet", *(f"{n}-{half}" for n in HALVED for half in "ab"))
 # MD5 of the unpacked files; torchvision's own checksums cover the packed ones only
 UNPACKED = {
     "mnist": {
@@ -52,14 +54,14 @@ def load(name: str) -> Dataset:
     """The dataset `name`, read once per process.
 
     digits (8x8, embedded in scikit-learn), digits16 (the same at 16x16), a half (see `HALVED`), fashion_mnist32 (in a
-    frame of zeros, in three equal channels, for networks of 32x32 images), or one of torchvision's from the folder
-    TICKETS_DATA (default: data/ in the repository), downloaded into it if files are missing; imagenet, which is never
-    downloaded, stays on disk (see `imagenet`). BadInput for an unknown name, a missing folder, wrong bytes or a failed
-    download.
+    frame of zeros, in three equal channels, for networks of 32x32 images), cifar10_16 and kin (means of 2x2 pixels), or
+    one of torchvision's from the folder TICKETS_DATA (default: data/ in the repository), downloaded into it if files
+    are missing; imagenet, which is never downloaded, stays on disk (see `imagenet`). BadInput for an unknown name, a
+    missing folder, wrong bytes or a failed download.
     """
     choose("dataset", name, NAMES)
-    if "-" in name or name == "fashion_mnist32":
-        return _made(name, load(name.partition("-")[0].removesuffix("32")))
+    if "-" in name or name in MADE:
+        return _made(name, load(MADE.get(name, name.partition("-")[0])))
     if name == "imagenet":
         from . import imagenet  # brings torchvision
 
@@ -73,7 +75,9 @@ def described(name: str) -> tuple[tuple[int, int, int], int]:
     if name == "imagenet":
         return (3, 224, 224), 1000
     shapes = {"digits": (1, 8, 8), "digits16": (1, 16, 16), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28)}
-    return shapes.get(name.partition("-")[0], (3, 32, 32)), {"cifar100": 100, "cifar100_coarse": 20}.get(name, 10)
+    whole, classes = name.partition("-")[0], {"cifar100": 100, "cifar100_coarse": 20}
+    size = (3, 16, 16) if whole.endswith("_16") else (3, 32, 32)
+    return shapes.get(whole, size), classes.get(whole.removesuffix("_16"), 10)
 
 
 def _root() -> Path:
@@ -98,11 +102,20 @@ def _digits(name: str, zoom: int) -> Dataset:
 
 @cache
 def _made(name: str, whole: Dataset) -> Dataset:
-    """A half, which has the tensors of the whole, or fashion_mnist32."""
+    """A half, which has the tensors of the whole, fashion_mnist32, or images of half the side."""
     if "-" in name:
         return replace(whole, name=name)
+    if name.endswith("_16"):
+        train, test = _halved(whole.train_images), _halved(whole.test_images)
+        return replace(whole, name=name, train_images=train, test_images=test, pad=whole.pad // 2)
     train, test = (pad(part, (2,) * 4).repeat(1, 3, 1, 1) for part in (whole.train_images, whole.test_images))
     return replace(whole, name=name, train_images=train, test_images=test)
+
+
+def _halved(images: Tensor) -> Tensor:
+    """uint8 [N, C, H, W] -> [N, C, H / 2, W / 2]: means of 2x2 pixels, rounded, a half to the even number."""
+    corners = (images[..., y::2, x::2].float() for y in (0, 1) for x in (0, 1))
+    return (sum(corners) / 4).round().to(torch.uint8)
 
 
 @cache

@@ -35,8 +35,7 @@ KINDS = {
 def load(path: Path = CLAIMS, profile: str = "paper") -> dict[str, dict]:
     """Claim -> its entry at a profile, in the order of the file; BadInput for what the grammar does not allow."""
     found = {}
-    for written in registration.entries(path):
-        entry = registration.at_profile(written, profile)
+    for entry in registration.standing(profile, path):
         for name in [entry.get("id"), *(part.get("id") for part in entry.get("parts", []))]:
             if not name or name in found:
                 raise BadInput(f"claim {name}: every claim and every part needs an id of its own")

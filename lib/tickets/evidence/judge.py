@@ -154,8 +154,8 @@ class Judge:
         return replace(finding, marks=self._marks(part, entry, finding)) if finding.verdict.n else finding
 
     def _gate(self, part: dict, finding: Finding) -> str:
-        """The first gate that fails, empty for none. Anchors are the paper's own accuracies, so an analog has none."""
-        anchored, replicates = self.profile == part["scope"] == "paper", finding.rows["replicate"].unique()
+        """The first gate that fails, empty for none. Anchors are the paper's accuracies, at the desk a pilot's."""
+        anchored, replicates = self.profile in ("desk", part["scope"]), finding.rows["replicate"].unique()
         return (
             (anchored and gates.dense_accuracy(self.records, self.scene(part), part, replicates))
             or self._assay(part, finding)

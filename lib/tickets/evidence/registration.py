@@ -38,6 +38,12 @@ def at_profile(value, profile: str):
     return [at_profile(part, profile) for part in value] if isinstance(value, list) else value
 
 
+def standing(profile: str, path: Path = CLAIMS) -> list[dict]:
+    """The claims as they are at a profile; at the desk those only that say what they need there."""
+    here, paper = (at_profile(list(entries(path)), name) for name in (profile, "paper"))
+    return [e for e, whole in zip(here, paper, strict=True) if profile != "desk" or e["needs"] != whole["needs"]]
+
+
 def entry_hash(entry: dict, networks: Networks) -> str:
     """Twelve hexadecimal digits over everything that a verdict can depend on: the entry, and the networks it names.
 
@@ -78,7 +84,7 @@ def hashes(profiles: Profiles, path: Path = CLAIMS) -> dict[str, str]:
     return {
         registered_as(entry["id"], profile): entry_hash(entry, networks[entry["study"]])
         for profile, networks in profiles.items()
-        for entry in at_profile(list(entries(path)), profile)
+        for entry in standing(profile, path)
         if any(name in networks[entry["study"]].cells for name in mentioned(entry))
     }
 

@@ -93,7 +93,8 @@ def concordance(settings) -> Verdict:
         word = "reproduced" if min(classes) >= 2 else "partly"
         p = max(max(x.p, y.p) for x, y in decided)
     share = (len(decided) - wrong) / len(decided) if decided else nan
-    return Verdict(word, share, n=len(decided), p=p, note="one class only" if word == "partly" else "")
+    note = ("one class only" if 0 in classes else "a class of one setting") * (word == "partly")
+    return Verdict(word, share, n=len(decided), p=p, note=note)
 
 
 def _holds(verdict: Verdict) -> bool:

@@ -24,6 +24,8 @@ POOL = "pool"
 CONV_2 = (64, 64, POOL)
 CONV_4 = (*CONV_2, 128, 128, POOL)
 CONV_6 = (*CONV_4, 256, 256, POOL)
+SLIM_2 = (32, 32, POOL)
+SLIM_4 = (*SLIM_2, 64, 64, POOL)
 VGGS = {3 * n + 7: (*CONV_4, *[256] * n, POOL, *[512] * n, POOL, *[512] * n) for n in (2, 3, 4)}
 
 
@@ -111,15 +113,18 @@ class MLP(Model):
 
 
 class ConvNet(Model):
-    """Conv-2, -4, -6: 3x3 convolutions with biases and rectifiers, pooled two by two, then dense layers 256, 256."""
+    """Conv-2, -4, -6: 3x3 convolutions with biases and rectifiers, pooled two by two, then dense layers 256, 256.
 
-    def __init__(self, name: str, input_shape: Shape, classes: int, layout: Layout):
+    conv-2x32 and conv-4x32, whose first width is 32, are half as wide in every layer.
+    """
+
+    def __init__(self, name: str, input_shape: Shape, classes: int, layout: Layout, units: int = 256):
         super().__init__(name, input_shape, classes)
         self.steps = _steps(layout)
         H, W = _pooled(self, layout)
         for name, inputs, outputs in _convolutions(layout, input_shape[0]):
             self._add(name, (outputs, inputs, 3, 3), "conv")
-        self.head = _add_head(self, (outputs * H * W, 256, 256, classes))
+        self.head = _add_head(self, (outputs * H * W, units, units, classes))
 
     def through(self, do, x):
         for step in self.steps:
@@ -169,6 +174,7 @@ class ResNet(NormNet):
     """ResNet-14 to -56 (He et al. 2016, sec. 4.2): 3 stages of n blocks; n = 3, -20, is what the paper calls ResNet-18.
 
     The first block of stages 2 and 3 halves the image; its shortcut is a 1x1 convolution, which is never pruned.
+    resnet-20x8 and its kin have 8 channels in the first stage instead of 16.
     """
 
     def __init__(self, name: str, input_shape: Shape, classes: int, widths: tuple[int, ...]):
@@ -268,7 +274,10 @@ FAMILIES: dict[str, Callable[..., Model]] = {
     "conv-2": partial(ConvNet, layout=CONV_2),
     "conv-4": partial(ConvNet, layout=CONV_4),
     "conv-6": partial(ConvNet, layout=CONV_6),
+    "conv-2x32": partial(ConvNet, layout=SLIM_2, units=128),
+    "conv-4x32": partial(ConvNet, layout=SLIM_4, units=128),
     **{f"resnet-{6 * n + 2}": partial(ResNet, widths=(16,) * n + (32,) * n + (64,) * n) for n in (2, 3, 5, 7, 9)},
+    **{f"resnet-{6 * n + 2}x8": partial(ResNet, widths=(8,) * n + (16,) * n + (32,) * n) for n in (2, 3, 5)},
     "resnet-50": partial(ResNet50, layout=((64, 3), (128, 4), (256, 6), (512, 3))),
     **{f"vgg-{layers}": partial(VGG, layout=layout) for layers, layout in VGGS.items()},
 }

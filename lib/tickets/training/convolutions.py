@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..data import sources
-from ..data.dataset import PAD, scale
+from ..data.dataset import scale
 from ..data.reader import Reader
 from ..nets import models
 from ..pruning.imp import Start, dense_mask
@@ -125,21 +125,14 @@ class Convolutions(Perceptrons):
     def advance(self, begin: int, end: int) -> None:
         """Take the steps from `begin` to `end`."""
         rule = self.cell.optimizer == "adam", self.cell.momentum, self.cell.weight_decay
-        noise = self._noise(end - begin)
+        noise, rates = self._noise(end - begin), self.rates[begin:end]
         for r, network in enumerate(self.networks):
             moves = STILL
             if self.cell.augment == "flip_crop":
                 moves = tuple(part[r, begin:end].numpy() for part in self.reader.moves)
-            told = (
-                self.reader.order[r, begin:end],
-                moves,
-                PAD,
-                noise[r],
-                begin - self.begin,
-                self.rates[begin:end],
-                rule,
-            )
-            advance(network.program, network.index, network.state, network.buffers, self.pictures["train"], *told)
+            told = self.reader.order[r, begin:end], moves, self.reader.data.pad, noise[r], begin - self.begin
+            of_network = network.program, network.index, network.state, network.buffers
+            advance(*of_network, self.pictures["train"], *told, rates, rule)
 
     def _noise(self, steps: int) -> np.ndarray:
         """Factors of the head's hidden units [R, steps, units, columns], as autograd draws them; none: no dropout."""
@@ -196,6 +189,6 @@ def compile_now(precision: str) -> None:
     weights = {name: np.ones(shape, precision) for name, shape in model.shapes.items()}
     network, labels = Network(model, weights, dense_mask(model), batch=2), np.zeros(2, np.int64)
     pictures = np.zeros((2, 1, 4, 4), np.uint8), np.zeros((1, 256), precision), labels
-    steps = labels[:0].reshape(0, 2), STILL, PAD, np.zeros((0, 0, 0), precision), 0, np.zeros(0), (False, 0.0, 0.0)
+    steps = labels[:0].reshape(0, 2), STILL, 0, np.zeros((0, 0, 0), precision), 0, np.zeros(0), (False, 0.0, 0.0)
     advance(network.program, network.index, network.state, network.buffers, pictures, *steps)
     network.read(network.value, pictures, labels)

@@ -74,7 +74,7 @@ def chain(net: Cell, top: int, replicates, **own) -> Iterator[Cell]:
 def _paper() -> Iterator[Cell]:
     ten, five = range(10), range(5)
     for r in ten:
-        yield from _untrained(LENET, r)
+        yield from untrained(LENET, r)
     for r in ten:
         yield from _kept(LENET, r, RUNGS)
     for r in ten:
@@ -109,7 +109,7 @@ def _paper() -> Iterator[Cell]:
             yield from learned(scored, r, *LEARNED)
 
 
-def _untrained(net: Cell, r: int) -> Iterator[Cell]:
+def untrained(net: Cell, r: int) -> Iterator[Cell]:
     """Z4: one training a replicate, that of the dense network."""
     yield from (net.but(replicate=r), net.but(replicate=r, arm="untrained"))
 
@@ -170,17 +170,27 @@ def _every_round(net: Cell, r: int, top: int) -> Iterator[Cell]:
 
 def _image_network(net: Cell, r: int, top: int) -> Iterator[Cell]:
     """Convolutional networks: the two best criteria, the actions in every round, masks of untrained weights."""
-    yield from _untrained(net, r)
+    yield from untrained(net, r)
     yield from ladder(net, top, [r])
     yield from chain(net, top, [r], criterion="magnitude_increase")
     yield from _every_round(net, r, top)
+    if net == CONV2:
+        yield from zeros_once(net, r, LOW, RUNGS[1])
+
+
+def zeros_once(net: Cell, r: int, little: int, much: int) -> Iterator[Cell]:
+    """Z3-conv2-once: freezing at much pruning, and variant 1 at little and at much."""
+    yield from ladder(net, much, [r])
+    yield from arm(net, "random", [little], [r])
+    yield from arm(net, "altered", [much], [r], zeros="freeze")
+    yield from arm(net, "altered", [little, much], [r], zeros="variant_1")
 
 
 def _quick() -> Iterator[Cell]:
     """A twentieth of the paper's steps, actions once: the shape of the result in minutes."""
     net = MAIN["quick"]
     for r in range(3):
-        yield from _untrained(net, r)
+        yield from untrained(net, r)
         yield from _kept(net, r, RUNGS)
         yield from _by_criterion(net, r)
         yield from learned(FEW, r, *LEARNED)
@@ -195,7 +205,7 @@ def _smoke() -> Iterator[Cell]:
     yield from learned(TINY.but(**SUPERMASKS).but(batch=8), 0, LEARNED[3])
     net = MAIN["smoke"]
     for r in range(2):
-        yield from _untrained(net, r)
+        yield from untrained(net, r)
         yield from (net.but(replicate=r, arm=name, level=2) for name in ("null_ladder", "pixels"))
         yield from _kept(net, r, [2])
         yield from _pruned(net, r, [2], (*FROZEN, *CONTROLS))

@@ -78,7 +78,7 @@ def moved(named: dict[str, Cell], pairs, levels, r: int, arm: str = "elastic", s
             yield cell
 
 
-def _transfers(named, pairs, levels, r: int, step: int = 0, own: bool = True, **how) -> Iterator[Cell]:
+def transfers(named, pairs, levels, r: int, step: int = 0, own: bool = True, **how) -> Iterator[Cell]:
     """Elastic tickets, the same weights under random masks, and the target's own tickets at their densities."""
     yield from moved(named, pairs, levels, r, step=step, **how)
     yield from moved(named, pairs, levels, r, step=step, carried="weights", **how)
@@ -121,11 +121,11 @@ def _paper() -> Iterator[Cell]:
     named, ten = NETWORKS["paper"], range(10)
     for r in ten:
         yield from chains(named, DEEP, range(RUNG + SPARSER + 1), r)
-        yield from _transfers(named, TRANSFERS, [RUNG], r)
+        yield from transfers(named, TRANSFERS, [RUNG], r)
         yield from _by_script(named, r, RUNG)
     for r in ten:
         yield from chains(named, DEEP, range(RUNG + SPARSER + 1, SPARSE[-1] + SPARSER + 1), r)
-        yield from _transfers(named, TRANSFERS, SPARSE, r)
+        yield from transfers(named, TRANSFERS, SPARSE, r)
     for r in ten:
         yield from _controls(named, ENDS, SPARSE, r)
         yield from _added(named, ENDS[:1], SPARSE, r)
@@ -142,7 +142,7 @@ def _paper() -> Iterator[Cell]:
 def _across_width(named, levels, r: int) -> Iterator[Cell]:
     """Our own question: units replicated or dropped across the width."""
     yield from chains(named, WIDTHS[0][1:], range(max(levels) + SPARSER + 1), r)
-    yield from _transfers(named, WIDTHS, levels, r)
+    yield from transfers(named, WIDTHS, levels, r)
     yield from _controls(named, WIDTHS, levels, r)
     yield from moved(named, WIDTHS[:1], levels, r, even=True)
 
@@ -151,12 +151,18 @@ def _image_networks(named, replicates) -> Iterator[Cell]:
     """E1 and E5 to E8 at the paper's protocol: days of a GPU."""
     net = lambda *sizes: tuple(f"{'ResNet' if n not in (13, 19, 16) else 'VGG'}-{n}" for n in sizes)  # noqa: E731
     k, levels = STEPS["paper"], (6, 10, 13)
-    for pairs in ([net(32, 20)], [net(20, 14)], [net(56, 32)], [net(44, 14), net(44, 32)], [net(16, 13), net(19, 13)]):
+    for pairs in (
+        [net(32, 20)],
+        [net(20, 14), net(14, 20)],
+        [net(56, 32)],
+        [net(44, 14), net(44, 32)],
+        [net(16, 13), net(19, 13)],
+    ):
         for r in replicates:
             step = k[pairs[0][0]]["k"]
             names = dict.fromkeys(name for pair in pairs for name in reversed(pair))
             yield from chains(named, names, range(max(levels) + SPARSER + 1), r, step)
-            yield from _transfers(named, pairs, levels, r, step)
+            yield from transfers(named, pairs, levels, r, step)
             yield from _controls(named, pairs, levels, r, step)
     for r in replicates:
         for blocks in REPLICATED.values():
@@ -181,7 +187,7 @@ def _quick() -> Iterator[Cell]:
     named = NETWORKS["quick"]
     for r in range(3):
         yield from chains(named, DEEP, range(RUNG + SPARSER + 1), r)
-        yield from _transfers(named, TRANSFERS, [RUNG], r)
+        yield from transfers(named, TRANSFERS, [RUNG], r)
         yield from moved(named, ENDS, [RUNG], r, carried="mask")
     for r in range(3):
         for score in ("snip", "magnitude"):
@@ -203,7 +209,7 @@ def _smoke() -> Iterator[Cell]:
     named = NETWORKS["smoke"]
     for r in range(2):
         yield from chains(named, DEEP, range(SPARSER + 3), r)
-        yield from _transfers(named, TRANSFERS, [2], r)
+        yield from transfers(named, TRANSFERS, [2], r)
         yield from _by_script(named, r, 2)
     for r in range(2):
         yield from _controls(named, ENDS[::-1], [2], r)

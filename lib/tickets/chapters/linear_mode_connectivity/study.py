@@ -94,35 +94,35 @@ def _paper() -> Iterator[Cell]:
             for r in block:
                 yield from part(LENET.but(replicate=r))
     for r in range(5):
-        yield from _matching(LENET.but(replicate=r), RUNG, (1000,))
+        yield from matching(LENET.but(replicate=r), RUNG, (1000,))
     nets = [[net.but(replicate=r) for r in range(5)] for net in (RESNET20, LOW, WARM, VGG16, VGG_LOW, VGG_WARM)]
     standard, low, warm, vgg, vgg_low, vgg_warm = nets
     for net in standard:
-        yield from _dense(net, (0, 2000, 500))
+        yield from dense_copies(net, (0, 2000, 500))
     for net, slow in zip(standard, low, strict=True):
-        yield from _matching(net, 8, (0, 1000))
-        yield from _matching(slow, 11, (0, 1000))
+        yield from matching(net, 8, (0, 1000))
+        yield from matching(slow, 11, (0, 1000))
     for net in standard:
         yield from _resnet20(net)
     for net in standard:
         yield from (cell for k in (0, 500) for cell in _pulled(net, 8, k))
     for net in warm:
-        yield from _matching(net, 11, (0, 1000))
+        yield from matching(net, 11, (0, 1000))
     for net in vgg:
-        yield from _dense(net, (0, 1000, 500, 2000))
+        yield from dense_copies(net, (0, 1000, 500, 2000))
     for net in [RESNET20_30K.but(replicate=r) for r in range(5)]:
         yield from _rewinding(net)
     for batch in LARGER:
         for net in [batch.but(replicate=r) for r in range(5)]:
-            yield from _matching(net, 8, (0,))
+            yield from matching(net, 8, (0,))
     for some, level in ((vgg, 19), (vgg_warm, 19), (vgg_low, 13)):
         for net in some:
-            yield from _matching(net, level, (0, 1000))
+            yield from matching(net, level, (0, 1000))
     large = [RESNET50.but(replicate=r) for r in range(5)]
     for net in large:
-        yield from _dense(net, (0, EIGHTEENTH))
+        yield from dense_copies(net, (0, EIGHTEENTH))
     for net in large:
-        yield from _matching(net, 1, (0, FIFTH))
+        yield from matching(net, 1, (0, FIFTH))
 
 
 def _lenet(net: Cell) -> Iterator[Cell]:
@@ -153,14 +153,14 @@ def _pulled(net: Cell, level: int = RUNG, rewind: int = 0) -> Iterator[Cell]:
             yield from chord(net, level, rewind, subject, pull)
 
 
-def _dense(net: Cell, steps) -> Iterator[Cell]:
+def dense_copies(net: Cell, steps) -> Iterator[Cell]:
     """M1: dense copies made at some steps."""
     yield net
     for k in steps:
         yield from chord(net, 0, k)
 
 
-def _matching(net: Cell, level: int, steps) -> Iterator[Cell]:
+def matching(net: Cell, level: int, steps) -> Iterator[Cell]:
     """M2: tickets at the paper's density rewound to some steps, their accuracy and their chords."""
     for k in steps:
         yield from tickets(net, level, k)
@@ -169,14 +169,14 @@ def _matching(net: Cell, level: int, steps) -> Iterator[Cell]:
 
 def _resnet20(net: Cell) -> Iterator[Cell]:
     """M3 to M7 on ResNet-20 at 16.8 %, and the remaining steps of M1."""
-    yield from _dense(net, (1000,))
-    yield from _matching(net, 8, (500,))
+    yield from dense_copies(net, (1000,))
+    yield from matching(net, 8, (500,))
     for subject in ("random", "reinit"):
         for k in (0, 1000):
             yield from chord(net, 8, k, subject)
     yield from tickets(net, 12, 1000, start=9)
     yield from (net.but(arm="random", level=level, rewind=1000) for level in (1, 3))
-    yield from _dense(net, (4000,))
+    yield from dense_copies(net, (4000,))
     yield from (net.but(arm="rounds", level=level, rewind=k) for k in (0, 1000) for level in (1, 4, 7))
 
 

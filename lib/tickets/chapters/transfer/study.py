@@ -28,6 +28,7 @@ def images(epochs: int, held: int = 45_000, drops=(), **fields) -> Cell:
 
 VGG = images(160, drops=(80, 120))
 VGG_HALF = images(160, 22_500, (80, 120))
+RESNET = images(90, drops=(50, 65, 80), model="resnet-20")
 RESNET_HALF = images(90, 22_500, (50, 65, 80), model="resnet-20")
 ADAM = {"optimizer": "adam", "learning_rate": 3e-4, "momentum": 0.0}
 EPOCH, HALF_EPOCH = 88, 44
@@ -63,6 +64,9 @@ NETWORKS = {
         "VGG-19, CIFAR-10, Adam": VGG.but(**ADAM),
         "ResNet-20, CIFAR-10 half a": RESNET_HALF.but(dataset="cifar10-a"),
         "ResNet-20, CIFAR-10 half b": RESNET_HALF.but(dataset="cifar10-b"),
+        "ResNet-20, CIFAR-10": RESNET,
+        "ResNet-20, CIFAR-100": RESNET.but(dataset="cifar100"),
+        "ResNet-20, CIFAR-100 coarse": RESNET.but(dataset="cifar100_coarse"),
     },
 }
 """What claims call the networks of the chapter, at each profile."""
@@ -158,17 +162,18 @@ def _paper() -> Iterator[Cell]:
 
 
 def _image_networks(named: dict[str, Cell], replicates) -> Iterator[Cell]:
-    """T1, T2, T3 and T5 at the paper's protocol, T1 on a ResNet: hours of a GPU."""
+    """T1, T2, T3 and T5 at the paper's protocol, T1 and T2 on a ResNet: hours of a GPU."""
     vgg = lambda *names: [f"VGG-19, {name}" for name in names]  # noqa: E731
     halves = vgg("CIFAR-10 half a", "CIFAR-10 half b")
     ten, hundred, coarse, fashion, adam = vgg("CIFAR-10", "CIFAR-100", "CIFAR-100 coarse", "Fashion", "CIFAR-10, Adam")
-    residual = [name for name in named if name.startswith("ResNet-20")]
+    half_a, half_b, whole, fine, labels = (name for name in named if name.startswith("ResNet-20"))
     for pairs in (
         [halves, halves[::-1]],
         [(fashion, hundred), (fashion, ten), (fashion, coarse)],
         [(adam, ten), (ten, adam)],
-        [residual, residual[::-1]],
+        [(half_a, half_b), (half_b, half_a)],
         [(ten, hundred), (ten, coarse), (hundred, ten)],
+        [(whole, fine), (whole, labels), (fine, whole), (labels, whole)],
     ):
         for r in replicates:
             yield from _rewound(named, pairs, r)

@@ -142,7 +142,7 @@ def _second_readings() -> Iterator[Cell]:
     """What is printed beside the claims: standardized inputs, SGD, each arm at its own best learning rate."""
     for r in range(10):
         standard = LENET.but(inputs="standard")
-        yield from _chain_and_reinit(standard, 15, [7, 15], r)
+        yield from chain_and_reinit(standard, 15, [7, 15], r)
         for draw in (2, 3):
             yield from arm(standard, "reinit", [7], [r], draw=draw)
     for r in range(10):
@@ -152,10 +152,10 @@ def _second_readings() -> Iterator[Cell]:
         yield from arm(sgd, "anatomy", [7, 15], [r])
     for r in range(10):
         for rate in (6e-4, 2.4e-3):
-            yield from _chain_and_reinit(LENET.but(learning_rate=rate), 7, [7], r)
+            yield from chain_and_reinit(LENET.but(learning_rate=rate), 7, [7], r)
 
 
-def _chain_and_reinit(net: Cell, top: int, levels, r: int) -> Iterator[Cell]:
+def chain_and_reinit(net: Cell, top: int, levels, r: int) -> Iterator[Cell]:
     yield from ladder(net, top, [r])
     yield from arm(net, "reinit", levels, [r], draw=1)
 
@@ -165,24 +165,32 @@ def _image_networks(replicates) -> Iterator[Cell]:
     named = NETWORKS["paper"]
     warm = named["ResNet-20, warmup"]
     for r in replicates:
-        yield from ladder(CONV2, 17, [r])
-        yield from arm(CONV2, "reinit", range(2, 8), [r], draw=1)
-        yield from arm(CONV2, "reinit", [11, 17], [r], draw=1)
-        yield from arm(CONV2, "random", [7, 11], [r])
+        yield from conv2(CONV2, r)
     for r in replicates:
-        yield from _chain_and_reinit(RESNET20, 10, [4, 7, 10], r)
+        yield from chain_and_reinit(RESNET20, 10, [4, 7, 10], r)
         yield from ladder(named["ResNet-20, low rate"], 6, [r])
         yield from ladder(warm, 13, [r])
         yield from ladder(named["ResNet-20, warmup, layerwise"], 13, [r])
     for r in replicates:
-        yield from _chain_and_reinit(CONV4, 21, [*range(2, 7), 21], r)
+        yield from conv4(CONV4, r)
         yield from ladder(CONV6, 21, [r])
     for name, top in (("Conv-2, dropout", 14), ("Conv-4, dropout", 13), ("Conv-6, dropout", 12)):
         yield from ladder(named[name], top, replicates)
     for r in replicates:
-        yield from _chain_and_reinit(VGG19, 12, [8, 12], r)
-        yield from _chain_and_reinit(named["VGG-19, low rate"], 18, [12], r)
-        yield from _chain_and_reinit(named["VGG-19, warmup"], 20, [8, 12], r)
+        yield from chain_and_reinit(VGG19, 12, [8, 12], r)
+        yield from chain_and_reinit(named["VGG-19, low rate"], 18, [12], r)
+        yield from chain_and_reinit(named["VGG-19, warmup"], 20, [8, 12], r)
+
+
+def conv2(net: Cell, r: int) -> Iterator[Cell]:
+    """L6 to L8 and L16b on Conv-2."""
+    yield from chain_and_reinit(net, 17, [*range(2, 8), 11, 17], r)
+    yield from arm(net, "random", [7, 11], [r])
+
+
+def conv4(net: Cell, r: int) -> Iterator[Cell]:
+    """L6 to L8 on Conv-4."""
+    yield from chain_and_reinit(net, 21, [*range(2, 7), 21], r)
 
 
 def _quick() -> Iterator[Cell]:
@@ -208,5 +216,7 @@ def _smoke() -> Iterator[Cell]:
         for name in SMOKED:
             yield from arm(net, name, [2, 3], [r], draw=int(name == "reinit"))
         yield from arm(net, "noise", [2], [r], sigma=0.5)
-    for image_net in (CONV2, CONV4.but(dropout=0.5), CONV6, RESNET20.but(warmup=2, drops=(2,)), VGG19):
+    residual = RESNET20.but(warmup=2, drops=(2,))
+    slim = (CONV2.but(model="conv-2x32"), residual.but(model="resnet-20x8"))
+    for image_net in (CONV2, CONV4.but(dropout=0.5), CONV6, residual, *slim, VGG19):
         yield from ladder(image_net.but(dataset="digits16", steps=2, batch=8), int(image_net != VGG19), [0])

@@ -1,0 +1,97 @@
+"""The desk: what its networks are, that they are the papers' scaled down, and that its chapters share what they can."""
+
+from collections import Counter
+
+import pytest
+from tickets import chapters
+from tickets.arms import measures
+from tickets.cells import SEEDED, Cell
+from tickets.chapters import desk
+from tickets.data import sources
+
+CELLS = {study: chapters.cells(study, "desk") for study in chapters.STUDIES}
+SCALED = ("dataset", "model", "steps", "drops")
+
+
+def unlike(one: Cell, other: Cell) -> set[str]:
+    """The fields in which two networks differ."""
+    return {name for name in Cell.__dataclass_fields__ if getattr(one, name) != getattr(other, name)}
+
+
+def test_steps_are_scaled_by_one_factor():
+    assert (desk.RESNET20.steps, desk.RESNET20.drops) == (8_000, (4_063, 6_095))  # 32 and 48 of 63 thousandths
+    assert (desk.HALF.steps, desk.HALF.drops) == (4_000, (2_032, 3_048))
+    assert (desk.CONV2.steps, desk.CONV4.steps) == (20_000, 12_500)  # the paper's own, and half of it
+    assert desk.NAMED == {"k500": 64, "k1000": 127, "k2000": 254, "k4000": 508}
+    assert all(abs(step - int(name[1:]) * 8 / 63) < 1 for name, step in desk.NAMED.items())
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (desk.CONV2, ("01_winning_tickets", "Conv-2")),
+        (desk.CONV4, ("01_winning_tickets", "Conv-4")),
+        (desk.RESNET20, ("02_linear_mode_connectivity", "ResNet-20")),
+        (desk.LOW, ("02_linear_mode_connectivity", "ResNet-20, low rate")),
+    ],
+    ids=lambda value: getattr(value, "model", ""),
+)
+def test_everything_else_is_the_papers(ours, theirs):
+    study, name = theirs
+    assert unlike(ours, chapters.networks("paper")[study].cells[name]) <= set(SCALED)
+
+
+def test_images_are_small_and_every_network_can_take_them():
+    for cell in (cell for cells in CELLS.values() for cell in cells):
+        shape, classes = sources.described(cell.dataset)
+        assert shape == (3, 16, 16)
+        assert cell.model in ("conv-2x32", "conv-4x32", "resnet-14x8", "resnet-20x8")
+        assert classes == (10 if "cifar10_16" in cell.dataset else 20 if "coarse" in cell.dataset else 100)
+
+
+def test_every_cell_is_of_a_named_network():
+    for study, cells in CELLS.items():
+        named = chapters.networks("desk")[study].cells.values()
+        seeded = [name for name in Cell.__dataclass_fields__ if name not in (*SEEDED, "own", "steps")]
+        kinds = {tuple(getattr(net, name) for name in seeded) for net in named}
+        assert {tuple(getattr(cell, name) for name in seeded) for cell in cells} == kinds
+        assert chapters.main(study, "desk") == next(iter(named))
+
+
+def test_replicates_are_those_that_verdicts_ask():
+    counts = {study: {cell.replicate for cell in cells} for study, cells in CELLS.items()}
+    assert counts.pop("04_transfer") == set(range(6))
+    assert set(map(frozenset, counts.values())) == {frozenset(range(5))}
+
+
+def test_chapters_share_the_chains_of_one_network():
+    """Tickets of 16.8 % and above at one rewind step are trained once, for chapters 2, 4 and 5."""
+    chains = {
+        study: {cell for cell in cells if cell.arm == "ticket" and cell.rewind == desk.K and not cell.order}
+        for study, cells in CELLS.items()
+    }
+    chain = {
+        desk.RESNET20.but(level=level, rewind=desk.K, replicate=r)
+        for level in range(1, desk.RUNG + 1)
+        for r in range(5)
+    }
+    for study in ("02_linear_mode_connectivity", "04_transfer", "05_elastic"):
+        assert chain <= chains[study]
+
+
+def test_of_one_replicate_of_chapter_2_there_are_so_many_networks():
+    """Dense: 1, a copy from the start, two from each of four later steps; tickets of 8 rounds, a copy at 3 steps; two
+    copies of each of four other subnetworks; and the trunk of the new weights that are returned to."""
+    own = [cell for cell in CELLS["02_linear_mode_connectivity"] if cell.replicate == 0 and not measures(cell.arm)]
+    assert len(own) == (1 + 1 + 2 * 4) + 3 * (8 + 1) + 2 * 4 + 1
+    lines = Counter(
+        (cell.level, cell.own["subject"]) for cell in CELLS["02_linear_mode_connectivity"] if cell.arm == "chord"
+    )
+    assert lines == {(0, "ticket"): 25, (8, "ticket"): 15, (8, "random"): 10, (8, "reinit"): 10}
+
+
+def test_a_chapter_without_a_desk_is_empty_there(monkeypatch):
+    monkeypatch.setattr(desk, "DESKS", {})
+    assert chapters.cells("01_winning_tickets", "desk") == []
+    assert chapters.networks("desk")["01_winning_tickets"].cells == {}
+    assert chapters.main("01_winning_tickets", "desk") == chapters.main("01_winning_tickets", "paper")
