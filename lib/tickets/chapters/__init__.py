@@ -12,6 +12,7 @@ from ..networks import PROFILES, Networks
 from .deconstructing import study as deconstructing
 from .elastic import study as elastic
 from .linear_mode_connectivity import study as linear_mode_connectivity
+from .subset_sum import study as subset_sum
 from .transfer import study as transfer
 from .winning_tickets import study as winning_tickets
 
@@ -21,6 +22,7 @@ STUDIES = {
     "03_deconstructing": deconstructing,
     "04_transfer": transfer,
     "05_elastic": elastic,
+    "08_subset_sum": subset_sum,
 }
 
 
