@@ -9,7 +9,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from small import NET as LITTLE
 from small import SMALL
 from tickets import chapters
-from tickets.chapters.subset_sum import pools, rebuilt, searches, study, sums, theorems
+from tickets.chapters.subset_sum import pools, rebuilt, study, theorems
+from tickets.chapters.subsets import searches, sums
 from tickets.data.reader import Reader
 from tickets.errors import BadInput
 from tickets.evidence import claims
@@ -136,21 +137,47 @@ def test_shares_move_from_their_start_along_the_numbers():
     assert one(searches.relaxed, [1.0, 1.0], 1, seed=3) == pytest.approx(0)
 
 
-def test_edge_popup_by_hand(monkeypatch):
-    """Two numbers, one is kept; a step of rate 1 and no momentum changes a score by -2 gap x."""
+class Scores:
+    """A generator that gives these scores, whatever is asked; `edge_popup` divides by the root of their number."""
+
+    def __init__(self, *scores):
+        self.scores = np.array([scores]) * np.sqrt(len(scores))
+
+    def uniform(self, low, high, shape):
+        assert (low, high, shape) == (-1, 1, self.scores.shape)
+        return self.scores.copy()
+
+
+@pytest.mark.parametrize(
+    ("scores", "rate", "left"),
+    [
+        ((0.3, -0.2), 0.0, 0.4),  # the first is kept: 0.5 - 0.1
+        # the gap is 0.4; sizes of scores change by -rate * 2 * 0.4 * x: to 0.1 and to 0.3, then the second is kept
+        ((0.3, -0.2), 0.5, 0.35),
+        ((-0.3, 0.2), 0.5, 0.35),  # signs of scores mean nothing
+        ((0.3, -0.2), 0.1, 0.4),  # to 0.26 and 0.22: not yet
+    ],
+)
+def test_edge_popup_by_hand(monkeypatch, scores, rate, left):
+    """Numbers 0.5 and -0.25, target 0.1, one is kept, one step."""
     monkeypatch.setattr(searches, "STEPS", 1)
-    start = generator(0).uniform(-1, 1, (1, 2))[0] / np.sqrt(2)
-    x, target = np.array([0.5, -0.25]), 0.1
-    kept = int(np.abs(start).argmax())
-    scores = start - 2 * (x[kept] - target) * x
-    left = abs(x[int(np.abs(scores).argmax())] - target)
-    assert one(searches.edge_popup, x, target, rate=1.0) == pytest.approx(left)
+    found = searches.edge_popup(np.array([[0.5, -0.25]]), np.array([0.1]), Scores(*scores), rate)
+    assert found == pytest.approx([left])
 
 
-def test_edge_popup_keeps_half():
-    """Of 4 equal numbers two, of 5 two, whatever it learns."""
-    for N in (4, 5):
-        assert one(searches.edge_popup, np.full(N, 0.5), 0) == pytest.approx(1)
+def test_edge_popup_has_momentum_and_a_rate_that_falls_to_zero(monkeypatch):
+    """Two steps at rates 1 and 1/2 of 0.1; gap 0.4 in both: 0.5 falls by 0.04 and then by half of 1.9 times that."""
+    monkeypatch.setattr(searches, "STEPS", 2)
+    pool, target = np.array([[0.5, -0.25]]), np.array([0.1])
+    # sizes 0.5 - 0.04 - 0.038 = 0.422 and s + 0.02 + 0.019: equal where s = 0.383
+    assert searches.edge_popup(pool, target, Scores(0.5, 0.382), 0.1) == pytest.approx([0.4])
+    assert searches.edge_popup(pool, target, Scores(0.5, 0.384), 0.1) == pytest.approx([0.35])
+
+
+def test_edge_popup_keeps_the_larger_half():
+    """Of 4 equal numbers two, of 5 three, whatever it learns."""
+    for N, kept in ((4, 2), (5, 3)):
+        assert one(searches.edge_popup, np.full(N, 0.5), 0) == pytest.approx(kept / 2)
 
 
 @pytest.mark.parametrize("name", searches.SEARCHES)

@@ -9,8 +9,8 @@ from math import log2
 import numpy as np
 
 from ...seeds import stream
-from . import sums
-from .searches import SEARCHES
+from ..subsets import sums
+from ..subsets.searches import SEARCHES
 
 SMALLEST = 0.01
 """Smallest size of a number of the hyperbolic law: the tolerance, below which a number changes little."""

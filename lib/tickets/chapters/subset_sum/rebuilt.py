@@ -8,8 +8,8 @@ from ...data.reader import Reader
 from ...pruning import imp
 from ...pruning.masks import final
 from ...seeds import stream
+from ..subsets import sums
 from ..supermasks.untrained import accuracy
-from . import sums
 from .pools import product
 
 

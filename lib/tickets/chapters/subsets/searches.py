@@ -45,15 +45,16 @@ def edge_popup(pools, targets, generator, rate) -> np.ndarray:
     """Scores trained by gradient descent (Ramanujan et al. 2020): the half with the largest sizes of scores is kept.
 
     A unit with N weights and the input 1, of which the squared distance is the loss; its gradient passes the choice of
-    the largest as if it were not there, to all scores. Scores start as the authors' do; the last subset counts.
+    the largest as if it were not there, to the sizes of all scores. Scores start as the authors' do, of an odd number
+    the larger half is kept as they do, and the last subset counts.
     """
-    n = pools.shape[1]
-    scores, slow = generator.uniform(-1, 1, pools.shape) / np.sqrt(n), np.zeros(pools.shape)
+    half = pools.shape[1] // 2
+    scores, slow = generator.uniform(-1, 1, pools.shape) / np.sqrt(pools.shape[1]), np.zeros(pools.shape)
     for step in range(STEPS + 1):
         sizes = np.abs(scores)
-        gap = ((sizes >= np.partition(sizes, n - n // 2, 1)[:, n - n // 2, None]) * pools).sum(1) - targets
+        gap = ((sizes >= np.partition(sizes, half, 1)[:, half, None]) * pools).sum(1) - targets
         if step < STEPS:
-            slow = MOMENTUM * slow + 2 * gap[:, None] * pools
+            slow = MOMENTUM * slow + 2 * gap[:, None] * pools * np.sign(scores)
             scores -= rate * (1 + np.cos(np.pi * step / STEPS)) / 2 * slow
     return np.abs(gap)
 
