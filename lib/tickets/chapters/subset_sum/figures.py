@@ -44,11 +44,11 @@ def course(rows: pd.DataFrame, field: str, kinds: dict, x: str, y: str, lines=No
             style.mean_line(axes, part, x, y, label, style.PALETTE[place], dots=False, **look)
         if kind in (marks or {}):
             mark = {"marker": "x", "ms": 8, "mew": 2, "ls": "", "color": style.PALETTE[place]}
-            axes.plot(*marks[kind], label=f"{label}: a published simulation", **mark)
+            axes.plot(*marks[kind], label="a published simulation", **mark)
     for label, height in (lines or {}).items():
         axes.axhline(height, color=style.GREY, lw=1, ls=":", label=label)
     axes.set(**axis)
-    style.legend_below(figure, np.array([[axes]]), columns=3)
+    style.legend_below(figure, np.array([[axes]]), columns=2)
     return style.finish(figure)
 
 
@@ -73,15 +73,17 @@ def at_best_step(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def counting(n: int) -> pd.DataFrame:
-    """Bits that counting promises at each share of n uniform numbers, near 0.
+    """Bits that counting promises at each share of n uniform numbers, for targets uniform on [-1, 1].
 
-    C(n, k) sums with a standard deviation of sqrt(k / 3), as if drawn independently: the nearest is at an exponential
-    distance whose rate is twice their density.
+    The C(n, k) sums of a pool lie around k of its mean with a variance of k (1 - k/n) / 3, as if drawn independently
+    from a normal distribution: the nearest is at an exponential distance whose rate is twice their density. Sizes near
+    none and all are left out: their sums are few.
     """
-    k = np.arange(1, n)
-    subsets = np.array([float(comb(n, int(one))) for one in k])
-    rate = 2 * subsets / np.sqrt(2 * np.pi * k / 3)
-    return pd.DataFrame({"share": k / n, "gained": np.log2(rate) + np.euler_gamma / np.log(2)})
+    k = np.arange(2, n - 2)
+    subsets, variance = np.array([float(comb(n, int(one))) for one in k]), k * (1 - k / n) / 3
+    off = (1 + k**2 / n) / 3  # mean square of what is between a target and that middle
+    nats = np.log(2 * subsets / np.sqrt(2 * np.pi * variance)) - off / (2 * variance) + np.euler_gamma
+    return pd.DataFrame({"share": k / n, "gained": nats / np.log(2)})
 
 
 def all_sums(numbers: np.ndarray, target: float, sizes) -> tuple[Figure, pd.DataFrame]:
