@@ -277,7 +277,7 @@ def test_the_best_share_is_the_top_of_a_parabola(monkeypatch):
 
 
 def test_the_authors_script_draws_three_numbers_a_bit():
-    assert [rebuilt.numbers(one) for one in (0.1, 0.03, 0.01, 0.003)] == [9, 15, 21, 24]
+    assert [rebuilt.numbers(one) for one in (0.5, 0.3, 0.1, 0.03, 0.01, 0.003)] == [3, 6, 9, 15, 21, 24]
 
 
 class Trained:
@@ -389,8 +389,8 @@ def test_the_target_is_that_of_the_published_experiment():
     assert target.steps == round(10 * 55_000 / 64)
     cells = chapters.cells(STUDY, "paper")
     assert len([c for c in cells if c.arm == "subset_sums"]) == 10 * 9
-    assert len([c for c in cells if c.arm == "rebuilt"]) == 5 * 7
-    assert {c.own["tolerance"] for c in cells if c.arm == "rebuilt"} == {0.1, 0.03, 0.01, 0.003}
+    assert len([c for c in cells if c.arm == "rebuilt"]) == 5 * 9
+    assert {c.own["tolerance"] for c in cells if c.arm == "rebuilt"} == {0.5, 0.3, 0.1, 0.03, 0.01, 0.003}
 
 
 def test_the_wide_network_has_as_many_weights_as_one_with_five_for_each():

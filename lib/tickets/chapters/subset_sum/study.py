@@ -25,7 +25,7 @@ NETWORKS = {
 }
 """What claims call the networks of the chapter, at each profile."""
 MAIN = {profile: named["784-500-10"] for profile, named in NETWORKS.items()}
-TOLERANCES = (0.01, 0.1, 0.03, 0.003)
+TOLERANCES = (0.01, 0.1, 0.03, 0.003, 0.3, 0.5)
 STEP_SIZES = (0.1, 0.01, 0.001)
 """Of edge-popup, which is read at its best."""
 
