@@ -42,7 +42,7 @@ def cells(profile: str) -> Iterator[Cell]:
         yield net
         yield from rebuilt(net)
     if profile == "paper":
-        yield from (WIDE.but(arm="supermask", replicate=r) for r in range(5))
+        yield from (WIDE.but(arm="supermask", level=1, replicate=r) for r in range(5))
 
 
 def searched(net: Cell, targets: int) -> Iterator[Cell]:
