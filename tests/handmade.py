@@ -94,6 +94,7 @@ def plausible(cell):
         f"{word}_large_final_same_sign{end}" for word in ("accuracy", "common", "random") for end in ("", "_constant")
     )
     masked = dict.fromkeys([*bare, "accuracy_mask", *(f"accuracy_s{i}" for i in range(4))], 80.0)
+    masked |= {"bits": 1.0, "factor": 2.5, "failed_15": 1.0, "best_share": 0.5, "change": 0.0, "share_kept": 45.0}
     rest = {"test_accuracy_mid": 98.0, "train_accuracy_end": 100.0, "validation_accuracy_end": 98.0}
     return row(cell, **layers, **spread, **barriers, **overlaps, **masked, **rest)
 

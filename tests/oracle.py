@@ -16,6 +16,8 @@ def plain(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
     channels, H, W = input_shape
     if name == "lenet-300-100":
         return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, 300, 100, classes))
+    if name.startswith("fc-"):
+        return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, int(name[3:]), classes, bias=False))
     if name.startswith("mlp-"):
         depth, width = map(int, name.removeprefix("mlp-").split("x"))
         return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, *[width] * depth, width // 3, classes))
@@ -47,10 +49,10 @@ def load_replicate(module: nn.Module, params: dict, r: int) -> nn.Module:
     return module
 
 
-def _dense(*widths):
+def _dense(*widths, bias=True):
     layers = []
     for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        layers += [nn.Linear(inputs, outputs, bias), nn.ReLU()]
     return layers[:-1]
 
 

@@ -20,7 +20,9 @@ from tickets.running.work import compute
 
 EVERY = [cell for study in chapters.STUDIES for cell in chapters.cells(study, "smoke")]
 TINY = {
-    cell.arm: cell for cell in EVERY if cell.model.startswith(("lenet", "mlp")) and (cell.level or measures(cell.arm))
+    cell.arm: cell
+    for cell in EVERY
+    if cell.model.startswith(("lenet", "mlp", "fc")) and (cell.level or measures(cell.arm))
 }
 """Of each arm a cell of a smoke study that trains in a moment."""
 NETWORKS = [name for name in ARMS if not measures(name)]

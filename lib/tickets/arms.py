@@ -15,10 +15,6 @@ def _of_its_ticket(cell) -> list:
     return [cell.ticket(cell.level)]
 
 
-def _never(cell) -> bool:
-    return False
-
-
 def _nothing(cell) -> None:
     pass
 
@@ -51,7 +47,7 @@ class Arm:
     own: Mapping[str, object] = field(default_factory=dict)
     check: Callable = _nothing
     mask_suffices: bool = False
-    redrawn: Callable = _never
+    redrawn: Callable = lambda cell: False
     between: bool = False
     together: str = "network"
     dense: bool = False

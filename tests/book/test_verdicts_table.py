@@ -126,6 +126,15 @@ def test_a_note_says_what_happened_in_words():
     assert found == ["partly: X1.b smaller than claimed", "reproduced", "partly: smaller than claimed"]
 
 
+def test_a_compound_claim_has_the_unit_of_the_part_whose_number_it_shows():
+    """Its weakest: here the second, of which nothing is claimed that holds."""
+    parts_ = [{"id": "X1.a"}, {"id": "X1.b", "unit": "steps", "size": 3}]
+    frame = verdicts_on({"X1": entry(parts=parts_)}, dense_and_ticket()).set_index("claim")
+    assert frame["unit"].to_dict() == {"X1": "steps", "X1.a": "points", "X1.b": "steps"}
+    frame = verdicts_on({"X1": entry(parts=parts_)}, dense_and_ticket().iloc[:0]).set_index("claim")
+    assert frame["unit"]["X1"] == "points"
+
+
 # our own questions
 
 OURS = {"source": "our own question", "headline": False}

@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 SMALL = dict.fromkeys(models.NAMES, (1, 8, 8)) | dict.fromkeys(["vgg-13", "vgg-16", "vgg-19"], (1, 16, 16))
 SMALL |= {"resnet-50": (3, 32, 32)}
 PAPER = dict.fromkeys(models.NAMES, (3, 32, 32))
-PAPER |= {name: (1, 28, 28) for name in models.NAMES if name.startswith(("lenet", "mlp"))}
+PAPER |= {name: (1, 28, 28) for name in models.NAMES if name.startswith(("lenet", "mlp", "fc"))}
 
 
 def population(model, replicates, dtype=torch.float64):
@@ -41,6 +41,8 @@ def size(model, names):
         ("mlp-2x300", 356_200, 0, 356_200),
         ("mlp-4x300", 536_200, 0, 536_200),
         ("mlp-2x150", 148_100, 0, 148_100),
+        ("fc-500", 397_000, 0, 397_000),
+        ("fc-2508", 1_991_352, 0, 1_991_352),
         ("conv-2", 4_300_992, 38_592, 4_300_992),
         ("conv-4", 2_425_024, 259_776, 2_425_024),
         ("conv-6", 2_261_184, 1_144_512, 2_261_184),
@@ -109,6 +111,7 @@ def test_only_hidden_and_output_weights_can_be_pruned():
 def test_widths_belong_to_perceptrons():
     assert models.build("lenet-300-100", (1, 8, 8), 10).widths == (64, 300, 100, 10)
     assert models.build("conv-2", (1, 8, 8), 10).widths is None
+    assert models.build("fc-500", (1, 8, 8), 10).widths is None  # the kernels of perceptrons count on biases
 
 
 @pytest.mark.parametrize("name", ["lenet-300-100", "conv-4", "resnet-20"])

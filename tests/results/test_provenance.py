@@ -24,12 +24,12 @@ CAN_CHANGE_A_NUMBER = (
     *("training/kernels.py", "training/perceptrons.py", "connectivity/mixtures.py"),
     *("chapters/winning_tickets/arms.py", "chapters/winning_tickets/anatomy.py", "training/new.py"),
     *("chapters/deconstructing/actions.py", "chapters/supermasks/learned.py", "chapters/stretching/depth.py"),
-    *("chapters/pruning_at_init/scores.py", "chapters/elastic/arms.py"),
+    *("chapters/pruning_at_init/scores.py", "chapters/elastic/arms.py", "chapters/subsets/sums.py"),
 )
 PAGES_AND_LISTS = (
     *("cli.py", "book/pages.py", "figures/style.py", "evidence/judge.py", "running/engines.py", "results/store.py"),
     *("chapters/deconstructing/study.py", "chapters/winning_tickets/study.py", "chapters/winning_tickets/figures.py"),
-    *("chapters/elastic/study.py", "chapters/elastic/tables.py"),
+    *("chapters/elastic/study.py", "chapters/elastic/tables.py", "chapters/__init__.py"),
 )
 
 

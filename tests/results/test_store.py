@@ -15,6 +15,7 @@ from tickets import chapters
 from tickets.cells import Cell
 from tickets.files import ROOT, array_digest
 from tickets.results import store as stores
+from tickets.results.records import record_of
 from tickets.results.store import Store
 
 
@@ -275,3 +276,13 @@ def test_masks_with_objects_in_them_are_not_unpickled(both):
         np.savez(file, **{"pruned_at/fc1.weight": np.array([{"a": 1}], dtype=object)})
     with pytest.raises(ValueError, match="allow_pickle=False"):
         Store(both.local / "none", both.recorded).levels(CHAIN[2])
+
+
+def test_a_table_of_measurements_alone_has_the_columns_of_networks(store):
+    """They are empty: whoever counts diverged networks finds none."""
+    cell = Cell(arm="subset_sums")
+    store.put(record_of(cell, {"bits": 1.0}, {}, [], {"seconds": 1.0}, ""))
+    table = store.table([cell])
+    assert table["bits"].tolist() == [1.0]
+    assert table["diverged"].isna().all()
+    assert set(store.table([]).columns) <= set(table.columns)

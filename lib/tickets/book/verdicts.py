@@ -70,8 +70,9 @@ def rows(judged: Judged, profile: str, others: list[Verdict] = ()) -> pd.DataFra
     q = _q_values(judged, others) if profile == "paper" else {}
     found = []
     for entry, whole, own in judged:
-        found.append(_row(entry, whole, profile, q.get(entry["id"], nan)))
-        named = zip(parts(entry), own, strict=True) if own else ()
+        named = list(zip(parts(entry), own, strict=True)) if own else []
+        shown = next((part["unit"] for part, f in named if f.verdict.word == whole.verdict.word), entry["unit"])
+        found.append(_row({**entry, "unit": shown}, whole, profile, q.get(entry["id"], nan)))
         found += [{**_row(part, finding, profile, nan), "scope": "part"} for part, finding in named]
     return pd.DataFrame(found, columns=list(COLUMNS))
 

@@ -14,6 +14,7 @@ from . import desk
 from .deconstructing import study as deconstructing
 from .elastic import study as elastic
 from .linear_mode_connectivity import study as linear_mode_connectivity
+from .subset_sum import study as subset_sum
 from .transfer import study as transfer
 from .winning_tickets import study as winning_tickets
 
@@ -23,6 +24,7 @@ STUDIES = {
     "03_deconstructing": deconstructing,
     "04_transfer": transfer,
     "05_elastic": elastic,
+    "08_subset_sum": subset_sum,
 }
 
 

@@ -29,8 +29,9 @@ def sd(shape: tuple[int, ...], rule: str = "glorot") -> float:
 
 
 def dense(params: Tensors, x: Tensor, name: str) -> Tensor:
-    """x [R, B, I] -> [R, B, O]."""
-    return torch.baddbmm(params[f"{name}.bias"].unsqueeze(1), x, params[f"{name}.weight"].transpose(1, 2))
+    """x [R, B, I] -> [R, B, O]; a layer may have no bias."""
+    weight, bias = params[f"{name}.weight"].transpose(1, 2), params.get(f"{name}.bias")
+    return x @ weight if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
 
 
 def conv(params: Tensors, x: Tensor, name: str) -> Tensor:

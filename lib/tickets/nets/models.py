@@ -37,7 +37,7 @@ class Model:
     kind      {prunable weight: "dense" | "conv" | "output"}, input to output; an "output" layer has a
               pruning rate of its own (`Cell.output_rate`). Biases and batch normalization are never prunable.
     channels  {batch normalization: channels}
-    widths    units per layer, inputs first, of a plain MLP; None for all others
+    widths    units per layer, inputs first, of a plain MLP with biases; None for all others
     compiled  whether compiled code knows its layers: kernels of 3x3 and 1x1, pools of 2x2
     """
 
@@ -103,10 +103,10 @@ def _draw(name: str, shape: tuple[int, ...], generator: np.random.Generator, rul
 class MLP(Model):
     """Dense layers fc1, fc2, ... with rectifiers between them; on MNIST LeNet-300-100 has 266,200 weights."""
 
-    def __init__(self, name: str, input_shape: Shape, classes: int, hidden: tuple[int, ...]):
+    def __init__(self, name: str, input_shape: Shape, classes: int, hidden: tuple[int, ...], bias: bool = True):
         super().__init__(name, input_shape, classes)
-        self.widths = (math.prod(input_shape), *hidden, classes)
-        self.head = _add_head(self, self.widths)
+        widths = (math.prod(input_shape), *hidden, classes)
+        self.widths, self.compiled, self.head = widths if bias else None, bias, _add_head(self, widths, bias)
 
     def through(self, do, x):
         return do.head(x, self.head)
@@ -260,17 +260,18 @@ def _pooled(model: Model, layout: Layout) -> tuple[int, int]:
     return H >> pools, W >> pools
 
 
-def _add_head(model: Model, widths: tuple[int, ...]) -> list[str]:
+def _add_head(model: Model, widths: tuple[int, ...], bias: bool = True) -> list[str]:
     """Register dense layers fc1, fc2, ... of `widths`, the last one as the output; their names."""
     names = [f"fc{i}" for i in range(1, len(widths))]
     for name, (inputs, outputs) in zip(names, pairwise(widths), strict=True):
-        model._add(name, (outputs, inputs), "output" if name == names[-1] else "dense")
+        model._add(name, (outputs, inputs), "output" if name == names[-1] else "dense", bias)
     return names
 
 
 FAMILIES: dict[str, Callable[..., Model]] = {
     "lenet-300-100": partial(MLP, hidden=(300, 100)),
     **{f"mlp-{n}x{w}": partial(MLP, hidden=(w,) * n + (w // 3,)) for n, w in ((2, 300), (3, 300), (4, 300), (2, 150))},
+    **{f"fc-{w}": partial(MLP, hidden=(w,), bias=False) for w in (500, 2508)},
     "conv-2": partial(ConvNet, layout=CONV_2),
     "conv-4": partial(ConvNet, layout=CONV_4),
     "conv-6": partial(ConvNet, layout=CONV_6),

@@ -167,11 +167,12 @@ class Store:
         """One row per recorded cell: itself, its fields and own parameters, result, provenance and key.
 
         Cells without a record have no row. Accuracies are in percent. The columns best_step and best_loss hold the
-        staircase of validation minima. Own parameters that an arm lacks stand at their default.
+        staircase of validation minima. Own parameters that an arm lacks stand at their default; a table without any
+        network has its columns all the same.
         """
-        rows = [_row(cell, record) for cell in cells if (record := self.get(cell))]
-        empty = ["cell", *FIELDS, *own_defaults(), *RESULT, "key", "seconds"]
-        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=empty)
+        frame = pd.DataFrame([_row(cell, record) for cell in cells if (record := self.get(cell))])
+        known = ["cell", *FIELDS, *own_defaults(), *RESULT, "key", "seconds"]
+        return frame.reindex(columns=list(dict.fromkeys([*known, *frame.columns])))
 
     def curves(self, cells: list[Cell], axis: str = "test_step", value: str = "test_accuracy") -> pd.DataFrame:
         """Long table, one curve a cell that has it: the cell's fields, `axis` and `value`. axis: step or test_step."""
