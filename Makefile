@@ -9,7 +9,7 @@ PY := PYTHONPATH=lib .venv/bin/python
 START := $(shell date +%s)
 ELAPSED = now=$$(date +%s); s=$$((now - $(START))); echo "$@: $$((s / 60)) min $$((s % 60)) s"
 
-.PHONY: help book test reproduce serve lab lint bench soak clean environment
+.PHONY: help book test reproduce serve lab lint bench release soak clean environment
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -47,6 +47,10 @@ lab: environment ## the notebooks in JupyterLab, as they stand
 
 bench: environment ## speed against a plain loop, into build/bench.json
 	@$(PY) -m benchmarks $(if $(DEVICE),--device "$(DEVICE)")
+	@$(ELAPSED)
+
+release: environment ## the recorded tickets in one archive with its checksum, in build/release/
+	@$(PY) book/_tools/release.py
 	@$(ELAPSED)
 
 soak: environment ## 200 random kills of two runs on one store, and what they left

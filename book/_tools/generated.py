@@ -10,6 +10,7 @@ from pathlib import Path
 import api_reference
 import front
 import pandas as pd
+import release
 import reproduction
 import yaml
 from markdown_table import markdown_table
@@ -44,6 +45,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "error_rates.md": error_rates(root / "book/results/error_rates.csv"),
         "versions.md": versions(),
         "recorded.md": recorded(Store(local=root / "build/none", recorded=root / "book/results")),
+        "data_card.md": release.card(root),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
         "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
     }

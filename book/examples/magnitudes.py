@@ -1,0 +1,10 @@
+import numpy as np
+from tickets.chapters.collection import ticket
+
+for layer in ("fc1.weight", "fc2.weight", "fc3.weight"):
+    shares = []
+    for replicate in range(10):
+        found = ticket("01_winning_tickets", "LeNet", 10, replicate)
+        size, kept = abs(found.weights[layer]), found.mask[layer]
+        shares.append((kept & (size >= np.quantile(size, 0.9))).sum() / kept.sum())
+    print(f"{layer}: {np.mean(shares):.0%} of what is kept began in the largest tenth, sd {np.std(shares, ddof=1):.1%}")
