@@ -30,6 +30,7 @@ HALVED = ("digits", "digits16", "mnist", "fashion_mnist", "cifar10")
 """Datasets that come in halves too, NAME-a and NAME-b; which images those have is drawn per replicate (`split`)."""
 PATIENCE = 60
 """Seconds that a download may be silent."""
+GIVEN: dict[str, Dataset] = {}  # a reader's own, in memory
 NAMES = ("digits", "digits16", *REAL, "fashion_mnist32", "imagenet", *(f"{n}-{half}" for n in HALVED for half in "ab"))
 # MD5 of the unpacked files; torchvision's own checksums cover the packed ones only
 UNPACKED = {
@@ -57,6 +58,8 @@ def load(name: str) -> Dataset:
     downloaded, stays on disk (see `imagenet`). BadInput for an unknown name, a missing folder, wrong bytes or a failed
     download.
     """
+    if name in GIVEN:
+        return GIVEN[name]
     choose("dataset", name, NAMES)
     if "-" in name or name == "fashion_mnist32":
         return _made(name, load(name.partition("-")[0].removesuffix("32")))
@@ -69,11 +72,12 @@ def load(name: str) -> Dataset:
 
 def described(name: str) -> tuple[tuple[int, int, int], int]:
     """((C, H, W) of an image, number of classes) of a dataset, without its files."""
-    choose("dataset", name, NAMES)
-    if name == "imagenet":
-        return (3, 224, 224), 1000
-    shapes = {"digits": (1, 8, 8), "digits16": (1, 16, 16), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28)}
-    return shapes.get(name.partition("-")[0], (3, 32, 32)), {"cifar100": 100, "cifar100_coarse": 20}.get(name, 10)
+    if name in GIVEN:
+        return GIVEN[name].shape, GIVEN[name].classes
+    kind, grey = choose("dataset", name, NAMES).partition("-")[0], {"digits": 8, "digits16": 16}
+    grey |= {"mnist": 28, "fashion_mnist": 28}
+    shape = (1, grey[kind], grey[kind]) if kind in grey else (3, 224, 224) if kind == "imagenet" else (3, 32, 32)
+    return shape, {"cifar100": 100, "cifar100_coarse": 20, "imagenet": 1000}.get(kind, 10)
 
 
 def _root() -> Path:

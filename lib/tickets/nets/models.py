@@ -271,9 +271,8 @@ FAMILIES: dict[str, Callable[..., Model]] = {
     "resnet-50": partial(ResNet50, layout=((64, 3), (128, 4), (256, 6), (512, 3))),
     **{f"vgg-{layers}": partial(VGG, layout=layout) for layers, layout in VGGS.items()},
 }
-NAMES = tuple(FAMILIES)
 
 
 def build(name: str, input_shape: Shape, classes: int) -> Model:
     """The network `name` for images of input_shape (C, H, W); BadInput for an unknown name or too small images."""
-    return FAMILIES[choose("model", name, NAMES)](name, input_shape, classes)
+    return FAMILIES[choose("model", name, FAMILIES)](name, input_shape, classes)

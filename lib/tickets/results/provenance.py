@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parents[1]
 NUMBERS = (
     *("arms.py", "cells.py", "seeds.py", "nets", "data", "pruning", "training", "connectivity"),
     *("chapters/*/arms.py", "chapters/*/anatomy.py"),
-    *("chapters/deconstructing/actions.py", "chapters/supermasks", "chapters/stretching", "chapters/pruning_at_init"),
+    *("chapters/deconstructing/actions.py", "chapters/own/module.py"),
+    *("chapters/supermasks", "chapters/stretching", "chapters/pruning_at_init"),
 )
 """What of the library can change a number: no page, no figure, no list of cells."""
 
