@@ -33,10 +33,12 @@ test: lint ## linters and the whole test suite, the site in a real browser inclu
 	@$(PY) -m pytest
 	@$(ELAPSED)
 
-lint: environment ## ruff, the layers of the library, notebooks without outputs
+lint: environment ## ruff, the layers of the library, workflow files, notebooks without outputs
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@mkdir -p build
 	@.venv/bin/lint-imports > build/.imports 2>&1 || { cat build/.imports; exit 1; }
+	@.venv/bin/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@.venv/bin/check-jsonschema -q --builtin-schema vendor.citation-file-format CITATION.cff
 	@find notebooks -name '*.ipynb' -exec .venv/bin/nbstripout --keep-id --verify {} +
 
 serve: ## the built site at http://localhost:PORT
