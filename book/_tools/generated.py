@@ -23,6 +23,7 @@ from tickets.evidence import claims, registration
 from tickets.figures import style
 from tickets.networks import mentioned
 from tickets.results.store import Store
+from tickets.running import status
 
 from benchmarks import pictures
 
@@ -98,7 +99,10 @@ def open_claims(root: Path) -> str:
     """What was not run, network by network: what is missing, what it would cost, and which claims it decides."""
     store = Store(local=root / "build/none", recorded=root / "book/results")
     now, rows = by_claim(root / "book/results/claims.csv"), []
-    timed = per_step(store, pictures.read(root / "book/results"))
+    every = [cell for study in chapters.STUDIES for cell in chapters.cells(study, "paper")]
+    timed = status.seconds_per_step(store, every)
+    for row in (pictures.read(root / "book/results") or {}).get("convolutions", ()):
+        timed[row["network"], row["batch"], None] = row["alone_ms"] / 1000
     for study, networks in chapters.networks("paper").items():
         cells, entries = chapters.cells(study, "paper"), claims.of(study).values()
         for name, network in networks.cells.items():
@@ -107,24 +111,11 @@ def open_claims(root: Path) -> str:
             decided = [entry["id"] for entry in named if now[entry["id"]]["verdict"].startswith("not run")]
             if missing and decided:
                 steps = sum(cell.steps for cell in missing)
-                hours = hours_of(network.model, network.batch, steps, timed)
-                rows.append((study, name, len(missing), f"{steps / 1e6:.1f} M", hours, ", ".join(decided)))
+                hours = status.hours_of(missing, timed)
+                cost = "–" if hours is None else f"{hours:,.0f}"
+                rows.append((study, name, len(missing), f"{steps / 1e6:.1f} M", cost, ", ".join(decided)))
     heads = ("Chapter", "Network", "Trainings", "Steps", "Hours", "Would decide, in part or whole")
     return markdown_table(heads, rows) if rows else "Every claim has been run.\n"
-
-
-def per_step(store: Store, bench: dict | None) -> dict[tuple[str, int], float]:
-    """(network, batch) -> milliseconds of one core a step: of dense networks, or the median of what is recorded."""
-    found = {(row["network"], row["batch"]): row["alone_ms"] for row in (bench or {}).get("convolutions", ())}
-    table = store.table([cell for study in chapters.STUDIES for cell in chapters.cells(study, "paper")])
-    trained = table[~table["arm"].map(measures).astype(bool)]
-    rates = (1000 * trained["seconds"] / trained["steps"]).groupby([trained["model"], trained["batch"]]).median()
-    return {**rates.to_dict(), **found}
-
-
-def hours_of(model: str, batch: int, steps: int, timed: dict) -> str:
-    """Hours of one core; a dash where no such network was timed."""
-    return f"{steps * timed[model, batch] / 3.6e6:,.0f}" if (model, batch) in timed else "–"
 
 
 def by_claim(path: Path) -> dict[str, dict]:
@@ -197,21 +188,14 @@ def versions() -> str:
 
 def recorded(store: Store) -> str:
     """What a store holds, by study, profile and machine: cells, training time, dates."""
+    tables = {(s, p): store.table(chapters.cells(s, p)) for s in chapters.STUDIES for p in chapters.PROFILES}
     rows = [
-        row for study in chapters.STUDIES for profile in chapters.PROFILES for row in by_machine(store, study, profile)
+        (*named, device, torch, len(part), f"{part.seconds.sum() / 3600:.2f}", days(part.date))
+        for named, table in tables.items()
+        for (device, torch), part in table.groupby(["device", "torch"] if len(table) else [], sort=True)
     ]
     heads = ("Study", "Profile", "Device", "torch", "Cells", "Hours", "Recorded")
     return markdown_table(heads, rows) if rows else "Nothing is recorded yet."
-
-
-def by_machine(store: Store, study: str, profile: str) -> list[tuple]:
-    table = store.table(chapters.cells(study, profile))
-    if table.empty:
-        return []
-    return [
-        (study, profile, device, torch, len(part), f"{part.seconds.sum() / 3600:.2f}", days(part.date))
-        for (device, torch), part in table.groupby(["device", "torch"], sort=True)
-    ]
 
 
 def days(dates) -> str:
