@@ -142,9 +142,8 @@ def said(row: dict) -> str:
 
 def error_rates(path: Path) -> str:
     """How often each rule is wrong, as `benchmarks.rates` simulated it."""
-    frame = pd.read_csv(path)
     heads = ("Rule", "Truth", "n", "Reproduced, %", "Partly, %", "Refuted, %", "Open, %")
-    return markdown_table(heads, list(frame.itertuples(index=False, name=None)))
+    return markdown_table(heads, list(pd.read_csv(path).itertuples(index=False, name=None)))
 
 
 def own_verdicts(root: Path, folder: Path) -> str:

@@ -5,6 +5,7 @@ from tickets.chapters.collection import ticket
 found = ticket("01_winning_tickets", "LeNet", level=15, replicate=3)
 """
 
+import json
 import zlib
 from dataclasses import dataclass
 from functools import cache
@@ -114,12 +115,22 @@ def drawn(cell: Cell) -> tuple:
 
 
 def digests(store: Store) -> dict[str, dict[str, str]]:
-    """What `Store.digests` has to hold: of files that are in it already what it says, of others what they are now."""
+    """What masks.json has to hold: of files that are in it already what it says, of others what they are now.
+
+    Key of a file -> digest of its levels (masks), and of the initial weights of its chain (initial).
+    """
+    told = recorded_digests(store)
     return {
-        path.stem: store.digests.get(path.stem)
+        path.stem: told.get(path.stem)
         or {"masks": array_digest(pruned_at(read_masks(path))), "initial": array_digest(drawn(first)[1])}
         for first, (_, path) in sorted(store.chains.items(), key=lambda item: item[1][1])
     }
+
+
+def recorded_digests(store: Store) -> dict[str, dict[str, str]]:
+    """What masks.json holds, see `digests`."""
+    path = store.recorded / "masks.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _check(cell: Cell, store: Store, initial: Weights) -> None:
@@ -127,7 +138,7 @@ def _check(cell: Cell, store: Store, initial: Weights) -> None:
     depth, path = store.chains.get(chain(cell.ticket(1)), (-1, None))
     if depth < cell.level:
         raise BadInput(f"{cell}: its mask is not recorded; tickets.chapters.collection.chains() lists those that are")
-    told = store.digests.get(path.stem, {"masks": "", "initial": ""})
+    told = recorded_digests(store).get(path.stem, {"masks": "", "initial": ""})
     try:
         levels = pruned_at(read_masks(path))
     except (OSError, ValueError, SafetensorError, BadZipFile, zlib.error) as error:

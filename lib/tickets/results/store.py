@@ -151,12 +151,6 @@ class Store:
         return plain if plain.exists() else plain.with_suffix(".npz")
 
     @cached_property
-    def digests(self) -> dict[str, dict[str, str]]:
-        """Key of a masks file -> digest of its levels (masks), and of the initial weights of its chain (initial)."""
-        path = self.recorded and self.recorded / "masks.json"
-        return json.loads(path.read_text()) if path and path.exists() else {}
-
-    @cached_property
     def chains(self) -> dict[Cell, tuple[float, Path]]:
         """Chain -> how deep its recorded masks reach, and their file."""
         recorded = [Cell.from_dict(r["cell"]) for r in self.records.values() if r["cell"]["arm"] == "ticket"]

@@ -39,7 +39,7 @@ def record(store: Store, study: str, profile: str) -> int:
             write_atomically(store.recorded / "registrations" / f"{name}.json", text)
     there = json.dumps(digests(Store(store.local, store.recorded)), indent=1)
     write_atomically(store.recorded / "masks.json", there + "\n")
-    for name in ("records", "chains", "digests"):  # read before
+    for name in ("records", "chains"):  # read before
         store.__dict__.pop(name, None)
     return len(lines)
 
