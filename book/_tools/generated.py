@@ -19,6 +19,7 @@ from tickets.arms import measures
 from tickets.book import questions, scorecard
 from tickets.book import verdicts as judged
 from tickets.cells import unseeded
+from tickets.chapters.collection import released
 from tickets.evidence import claims, registration
 from tickets.figures import style
 from tickets.networks import mentioned
@@ -45,7 +46,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "open_claims.md": open_claims(root),
         "error_rates.md": error_rates(root / "book/results/error_rates.csv"),
         "versions.md": versions(),
-        "recorded.md": recorded(Store(local=root / "build/none", recorded=root / "book/results")),
+        "recorded.md": recorded(released(root)),
         "data_card.md": release.card(root),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
         "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
@@ -55,8 +56,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         without(folder / "_toc.yml", "reproduction")
     else:
         parts["reproduction.md"], cells = reproduction.report(
-            Store(local=root / "build/none", recorded=root / "book/results"),
-            Store(root / "build/results", recorded=None),
+            released(root), Store(root / "build/results", recorded=None)
         )
         if len(cells):
             cells.to_csv(folder / "results/reproduction.csv", index=False, lineterminator="\n")
@@ -97,7 +97,7 @@ def corrections(root: Path) -> str:
 
 def open_claims(root: Path) -> str:
     """What was not run, network by network: what is missing, what it would cost, and which claims it decides."""
-    store = Store(local=root / "build/none", recorded=root / "book/results")
+    store = released(root)
     now, rows = by_claim(root / "book/results/claims.csv"), []
     every = [cell for study in chapters.STUDIES for cell in chapters.cells(study, "paper")]
     timed = status.seconds_per_step(store, every)

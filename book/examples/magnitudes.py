@@ -6,5 +6,7 @@ for layer in ("fc1.weight", "fc2.weight", "fc3.weight"):
     for replicate in range(10):
         found = ticket("01_winning_tickets", "LeNet", 10, replicate)
         size, kept = abs(found.weights[layer]), found.mask[layer]
-        shares.append((kept & (size >= np.quantile(size, 0.9))).sum() / kept.sum())
-    print(f"{layer}: {np.mean(shares):.0%} of what is kept began in the largest tenth, sd {np.std(shares, ddof=1):.1%}")
+        large = size >= np.quantile(size, 0.9)
+        shares.append((kept & large).sum() / kept.sum())
+    mean, sd = np.mean(shares), np.std(shares, ddof=1)
+    print(f"{layer}: {mean:.1%} of what is kept began in the largest tenth, sd {sd:.1%}")
