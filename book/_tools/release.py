@@ -5,10 +5,10 @@
 It is laid out as the repository is, so that the library in it finds the results in it. Masks are plain safetensors.
 """
 
-import hashlib
 import json
 import os
 import sys
+from hashlib import sha256
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -28,45 +28,41 @@ PARTS = (
 def card(root: Path) -> str:
     """The data card: what is in the archive, how it was made, what it is not good for."""
     rows, made = chains(source=root), [record["provenance"] for record in released(root).records.values()]
-    kinds = {name: sorted({str(facts.get(name)) for facts in made}) for name in ("version", "device", "torch", "date")}
+    facts = {name: sorted({str(one.get(name)) for one in made}) for name in ("version", "device", "torch", "date")}
+    facts |= {"records": len(made), "files": rows.loc[rows["masks"], "key"].nunique()}
     named = rows.groupby(["study", "network", "rewind", "masks"])["levels"].agg(["size", "max"]).reset_index()
-    files = rows.loc[rows["masks"], "key"].nunique()
-    return Template((root / "book/_parts/data-card.md").read_text("utf-8")).render(
-        groups=named.to_dict("records"), files=files, records=len(made), **kinds
-    )
+    template = Template((root / "book/_parts/data-card.md").read_text("utf-8"))
+    return template.render(groups=named.to_dict("records"), **facts)
 
 
 def members(root: Path) -> dict[str, bytes]:
-    """Name -> content of all that is in the archive."""
+    """Name -> content of all that is in the archive, the manifest among them."""
     paths = sorted({path for pattern in PARTS for path in root.glob(pattern)})
     found = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
     for _, path in released(root).chains.values():
         found[f"book/results/masks/{path.stem}.safetensors"] = save(read_masks(path))
     found["README.md"] = f"# Lottery tickets, to take away\n\n{card(root)}".encode()
-    listed = {"version": VERSION, "commit": os.environ.get("TICKETS_COMMIT", "")}
-    listed |= {"chains": chains(source=root).to_dict("records")}
-    listed["files"] = {name: {"bytes": len(text), "sha256": sha256(text)} for name, text in sorted(found.items())}
-    return found | {"manifest.json": json.dumps(listed, indent=1).encode()}
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    files = {name: {"bytes": len(text), "sha256": sha256(text).hexdigest()} for name, text in sorted(found.items())}
+    head = {"version": VERSION, "commit": os.environ.get("TICKETS_COMMIT", "")}
+    manifest = {**head, "chains": chains(source=root).to_dict("records"), "files": files}
+    return found | {"manifest.json": json.dumps(manifest, indent=1).encode()}
 
 
 def write(root: Path, folder: Path) -> Path:
     """Write the archive and beside it its checksum, as sha256sum reads it; the same results give the same bytes."""
     target = folder / f"tickets-{VERSION}.zip"
     folder.mkdir(parents=True, exist_ok=True)
-    with ZipFile(target, "w", ZIP_DEFLATED) as file:
+    with ZipFile(target, "w") as file:
         for name, content in sorted(members(root).items()):
             file.writestr(ZipInfo(f"{target.stem}/{name}"), content, ZIP_DEFLATED)
-    write_atomically(target.with_suffix(".zip.sha256"), f"{sha256(target.read_bytes())}  {target.name}\n")
+    told = f"{sha256(target.read_bytes()).hexdigest()}  {target.name}\n"
+    write_atomically(target.with_name(f"{target.name}.sha256"), told)
     return target
 
 
 if __name__ == "__main__":
-    import build_book
+    from build_book import ROOT, settle
 
-    build_book.settle(build_book.ROOT)
-    written = write(build_book.ROOT, Path(*sys.argv[1:] or [build_book.ROOT / "build/release"]))
+    settle(ROOT)
+    written = write(ROOT, Path(*sys.argv[1:] or [ROOT / "build/release"]))
     print(f"{written}: {written.stat().st_size / 2**20:.1f} MiB")

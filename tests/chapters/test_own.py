@@ -123,6 +123,27 @@ def test_it_trains_as_the_same_network_of_the_library_does():
     assert one.wrong == other.wrong
 
 
+class Sequence(nn.Module):
+    """A recurrent network and attention over the rows of an image: of these only linear layers can be pruned."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.attention = nn.LSTM(8, 12, batch_first=True), nn.MultiheadAttention(12, 2, batch_first=True)
+        self.out = nn.Linear(12, 10)
+
+    def forward(self, x):
+        h = self.rows(x.flatten(1, 2))[0]
+        return self.out(self.attention(h, h, h)[0].mean(1))
+
+
+def test_recurrent_networks_and_attention_train_too(store):
+    mine = own(Sequence(), level=1, steps=4, batch=10)
+    assert mine.model.prunable == ("attention.out_proj.weight", "out.weight")
+    table = run(mine.cells(1), engine="serial", store=store)
+    assert table["kept"].tolist() == [264, 223, 223, 223]  # 144 - 29 and 120 - 12
+    assert not table["diverged"].any()
+
+
 def test_a_fingerprint_is_of_structure_and_code_and_not_of_the_draw():
     class Doubled(Convolutions):
         def forward(self, x):
@@ -241,6 +262,7 @@ BAD = {
     "another size": ({"module": nn.Linear(8, 10)}, r"the module gives \[60, 1, 8, 10\]: must be \[60, 10\]"),
     "inputs that do not fit": ({"module": nn.Linear(9, 10)}, r"does not take inputs \[60, 1, 8, 8\]"),
     "dropout": ({"module": nn.Sequential(perceptron(), nn.Dropout(0.5))}, "layer 1: draws from torch's own generator"),
+    "dropout inside": ({"module": nn.Sequential(nn.Flatten(), nn.LSTM(64, 10, 2, dropout=0.5))}, "layer 1: draws from"),
     "labels of another length": ({"train": (X, Y[:-1])}, "train: needs a label from 0 on for each input"),
     "labels that are numbers": ({"test": (TEST[0], TEST[1].float())}, "test: needs a label"),
     "labels below 0": ({"train": (X, Y - 1)}, "train: needs a label from 0 on"),

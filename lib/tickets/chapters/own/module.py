@@ -14,7 +14,8 @@ from ...nets.models import Model
 
 DENSE, CONVOLUTIONS = (nn.Linear,), (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 DRAWING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-"""Layers that draw from torch's one generator, which no replicate has to itself."""
+DROPPING = (nn.MultiheadAttention, nn.RNNBase)
+"""Layers that draw from torch's one generator, which no replicate has to itself: by their `p`, by their `dropout`."""
 
 
 class Module(Model):
@@ -30,7 +31,7 @@ class Module(Model):
         super().__init__(f"own_{_fingerprint(self.module)}", input_shape, classes)
         self._refuse_shared()
         for name, part in self.module.named_modules():
-            if isinstance(part, DRAWING) and part.p:
+            if (isinstance(part, DRAWING) and part.p) or (isinstance(part, DROPPING) and part.dropout):
                 raise BadInput(f"layer {name}: draws from torch's own generator; leave dropout out, or set p to 0")
         self.shapes = {name: tuple(parameter.shape) for name, parameter in self.module.named_parameters()}
         for name, part in self.module.named_modules():
