@@ -9,7 +9,7 @@ PY := PYTHONPATH=lib .venv/bin/python
 START := $(shell date +%s)
 ELAPSED = now=$$(date +%s); s=$$((now - $(START))); echo "$@: $$((s / 60)) min $$((s % 60)) s"
 
-.PHONY: help book test reproduce serve lab lint bench soak clean environment
+.PHONY: help book test reproduce serve lab lint bench release soak clean environment
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,10 +33,12 @@ test: lint ## linters and the whole test suite, the site in a real browser inclu
 	@$(PY) -m pytest
 	@$(ELAPSED)
 
-lint: environment ## ruff, the layers of the library, notebooks without outputs
+lint: environment ## ruff, the layers of the library, workflow files, notebooks without outputs
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@mkdir -p build
 	@.venv/bin/lint-imports > build/.imports 2>&1 || { cat build/.imports; exit 1; }
+	@.venv/bin/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@.venv/bin/check-jsonschema -q --builtin-schema vendor.citation-file-format CITATION.cff
 	@find notebooks -name '*.ipynb' -exec .venv/bin/nbstripout --keep-id --verify {} +
 
 serve: ## the built site at http://localhost:PORT
@@ -47,6 +49,10 @@ lab: environment ## the notebooks in JupyterLab, as they stand
 
 bench: environment ## speed against a plain loop, into build/bench.json
 	@$(PY) -m benchmarks $(if $(DEVICE),--device "$(DEVICE)")
+	@$(ELAPSED)
+
+release: environment ## the recorded tickets in one archive with its checksum, in build/release/
+	@$(PY) book/_tools/release.py
 	@$(ELAPSED)
 
 soak: environment ## 200 random kills of two runs on one store, and what they left

@@ -7,6 +7,7 @@ import nbformat
 from tickets import chapters
 from tickets.book import questions, scorecard
 from tickets.cells import like
+from tickets.chapters.collection import released
 from tickets.chapters.winning_tickets import figures
 from tickets.figures import style
 from tickets.figures.show import figure
@@ -79,7 +80,7 @@ def doubts(rows: dict[str, dict]) -> str:
 
 def parts(root: Path, rows: dict[str, dict]) -> dict[str, str]:
     """File name -> content."""
-    store = Store(local=root / "build/none", recorded=root / "book/results")
+    store = released(root)
     return {
         "findings.md": findings(rows),
         "hero.html": hero(store, questions.written()["hero"]),

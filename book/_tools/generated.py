@@ -10,6 +10,7 @@ from pathlib import Path
 import api_reference
 import front
 import pandas as pd
+import release
 import reproduction
 import yaml
 from markdown_table import markdown_table
@@ -18,10 +19,12 @@ from tickets.arms import measures
 from tickets.book import questions, scorecard
 from tickets.book import verdicts as judged
 from tickets.cells import unseeded
+from tickets.chapters.collection import released
 from tickets.evidence import claims, registration
 from tickets.figures import style
 from tickets.networks import mentioned
 from tickets.results.store import Store
+from tickets.running import status
 
 from benchmarks import pictures
 
@@ -43,7 +46,8 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "open_claims.md": open_claims(root),
         "error_rates.md": error_rates(root / "book/results/error_rates.csv"),
         "versions.md": versions(),
-        "recorded.md": recorded(Store(local=root / "build/none", recorded=root / "book/results")),
+        "recorded.md": recorded(released(root)),
+        "data_card.md": release.card(root),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
         "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
     }
@@ -52,8 +56,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         without(folder / "_toc.yml", "reproduction")
     else:
         parts["reproduction.md"], cells = reproduction.report(
-            Store(local=root / "build/none", recorded=root / "book/results"),
-            Store(root / "build/results", recorded=None),
+            released(root), Store(root / "build/results", recorded=None)
         )
         if len(cells):
             cells.to_csv(folder / "results/reproduction.csv", index=False, lineterminator="\n")
@@ -94,9 +97,13 @@ def corrections(root: Path) -> str:
 
 def open_claims(root: Path) -> str:
     """What was not run, network by network: what is missing, what it would cost, and which claims it decides."""
-    store = Store(local=root / "build/none", recorded=root / "book/results")
+    store = released(root)
     now, rows = by_claim(root / "book/results/claims.csv"), []
-    timed = per_step(store, pictures.read(root / "book/results"))
+    timed = status.seconds_per_step(
+        store, [c for study in chapters.STUDIES for p in ("paper", "desk") for c in chapters.cells(study, p)]
+    )
+    for row in (pictures.read(root / "book/results") or {}).get("convolutions", ()):
+        timed[row["network"], row["batch"], None] = row["alone_ms"] / 1000
     for profile, study in ((p, name) for p in ("paper", "desk") for name in chapters.STUDIES):
         cells, entries = chapters.cells(study, profile), claims.of(study, profile=profile).values()
         for name, network in chapters.networks(profile)[study].cells.items():
@@ -105,24 +112,11 @@ def open_claims(root: Path) -> str:
             decided = [claim for claim in asked if now[claim]["verdict"].startswith("not run")]
             if missing and decided:
                 steps = sum(cell.steps for cell in missing)
-                hours = hours_of(network.model, network.batch, steps, timed)
-                rows.append((study, profile, name, len(missing), f"{steps / 1e6:.1f} M", hours, ", ".join(decided)))
+                hours = status.hours_of(missing, timed)
+                cost = "–" if hours is None else f"{hours:,.0f}"
+                rows.append((study, profile, name, len(missing), f"{steps / 1e6:.1f} M", cost, ", ".join(decided)))
     heads = ("Chapter", "Profile", "Network", "Trainings", "Steps", "Hours", "Would decide, in part or whole")
     return markdown_table(heads, rows) if rows else "Every claim has been run.\n"
-
-
-def per_step(store: Store, bench: dict | None) -> dict[tuple[str, int], float]:
-    """(network, batch) -> milliseconds of one core a step: of dense networks, or the median of what is recorded."""
-    found = {(row["network"], row["batch"]): row["alone_ms"] for row in (bench or {}).get("convolutions", ())}
-    table = store.table([c for study in chapters.STUDIES for p in ("paper", "desk") for c in chapters.cells(study, p)])
-    trained = table[~table["arm"].map(measures).astype(bool)]
-    rates = (1000 * trained["seconds"] / trained["steps"]).groupby([trained["model"], trained["batch"]]).median()
-    return {**rates.to_dict(), **found}
-
-
-def hours_of(model: str, batch: int, steps: int, timed: dict) -> str:
-    """Hours of one core; a dash where no such network was timed."""
-    return f"{steps * timed[model, batch] / 3.6e6:,.0f}" if (model, batch) in timed else "–"
 
 
 def by_claim(path: Path) -> dict[str, dict]:
@@ -149,9 +143,8 @@ def said(row: dict) -> str:
 
 def error_rates(path: Path) -> str:
     """How often each rule is wrong, as `benchmarks.rates` simulated it."""
-    frame = pd.read_csv(path)
     heads = ("Rule", "Truth", "n", "Reproduced, %", "Partly, %", "Refuted, %", "Open, %")
-    return markdown_table(heads, list(frame.itertuples(index=False, name=None)))
+    return markdown_table(heads, list(pd.read_csv(path).itertuples(index=False, name=None)))
 
 
 def own_verdicts(root: Path, folder: Path) -> str:
@@ -195,21 +188,14 @@ def versions() -> str:
 
 def recorded(store: Store) -> str:
     """What a store holds, by study, profile and machine: cells, training time, dates."""
+    tables = {(s, p): store.table(chapters.cells(s, p)) for s in chapters.STUDIES for p in chapters.PROFILES}
     rows = [
-        row for study in chapters.STUDIES for profile in chapters.PROFILES for row in by_machine(store, study, profile)
+        (*named, device, torch, len(part), f"{part.seconds.sum() / 3600:.2f}", days(part.date))
+        for named, table in tables.items()
+        for (device, torch), part in table.groupby(["device", "torch"] if len(table) else [], sort=True)
     ]
     heads = ("Study", "Profile", "Device", "torch", "Cells", "Hours", "Recorded")
     return markdown_table(heads, rows) if rows else "Nothing is recorded yet."
-
-
-def by_machine(store: Store, study: str, profile: str) -> list[tuple]:
-    table = store.table(chapters.cells(study, profile))
-    if table.empty:
-        return []
-    return [
-        (study, profile, device, torch, len(part), f"{part.seconds.sum() / 3600:.2f}", days(part.date))
-        for (device, torch), part in table.groupby(["device", "torch"], sort=True)
-    ]
 
 
 def days(dates) -> str:

@@ -44,7 +44,7 @@ class Cell:
 
     # the task
     dataset: str = "mnist"
-    inputs: str = "unit"  # "unit": pixels in [0, 1]; "standard": minus mean, over standard deviation
+    inputs: str = "unit"  # pixels in [0, 1]; "standard": minus mean, over standard deviation; "given": as they are
     augment: str = "none"  # or "flip_crop"; "resized_crop" for images on disk
     model: str = "lenet-300-100"
     init: str = "glorot"  # or "kaiming": the spread of initial weights
@@ -193,7 +193,7 @@ class Cell:
 
 
 CHOICES = {
-    "inputs": ("unit", "standard"),
+    "inputs": ("unit", "standard", "given"),
     "init": ("glorot", "kaiming"),
     "augment": ("none", "flip_crop", "resized_crop"),
     "optimizer": ("adam", "sgd"),

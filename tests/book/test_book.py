@@ -7,10 +7,11 @@ import build_book
 import execution
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tickets.errors import BadInput
 from tickets.files import BOOK, ROOT
 
+NOTEBOOK = "notebooks/01_one.ipynb"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 NOISY = """
 import os, sys, warnings
@@ -132,6 +133,29 @@ def test_launch_buttons_only_with_a_public_address(tmp_path, monkeypatch):
     monkeypatch.setenv("TICKETS_REPOSITORY", "https://example.org/tickets")
     build_book.stage(build_book.ROOT, tmp_path / "public")
     assert "binderhub_url" in (tmp_path / "public/_config.yml").read_text()
+
+
+@pytest.mark.parametrize("address", ["", "https://github.com/someone/tickets"], ids=["no address", "with an address"])
+def test_buttons_open_the_notebook_and_its_source(tmp_path, monkeypatch, address):
+    """A book of one chapter, rendered: where a button of its page leads, and that there is none without an address."""
+    monkeypatch.setenv("TICKETS_REPOSITORY", address)
+    monkeypatch.setenv("TICKETS_BRANCH", "trunk")
+    build_book.stage(ROOT, folder := tmp_path / "stage")
+    for page in folder.glob("*.md"):
+        page.unlink()
+    (folder / "notebooks").mkdir()
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# One")], metadata={"kernelspec": KERNEL}), folder / NOTEBOOK)
+    (folder / "intro.md").write_text("# Front")
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: intro\nchapters: [{file: notebooks/01_one}]\n")
+    build_book.render(folder, tmp_path)
+    page = (tmp_path / "_build/html/notebooks/01_one.html").read_text()
+    found = set(re.findall(r'href="(https://[^"]*(?:someone/tickets|mybinder|colab)[^"]*)"', page))
+    opened = {
+        "https://mybinder.org/v2/gh/someone/tickets/trunk?urlpath=tree/notebooks/01_one.ipynb",
+        "https://colab.research.google.com/github/someone/tickets/blob/trunk/notebooks/01_one.ipynb",
+        f"{address}/blob/trunk/notebooks/01_one.ipynb",
+    }
+    assert opened <= found if address else found == set()
 
 
 def test_docstrings_become_markdown_that_means_itself():

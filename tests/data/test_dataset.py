@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tickets.cells import Cell
 from tickets.data import dataset
 from tickets.data.dataset import Dataset
 from tickets.data.sources import load
@@ -58,8 +59,10 @@ def test_inputs_are_scaled_as_named():
     assert standard.dtype == torch.float64
     assert standard.mean().item() == pytest.approx(0, abs=1e-12)
     assert standard.std(correction=0).item() == pytest.approx(1, abs=1e-12)
+    given = dataset.scale(digits.train_images, digits, "given", torch.float64)
+    assert torch.equal(given, digits.train_images.double())
     with pytest.raises(BadInput, match=r"inputs 'raw'.*unit, standard"):
-        dataset.scale(digits.train_images, digits, "raw")
+        Cell(inputs="raw")
 
 
 def test_moments_are_per_channel():

@@ -14,10 +14,10 @@ from torchvision.models import resnet50
 
 torch.set_num_threads(1)
 
-SMALL = dict.fromkeys(models.NAMES, (1, 8, 8)) | dict.fromkeys(["vgg-13", "vgg-16", "vgg-19"], (1, 16, 16))
+SMALL = dict.fromkeys(models.FAMILIES, (1, 8, 8)) | dict.fromkeys(["vgg-13", "vgg-16", "vgg-19"], (1, 16, 16))
 SMALL |= {"resnet-50": (3, 32, 32)}
-PAPER = dict.fromkeys(models.NAMES, (3, 32, 32))
-PAPER |= {name: (1, 28, 28) for name in models.NAMES if name.startswith(("lenet", "mlp", "fc"))}
+PAPER = dict.fromkeys(models.FAMILIES, (3, 32, 32))
+PAPER |= {name: (1, 28, 28) for name in models.FAMILIES if name.startswith(("lenet", "mlp", "fc"))}
 
 
 def population(model, replicates, dtype=torch.float64):
@@ -81,7 +81,7 @@ def test_sizes_of_slim_networks_on_images_of_16x16(name, prunable, parameters):
 
 
 def test_plain_modules_have_the_same_parameters():
-    for name in models.NAMES:
+    for name in models.FAMILIES:
         with torch.device("meta"):
             module = plain(name, PAPER[name], 10)
         shapes = models.build(name, PAPER[name], 10).shapes
@@ -96,7 +96,7 @@ def test_resnet_50_has_the_parameters_of_torchvision_s_for_1000_classes():
 
 
 def test_only_hidden_and_output_weights_can_be_pruned():
-    kinds = {name: models.build(name, PAPER[name], 10).kind for name in models.NAMES}
+    kinds = {name: models.build(name, PAPER[name], 10).kind for name in models.FAMILIES}
     assert kinds["lenet-300-100"] == {"fc1.weight": "dense", "fc2.weight": "dense", "fc3.weight": "output"}
     assert list(kinds["conv-4"].values()) == ["conv"] * 4 + ["dense"] * 2 + ["output"]
     assert set(kinds["resnet-20"].values()) == set(kinds["vgg-19"].values()) == {"conv"}
@@ -147,7 +147,7 @@ def test_initialization_follows_its_stream():
     assert (one != other).mean() > 0.99
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.FAMILIES)
 def test_a_replicate_does_not_see_its_neighbours(name):
     model = models.build(name, SMALL[name], 10)
     R = 2 if name.startswith("vgg") or name == "resnet-50" else 3
@@ -163,7 +163,7 @@ def test_a_replicate_does_not_see_its_neighbours(name):
             torch.testing.assert_close(own_buffers[n][0], buffers[n][r], rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.FAMILIES)
 def test_forward_and_gradient_are_those_of_a_plain_module(name):
     model, R = models.build(name, SMALL[name], 10), 1 if name.startswith("vgg") or name == "resnet-50" else 2
     params = {n: p.requires_grad_() for n, p in population(model, range(R)).items()}

@@ -69,3 +69,5 @@ def test_connections_of_units_are_counted():
     assert mask.min_fan_in() == 2
     assert Mask({"conv": np.ones((4, 3, 3, 3), bool)}).min_fan_in() == 27
     assert Mask({"conv": np.ones((4, 3, 3, 3), bool), "fc": np.zeros((2, 8), bool)}).dead_units() == 0
+    aside = {"left": np.zeros((5, 6), bool), "right": np.zeros((7, 6), bool)}  # neither feeds the other
+    assert Mask(aside).dead_units() == 0

@@ -87,6 +87,26 @@ def test_the_deepest_masks_of_a_chain_are_recorded(both):
         assert fresh.levels(other) is None
 
 
+def test_masks_are_recorded_with_their_digests(both):
+    """A file that was changed since is not declared right by the next recording; that of a longer chain has its own."""
+    for cell in CHAIN[:3]:
+        put(both, cell)
+    record(both, CHAIN)
+    told = lambda: json.loads((both.recorded / "masks.json").read_text())  # noqa: E731
+    (key,) = told()
+    levels = {n.removeprefix("pruned_at/"): a for n, a in tensors_of(CHAIN[2]).items() if n.startswith("pruned_at/")}
+    assert (key, told()[key]["masks"]) == (CHAIN[2].key(), array_digest(levels))
+    before, path = told(), both.masks_file(CHAIN[2])
+    arrays = arrays_of(both, CHAIN[2])
+    np.savez_compressed(path, **{name: array + (array == 1).astype(array.dtype) for name, array in arrays.items()})
+    record(both, CHAIN)
+    assert told() == before
+    put(both, CHAIN[3])
+    record(both, CHAIN)
+    assert list(told()) == [CHAIN[3].key()]
+    assert told()[CHAIN[3].key()]["initial"] == before[key]["initial"]
+
+
 def test_copies_are_no_links_of_a_chain(both):
     """A ticket in a second order has the masks of the first: one file a chain, that of the ticket others start from."""
     copy = CHAIN[3].but(order=1)

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import choose
 from ..seeds import stream
 
-INPUTS = ("unit", "standard")
 HELD_OUT = {"digits": 200, "digits16": 200, "imagenet": 50_000}
 """Validation images, where they are not the 5,000 of the paper."""
 PAD = 4  # pixels of zeros on each side before the crop
@@ -118,11 +116,10 @@ def augment(x: Tensor, flip: Tensor, dy: Tensor, dx: Tensor, pad: int = PAD) -> 
 def scale(images: Tensor, dataset: Dataset, inputs: str, dtype: torch.dtype = torch.float32) -> Tensor:
     """uint8 images [..., C, H, W] as network inputs.
 
-    "unit": pixels in [0, 1]; "standard": those minus the channel's mean, over its standard deviation.
+    "unit": pixels in [0, 1]; "standard": those minus the channel's mean, over its standard deviation; "given": as is.
     """
-    choose("inputs", inputs, INPUTS)
-    pixels = images.to(dtype) / 255
-    if inputs == "unit":
+    pixels = images.to(dtype) / (1 if inputs == "given" else 255)
+    if inputs != "standard":
         return pixels
     mean, sd = _moments_on(dataset, images.device, dtype)
     return (pixels - mean) / sd

@@ -32,6 +32,7 @@ HALVED = ("digits", "digits16", "mnist", "fashion_mnist", "cifar10", "cifar10_16
 """Datasets that come in halves too, NAME-a and NAME-b; which images those have is drawn per replicate (`split`)."""
 PATIENCE = 60
 """Seconds that a download may be silent."""
+GIVEN: dict[str, Dataset] = {}  # a reader's own, in memory
 NAMES = ("digits", "digits16", *REAL, *MADE, "imagenet", *(f"{n}-{half}" for n in HALVED for half in "ab"))
 # MD5 of the unpacked files; torchvision's own checksums cover the packed ones only
 UNPACKED = {
@@ -59,6 +60,8 @@ def load(name: str) -> Dataset:
     are missing; imagenet, which is never downloaded, stays on disk (see `imagenet`). BadInput for an unknown name, a
     missing folder, wrong bytes or a failed download.
     """
+    if name in GIVEN:
+        return GIVEN[name]
     choose("dataset", name, NAMES)
     if "-" in name or name in MADE:
         return _made(name, load(MADE.get(name, name.partition("-")[0])))
@@ -71,6 +74,8 @@ def load(name: str) -> Dataset:
 
 def described(name: str) -> tuple[tuple[int, int, int], int]:
     """((C, H, W) of an image, number of classes) of a dataset, without its files."""
+    if name in GIVEN:
+        return GIVEN[name].shape, GIVEN[name].classes
     choose("dataset", name, NAMES)
     if name == "imagenet":
         return (3, 224, 224), 1000

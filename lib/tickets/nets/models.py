@@ -42,7 +42,7 @@ class Model:
     """
 
     widths: tuple[int, ...] | None = None
-    compiled = True
+    compiled = False
 
     def __init__(self, name: str, input_shape: Shape, classes: int):
         self.name, self.input_shape, self.classes = name, tuple(input_shape), classes
@@ -118,6 +118,8 @@ class ConvNet(Model):
     conv-2x32 and conv-4x32, whose first width is 32, are half as wide in every layer.
     """
 
+    compiled = True
+
     def __init__(self, name: str, input_shape: Shape, classes: int, layout: Layout, units: int = 256):
         super().__init__(name, input_shape, classes)
         self.steps = _steps(layout)
@@ -156,6 +158,8 @@ class NormNet(Model):
 class VGG(NormNet):
     """VGG-13, -16, -19 for small images: 10, 13 or 16 convolutions of 3x3, 9.4M, 14.7M or 20.0M weights, four pools."""
 
+    compiled = True
+
     def __init__(self, name: str, input_shape: Shape, classes: int, layout: Layout):
         super().__init__(name, input_shape, classes)
         self.steps = _steps(layout)
@@ -176,6 +180,8 @@ class ResNet(NormNet):
     The first block of stages 2 and 3 halves the image; its shortcut is a 1x1 convolution, which is never pruned.
     resnet-20x8 and its kin have 8 channels in the first stage instead of 16.
     """
+
+    compiled = True
 
     def __init__(self, name: str, input_shape: Shape, classes: int, widths: tuple[int, ...]):
         super().__init__(name, input_shape, classes)
@@ -207,8 +213,6 @@ class ResNet50(NormNet):
     Four stages of bottlenecks 1x1, 3x3, 1x1, the last four times as wide as the others; the first 3x3 of stages 2 to 4
     halves the image. Shortcuts and output layer, 19 % of the weights, are pruned like the rest, as in OpenLTH.
     """
-
-    compiled = False
 
     def __init__(self, name: str, input_shape: Shape, classes: int, layout: tuple[tuple[int, int], ...]):
         super().__init__(name, input_shape, classes)
@@ -282,9 +286,8 @@ FAMILIES: dict[str, Callable[..., Model]] = {
     "resnet-50": partial(ResNet50, layout=((64, 3), (128, 4), (256, 6), (512, 3))),
     **{f"vgg-{layers}": partial(VGG, layout=layout) for layers, layout in VGGS.items()},
 }
-NAMES = tuple(FAMILIES)
 
 
 def build(name: str, input_shape: Shape, classes: int) -> Model:
     """The network `name` for images of input_shape (C, H, W); BadInput for an unknown name or too small images."""
-    return FAMILIES[choose("model", name, NAMES)](name, input_shape, classes)
+    return FAMILIES[choose("model", name, FAMILIES)](name, input_shape, classes)

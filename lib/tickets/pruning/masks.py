@@ -75,7 +75,7 @@ class Mask(Mapping):
     def dead_units(self) -> int:
         """Hidden units of an MLP with no kept incoming or no kept outgoing weight."""
         layers = list(self.values())
-        pairs = [(a, b) for a, b in pairwise(layers) if a.ndim == b.ndim == 2]
+        pairs = [(a, b) for a, b in pairwise(layers) if a.ndim == b.ndim == 2 and len(a) == b.shape[1]]
         return sum(int((~a.any(1) | ~b.any(0)).sum()) for a, b in pairs)
 
 

@@ -87,7 +87,7 @@ class Store:
         if self._fits(cell, path):
             return load_file(path)
         if self.unfinished(cell):
-            found = dict(np.load(self.masks_file(cell), allow_pickle=False))
+            found = read_masks(self.masks_file(cell))
             return {name: array for name, array in found.items() if not name.startswith(REWOUND)}
         raise KeyError(f"no tensors of {cell}")
 
@@ -112,7 +112,7 @@ class Store:
             return found if array_digest(found) == digest else None
         except (OSError, SafetensorError):
             _, path = self.chains.get(chain(cell.ticket(1)), (0, None))
-            recorded = np.load(path, allow_pickle=False) if path else {}
+            recorded = read_masks(path) if path else {}
             return {name.removeprefix(REWOUND): recorded[name] for name in recorded if name.startswith(REWOUND)} or None
 
     def start_of(self, cell: Cell) -> str:
@@ -128,7 +128,7 @@ class Store:
         local, (depth, recorded) = self.beside(cell, "safetensors"), self.chains.get(chain(cell), (-1, None))
         if local.exists():
             return pruned_at(load_file(local))
-        return pruned_at(dict(np.load(recorded, allow_pickle=False))) if depth >= cell.level else None
+        return pruned_at(read_masks(recorded)) if depth >= cell.level else None
 
     def _fits(self, cell: Cell, path: Path) -> bool:
         """Whether a file holds weights (of merged results only the masks may have come) of the chain that goes on.
@@ -146,8 +146,9 @@ class Store:
     # the recorded layer
 
     def masks_file(self, cell: Cell) -> Path:
-        """Where the masks of a chain are recorded whose deepest recorded ticket is `cell`."""
-        return self.recorded / "masks" / f"{cell.key()}.npz"
+        """Where the masks of a chain are recorded whose deepest recorded ticket is `cell` (see `read_masks`)."""
+        plain = self.recorded / "masks" / f"{cell.key()}.safetensors"
+        return plain if plain.exists() else plain.with_suffix(".npz")
 
     @cached_property
     def chains(self) -> dict[Cell, tuple[float, Path]]:
@@ -159,7 +160,7 @@ class Store:
     def unfinished(self, cell: Cell) -> bool:
         """Whether the recorded layer has the final weights of this ticket, the last so far of its chain."""
         path = self.recorded and self.masks_file(cell)
-        return bool(path and path.exists() and any(name.startswith(FINAL) for name in np.load(path).files))
+        return bool(path and path.exists() and any(name.startswith(FINAL) for name in read_masks(path)))
 
     # tables
 
@@ -213,6 +214,14 @@ def chain(cell: Cell) -> Cell:
 def deepest(tickets: Iterable[Cell]) -> dict[Cell, Cell]:
     """Chain -> the last of its tickets."""
     return {chain(cell): cell for cell in sorted(tickets, key=lambda cell: cell.level)}
+
+
+def read_masks(path: Path) -> Weights:
+    """The arrays of a masks file: compressed in a repository, plain in a release."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    with path.open("rb") as file:
+        return dict(np.load(file, allow_pickle=False))
 
 
 def _packed(arrays: Weights, metadata: dict[str, str] | None) -> bytes:

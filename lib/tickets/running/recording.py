@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 
 from .. import chapters
 from ..cells import Cell
+from ..chapters.collection import digests
 from ..files import write_atomically
 from ..pruning.masks import LEVELS
 from ..results.records import check_record, place, thin
@@ -36,8 +37,10 @@ def record(store: Store, study: str, profile: str) -> int:
         if name in used:
             text = json.dumps(hashes, indent=1, sort_keys=True) + "\n"
             write_atomically(store.recorded / "registrations" / f"{name}.json", text)
-    del store.records
-    store.__dict__.pop("chains", None)
+    there = json.dumps(digests(Store(store.local, store.recorded)), indent=1)
+    write_atomically(store.recorded / "masks.json", there + "\n")
+    for name in ("records", "chains"):  # read before
+        store.__dict__.pop(name, None)
     return len(lines)
 
 

@@ -19,7 +19,7 @@ def status(store: Store) -> list[dict]:
     comparable has been recorded.
     """
     plans = {(study, name): chapters.cells(study, name) for study in chapters.STUDIES for name in chapters.PROFILES}
-    rates = _seconds_per_step(store, [cell for cells in plans.values() for cell in cells])
+    rates = seconds_per_step(store, [cell for cells in plans.values() for cell in cells])
     rows = []
     for (study, profile), cells in plans.items():
         for model in dict.fromkeys(cell.model for cell in cells):
@@ -27,22 +27,22 @@ def status(store: Store) -> list[dict]:
             missing = [cell for cell in mine if cell not in store]
             named = {"study": study, "profile": profile, "model": model}
             counts = {"cells": len(mine), "there": len(mine) - len(missing), "missing": len(missing)}
-            rows.append(named | counts | {"failed": len(failed(store, missing)), "hours": _hours(missing, rates)})
+            rows.append(named | counts | {"failed": len(failed(store, missing)), "hours": hours_of(missing, rates)})
     return rows
 
 
 def left(store: Store, cells: list[Cell]) -> str:
     """What is there and what is left of some cells, as one line."""
     missing = [cell for cell in cells if cell not in store]
-    hours = _hours(missing, _seconds_per_step(store, cells)) if missing else None
+    hours = hours_of(missing, seconds_per_step(store, cells)) if missing else None
     cost = "" if hours is None else f", about {hours:g} hours of one worker"
     return f"{len(cells) - len(missing)} of {len(cells)} cells are there, {len(missing)} are missing{cost}"
 
 
-def _hours(missing: list[Cell], rates: dict) -> float | None:
-    """Hours of one worker for the missing cells, from (model, level) -> seconds per step; None where one is unknown."""
+def hours_of(missing: list[Cell], rates: dict) -> float | None:
+    """Hours of one worker for the missing cells, at the rates of `seconds_per_step`; None where one is unknown."""
     trained = [cell for cell in missing if not measures(cell.arm)]
-    cost = [rates.get((cell.model, round(cell.level)), rates.get((cell.model, None))) for cell in trained]
+    cost = [rates.get((c.model, c.batch, round(c.level)), rates.get((c.model, c.batch, None))) for c in trained]
     if None in cost:
         return None
     return round(sum(rate * cell.steps for rate, cell in zip(cost, trained, strict=True)) / 3600, 2)
@@ -53,8 +53,8 @@ def as_text(rows: list[dict]) -> str:
     return pd.DataFrame(rows).astype({"hours": float}).to_string(index=False, na_rep="?")
 
 
-def _seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:
-    """(model, level) and (model, None) -> median seconds per step of the records that exist.
+def seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:
+    """(model, batch, level) and (model, batch, None) -> median seconds per step of the records that exist.
 
     Networks of one level cost alike: what a step costs depends on the density.
     """
@@ -62,6 +62,7 @@ def _seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:
     for cell in dict.fromkeys(cells):
         record = store.get(cell)
         if record and not measures(cell.arm):
-            for kind in (round(cell.level), None):
-                seen.setdefault((cell.model, kind), []).append(record["provenance"]["seconds"] / cell.steps)
+            for level in (round(cell.level), None):
+                kind = cell.model, cell.batch, level
+                seen.setdefault(kind, []).append(record["provenance"]["seconds"] / cell.steps)
     return {key: statistics.median(values) for key, values in seen.items()}

@@ -1,0 +1,68 @@
+"""The release: the recorded tickets with their records, a loader and a data card, in one archive with checksums.
+
+    release.py [FOLDER]      tickets-VERSION.zip and its checksum (default: build/release)
+
+It is laid out as the repository is, so that the library in it finds the results in it. Masks are plain safetensors.
+"""
+
+import json
+import os
+import sys
+from hashlib import sha256
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from jinja2 import Template
+from safetensors.numpy import save
+from tickets.chapters.collection import chains, released
+from tickets.files import write_atomically
+from tickets.results.provenance import VERSION
+from tickets.results.store import read_masks
+
+PARTS = (
+    *("LICENSE", "CITATION.cff", "CHANGELOG.md", "pyproject.toml", "requirements.lock", "lib/**/*.py", "lib/**/*.html"),
+    *("book/claims.yml", "book/examples/*.py", "book/results/**/*.json*", "book/results/*.csv"),
+)
+
+
+def card(root: Path) -> str:
+    """The data card: what is in the archive, how it was made, what it is not good for."""
+    rows, made = chains(source=root), [record["provenance"] for record in released(root).records.values()]
+    facts = {name: sorted({str(one.get(name)) for one in made}) for name in ("version", "device", "torch", "date")}
+    facts |= {"records": len(made), "files": rows.loc[rows["masks"], "key"].nunique()}
+    named = rows.groupby(["study", "network", "rewind", "masks"])["levels"].agg(["size", "max"]).reset_index()
+    template = Template((root / "book/_parts/data-card.md").read_text("utf-8"))
+    return template.render(groups=named.to_dict("records"), **facts)
+
+
+def members(root: Path) -> dict[str, bytes]:
+    """Name -> content of all that is in the archive, the manifest among them."""
+    paths = sorted({path for pattern in PARTS for path in root.glob(pattern)})
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+    for _, path in released(root).chains.values():
+        found[f"book/results/masks/{path.stem}.safetensors"] = save(read_masks(path))
+    found["README.md"] = f"# Lottery tickets, to take away\n\n{card(root)}".encode()
+    files = {name: {"bytes": len(text), "sha256": sha256(text).hexdigest()} for name, text in sorted(found.items())}
+    head = {"version": VERSION, "commit": os.environ.get("TICKETS_COMMIT", "")}
+    manifest = {**head, "chains": chains(source=root).to_dict("records"), "files": files}
+    return found | {"manifest.json": json.dumps(manifest, indent=1).encode()}
+
+
+def write(root: Path, folder: Path) -> Path:
+    """Write the archive and beside it its checksum, as sha256sum reads it; the same results give the same bytes."""
+    target = folder / f"tickets-{VERSION}.zip"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ZipFile(target, "w") as file:
+        for name, content in sorted(members(root).items()):
+            file.writestr(ZipInfo(f"{target.stem}/{name}"), content, ZIP_DEFLATED)
+    told = f"{sha256(target.read_bytes()).hexdigest()}  {target.name}\n"
+    write_atomically(target.with_name(f"{target.name}.sha256"), told)
+    return target
+
+
+if __name__ == "__main__":
+    from build_book import ROOT, settle
+
+    settle(ROOT)
+    written = write(ROOT, Path(*sys.argv[1:] or [ROOT / "build/release"]))
+    print(f"{written}: {written.stat().st_size / 2**20:.1f} MiB")

@@ -1,0 +1,126 @@
+"""The release: whole, the same twice, and of use in an environment that has nothing else of this project."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+import release
+from safetensors.numpy import load
+from tickets.chapters.collection import chains, released, ticket
+from tickets.files import BOOK, ROOT
+from tickets.results.provenance import VERSION
+from tickets.results.store import read_masks
+
+EXAMPLES = [path for path in sorted((BOOK / "examples").glob("*.py")) if "run(" not in path.read_text()]
+ALONE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import tickets
+from tickets.chapters.collection import chains, ticket
+
+assert tickets.__file__.startswith(sys.argv[1]), tickets.__file__
+found = ticket("01_winning_tickets", "LeNet", level=15, replicate=3)
+print(found.mask.kept, found.record["result"]["kept"], found.weights["fc1.weight"].sum(), chains()["masks"].sum())
+"""
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return release.write(ROOT, tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(archive):
+    with ZipFile(archive) as file:
+        file.extractall(archive.parent / "unpacked")
+    return archive.parent / "unpacked" / archive.stem
+
+
+def test_the_checksum_is_that_of_the_archive(archive):
+    digest, name = archive.with_suffix(".zip.sha256").read_text().split()
+    assert (digest, name) == (hashlib.sha256(archive.read_bytes()).hexdigest(), f"tickets-{VERSION}.zip")
+
+
+def test_the_same_results_give_the_same_bytes(archive, tmp_path):
+    assert release.write(ROOT, tmp_path).read_bytes() == archive.read_bytes()
+
+
+def test_the_manifest_names_every_file_with_its_bytes(unpacked):
+    told = json.loads((unpacked / "manifest.json").read_text())
+    there = {path.relative_to(unpacked).as_posix(): path for path in unpacked.rglob("*") if path.is_file()}
+    assert set(there) == set(told["files"]) | {"manifest.json"}
+    for name, facts in told["files"].items():
+        content = there[name].read_bytes()
+        assert facts == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with_masks = {chain["key"] for chain in told["chains"] if chain["masks"]}
+    assert with_masks == {path.stem for path in (unpacked / "book/results/masks").iterdir()}
+    assert any(not chain["masks"] for chain in told["chains"])  # those are listed too
+    assert told["version"] == VERSION
+
+
+def test_masks_are_plain_safetensors_and_the_recorded_ones(unpacked):
+    paths = sorted((unpacked / "book/results/masks").iterdir())
+    assert {path.suffix for path in unpacked.rglob("*") if path.is_file()}.isdisjoint({".npz", ".pkl", ".pt", ".pyc"})
+    for path in paths:
+        recorded = read_masks(BOOK / "results/masks" / f"{path.stem}.npz")
+        for name, array in load(path.read_bytes()).items():
+            np.testing.assert_array_equal(array, recorded.pop(name))
+        assert recorded == {}
+
+
+def test_the_loader_needs_nothing_but_the_archive(unpacked, tmp_path):
+    """Isolated: no PYTHONPATH, another folder, and the library out of the archive."""
+    command = (sys.executable, "-I", "-c", ALONE, str(unpacked / "lib"))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    kept, told, total, chains = done.stdout.split()
+    here = ticket("01_winning_tickets", "LeNet", level=15, replicate=3)
+    assert int(kept) == int(told) == here.mask.kept
+    assert float(total) == pytest.approx(float(here.weights["fc1.weight"].sum()))
+    assert int(chains) > 0
+
+
+def test_this_library_reads_an_archive_too(unpacked):
+    one, other = (ticket("02_linear_mode_connectivity", "LeNet", 9, 2, source=folder) for folder in (ROOT, unpacked))
+    assert one.cell == other.cell
+    assert all((one.mask[name] == other.mask[name]).all() for name in one.mask)
+    assert released(unpacked).records.keys() == released(ROOT).records.keys()
+
+
+def test_a_file_of_the_archive_that_was_changed_is_refused(archive, tmp_path):
+    with ZipFile(archive) as file:
+        file.extractall(tmp_path)
+    folder = tmp_path / archive.stem
+    for path in (folder / "book/results/masks").iterdir():
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match="not the masks that were recorded"):
+        ticket("01_winning_tickets", "LeNet", 15, source=folder)
+
+
+def test_the_card_says_what_is_there_and_what_is_not(unpacked):
+    card = (unpacked / "README.md").read_text()
+    assert "{{" not in card
+    assert "{%" not in card
+    for part in ("## What it holds", "## How it was made", "## What it is not", "## Licence", "masks.json"):
+        assert part in card
+    store = released(ROOT)
+    assert f"{len(store.records)} records" in " ".join(card.split())
+    with_masks, without = card.split("no masks")
+    for (study, network, rewind, masks), rows in chains().groupby(["study", "network", "rewind", "masks"]):
+        line = f"| {study} | {network} | {rewind} | {len(rows)} | 0 to {rows['levels'].max()} |"
+        assert line in (with_masks if masks else without)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_of_the_page_print_what_stands_there(example):
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
+    done = subprocess.run((sys.executable, str(example)), env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == example.with_suffix(".txt").read_text()
+    page = (BOOK / "tickets.md").read_text()
+    assert all(f"examples/{example.stem}.{ending}" in page for ending in ("py", "txt"))
