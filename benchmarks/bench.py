@@ -29,13 +29,16 @@ from tickets.running.run import check_device
 from tickets.running.work import settle
 from tqdm.std import tqdm
 
-from . import workloads
+from . import images, workloads
 from .workloads import STORAGE, WAYS, convolutions, plain, population, products, sums, training
 
 FILES = {"cpu": "bench_cpu.json", "cuda": "bench_cuda.json"}
 """Where figures are recorded, under book/results, by kind of device."""
 LEVELS, WIDTHS, NETWORKS = (0, 3, 7, 10, 15, 21), (0.25, 0.5, 1, 2, 4), (1, 2, 4, 8, 16)
 IMAGE_NETS = {"conv-2": 60, "resnet-20": 128}  # batch sizes
+IMAGES = {("resnet-20x8", 16): 128, ("conv-2x32", 16): 60, ("resnet-20", 32): 128, ("conv-2", 32): 60}
+"""Batch sizes of the networks, and sides of the images, that are timed on one core at several densities."""
+KEPT = (1, 0.5, 0.168, 0.1, 0.036)
 STACKED = {"lenet-300-100": (1, 50), "conv-2": (1, 10), "resnet-20": (1, 10)}
 """Networks trained together on a GPU."""
 VECTOR = 2**26
@@ -85,10 +88,12 @@ def on_cpu(steps: int, rounds: int) -> dict:
         seconds = _medians(_perceptrons(pools, steps, threads), rounds)
         seconds |= _medians(_growth(pools, steps, threads), rounds)
         seconds |= _medians(_image_nets(pools, steps), max(1, rounds // 3))
+        seconds |= _medians(_images(pools, steps), max(1, rounds // 3))
     return {
         "densities": [_at_density(level, seconds, steps) for level in LEVELS],
         "replicates": [_with_networks(R, seconds, steps, cores) for R in NETWORKS],
         "widths": [_at_width(width, seconds, steps) for width in WIDTHS],
+        "images": [row for net in IMAGES for row in _at_densities(*net, seconds, steps)],
         "convolutions": [_of_net(name, seconds, steps) for name in IMAGE_NETS],
         "memory": _memory(steps),
         "whole": {"plain_threads": threads} | _whole(seconds, steps),
@@ -125,6 +130,35 @@ def _image_nets(pools, steps: int) -> dict:
         for way in WAYS
         for R in (1, 2)
     }
+
+
+def _images(pools, steps: int) -> dict:
+    """Image networks at every density, and the plain loop in every layout, on one core."""
+    cases = {}
+    for (name, side), batch in IMAGES.items():
+        few = _few(side, steps)
+        for kept in KEPT:
+            work = images.training, name, side, batch, kept, few
+            cases["image", name, side, kept] = partial(_together, pools[:1], *work)
+        for layout in images.LAYOUTS:
+            work = images.plain, name, side, batch, layout, few
+            cases["plain image", name, side, layout] = partial(_together, pools[:1], *work)
+    return cases
+
+
+def _few(side: int, steps: int) -> int:
+    return max(1, steps * 16 // (10 * side if side <= 16 else 50 * side))
+
+
+def _at_densities(name: str, side: int, seconds: dict, steps: int) -> list[dict]:
+    ms = 1000 / _few(side, steps)
+    other = ms * min(seconds["plain image", name, side, layout] for layout in images.LAYOUTS)
+    rows = []
+    for kept in KEPT:
+        ours = ms * seconds["image", name, side, kept]
+        row = {"network": name, "side": side, "batch": IMAGES[name, side], "density": kept}
+        rows.append(row | {"ms": ours, "plain_ms": other, "times_faster": other / ours})
+    return rows
 
 
 def _at_density(level: int, seconds: dict, steps: int) -> dict:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tickets.book import pages
 from tickets.figures.show import figure as show
+from tickets.figures.style import MARKERS, PALETTE, WORDS
 
 from .bench import FILES
 
@@ -21,6 +22,10 @@ DENSITIES = {
 CONVOLUTIONS = {
     "network": "Network", "batch": "Batch", "alone_ms": "One network, ms", "loop_ms": "Loop, ms",
     "grouped_ms": "Grouped, ms", "unfolded_ms": "Unfolded, ms", "channels_last_ms": "Channels last, ms",
+}  # fmt: skip
+IMAGES = {
+    "network": "Network", "side": "Pixels a side", "batch": "Batch", "density": "Weights kept", "ms": "Ours, ms",
+    "plain_ms": "Plain loop, ms", "times_faster": "Times faster",
 }  # fmt: skip
 MEMORY = {"process": "Process", "megabytes": "Peak memory, MB"}
 
@@ -40,6 +45,9 @@ def page(found: dict | None) -> str:
         _facts(found),
         "<h2>Density</h2>", _figure(found, by_density, "cost-by-density", "Milliseconds per network-step by density"),
         _table(frames["densities"], DENSITIES),
+        "<h2>Image networks on one core</h2>",
+        _figure(found, images, "cost-images", "Times faster than the plain loop by density, of four image networks"),
+        _table(frames["images"], IMAGES),
         "<h2>Replicates and width</h2>",
         _figure(found, growth, "cost-growth", "Milliseconds per network-step against networks, and against width"),
         "<h2>The machine's limits</h2>",
@@ -95,6 +103,23 @@ def by_density(found: dict) -> tuple[Figure, pd.DataFrame]:
     axes.set(xscale="log", yscale="log", xlabel="weights kept (%)", ylabel="ms per network-step")
     axes.invert_xaxis()
     axes.set_xticks(100 * frame["density"], [f"{100 * density:.3g}" for density in frame["density"]], minor=False)
+    axes.minorticks_off()
+    axes.legend(frameon=False)
+    return figure, frame
+
+
+def images(found: dict) -> tuple[Figure, pd.DataFrame]:
+    """How many times faster than the plain loop a step of an image network is on one core, against density."""
+    frame = pd.DataFrame(found["images"])
+    figure, axes = plt.subplots(figsize=(7, 4))
+    axes.axhline(1, color=PLAIN, lw=1)
+    for i, ((name, side), rows) in enumerate(frame.groupby(["network", "side"], sort=False)):
+        label = f"{WORDS[name]}, {side}x{side}"
+        axes.plot(100 * rows["density"], rows["times_faster"], f"{MARKERS[i]}-", color=PALETTE[i], label=label, ms=5)
+    axes.set(xscale="log", yscale="log", xlabel="weights kept (%)", ylabel="times faster than the plain loop")
+    axes.invert_xaxis()
+    axes.set_xticks(ticks := sorted(set(100 * frame["density"])), [f"{tick:.3g}" for tick in ticks], minor=False)
+    axes.set_yticks(times := [0.5, 1, 2, 4, 8, 16], [f"{time:g}" for time in times])
     axes.minorticks_off()
     axes.legend(frameon=False)
     return figure, frame

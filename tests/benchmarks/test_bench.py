@@ -14,7 +14,7 @@ from tickets.nets import layers, models
 from torch import nn
 from typer.testing import CliRunner
 
-from benchmarks import bench, workloads
+from benchmarks import bench, images, workloads
 from benchmarks.__main__ import app
 
 COLUMNS = {
@@ -22,6 +22,7 @@ COLUMNS = {
         "level", "density", "ms", "plain_ms", "times_faster", "all_dense_ms", "all_sparse_ms", "gflops",
         "operations_per_byte",
     },
+    "images": {"network", "side", "batch", "density", "ms", "plain_ms", "times_faster"},
     "replicates": {"networks", "processes_ms", "stacked_ms"},
     "widths": {"width", "weights", "ms", "sparse_ms", "plain_ms"},
     "convolutions": {"network", "batch", "alone_ms", "loop_ms", "grouped_ms", "unfolded_ms", "channels_last_ms"},
@@ -47,6 +48,8 @@ def quick(tmp_path_factory):
         patch.setattr(bench, "NETWORKS", (1, 2))
         patch.setattr(bench, "WIDTHS", (0.25, 1))
         patch.setattr(bench, "IMAGE_NETS", {"resnet-20": 2})
+        patch.setattr(bench, "IMAGES", {("conv-2x32", 16): 4, ("resnet-20x8", 16): 2})
+        patch.setattr(bench, "KEPT", (1, 0.1))
         patch.setattr(bench, "VECTOR", 1000)
         told = CliRunner().invoke(app, ["--quick", "--out", str(out)], catch_exceptions=False)
     assert told.exit_code == 0
@@ -72,7 +75,7 @@ def test_every_table_is_whole(quick, table):
     assert len(rows) >= (1 if table == "convolutions" else 2)
     for row in rows:
         assert set(row) == COLUMNS[table]
-        assert positive(value for name, value in row.items() if name not in ("level", "network", "process"))
+        assert positive(value for name, value in row.items() if name not in ("level", "network", "process", "side"))
 
 
 def test_densities_are_those_of_the_ladder(quick):
@@ -80,6 +83,32 @@ def test_densities_are_those_of_the_ladder(quick):
     assert [row["level"] for row in rows] == [0, 3, 7, 10, 15, 21]
     assert [round(row["density"], 3) for row in rows] == [1, 0.513, 0.211, 0.108, 0.036, 0.01]
     assert all(row["times_faster"] == row["plain_ms"] / row["ms"] for row in rows)
+
+
+@pytest.mark.parametrize("name", ["conv-2x32", "resnet-14x8", "vgg-13"])
+def test_the_plain_module_is_the_network(name):
+    """The same logits as the library's own layers, from the same parameters."""
+    model = models.build(name, (3, 16, 16), 10)
+    module = images.Module(model).double()
+    mine = dict(module.named_parameters())
+    params = {n: mine["layers." + images._key(n.rpartition(".")[0]) + n[n.rindex(".") :]][None] for n in model.shapes}
+    x = torch.rand(4, 3, 16, 16, dtype=torch.float64)
+    expected = model.forward(params, model.buffers(1, dtype=torch.float64), x[None], training=True)[0]
+    torch.testing.assert_close(module(x), expected)
+
+
+def test_a_unit_trains_the_image_network(monkeypatch):
+    seen = []
+    monkeypatch.setattr(images.passes, "advance", lambda *told: seen.append(told))
+    images.training.__wrapped__("conv-2x32", 16, 6, 0.1, 3)()
+    _, _, (value, keep, *_), buffers, pictures, order, *_, rates, rule = seen[0]
+    assert order.shape == (3, 6)
+    assert len(rates) == 3
+    assert rule[0]
+    assert 0.05 < keep.sum() / 289_888 < 0.15
+    assert len(value) == len(keep)
+    assert pictures[0].shape == (1000, 3, 16, 16)
+    assert buffers.real.sum() == 6
 
 
 def test_the_whole_machine_has_its_figures(quick):

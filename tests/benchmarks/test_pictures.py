@@ -18,6 +18,10 @@ FOUND = {
     "densities": DENSITIES,
     "replicates": [{"networks": n, "processes_ms": 1.0 / n, "stacked_ms": 4.0} for n in (1, 2, 4)],
     "widths": [{"width": w, "weights": int(1e5 * w), "ms": w, "sparse_ms": w / 5, "plain_ms": 4 * w} for w in (1, 2)],
+    "images": [
+        {"network": "conv-2x32", "side": 16, "batch": 9, "density": d, "ms": d, "plain_ms": 3.0, "times_faster": 3 / d}
+        for d in (1, 0.1)
+    ],
     "convolutions": [
         {"network": "conv-2", "batch": 60, "alone_ms": 9.0, "loop_ms": 9.0, "grouped_ms": 8.0, "unfolded_ms": 1234.0,
          "channels_last_ms": 7.0},
@@ -49,6 +53,11 @@ def test_growth_is_drawn_with_networks_and_with_width():
     assert drawn["ours, 3.6 % kept"] == [[1e5, 0.2], [2e5, 0.4]]
 
 
+def test_image_networks_are_drawn_by_density():
+    drawn = lines(pictures.images(FOUND)[0])
+    assert drawn["Conv-2, slim, 16x16"] == [[100, 3], [10, 30]]
+
+
 def test_roofs_are_the_slower_of_memory_and_products():
     drawn = lines(pictures.roofline(FOUND)[0])
     for x, y in drawn["products of LeNet's shapes"]:
@@ -59,8 +68,8 @@ def test_roofs_are_the_slower_of_memory_and_products():
 def test_the_page_has_every_table_and_escapes_names(tmp_path):
     (tmp_path / pictures.FILES["cpu"]).write_text(json.dumps(FOUND))
     page = pictures.page(pictures.read(tmp_path))
-    assert page.count("<figure id=") == 3
-    assert page.count("<table") == 3
+    assert page.count("<figure id=") == 4
+    assert page.count("<table") == 4
     assert "1,234" in page
     assert "a &lt;machine&gt;" in page
     assert 'href="api.html#benchmarks.pictures.roofline"' in page

@@ -1,4 +1,4 @@
-"""The path of convolutional networks on one CPU core: a convolution costs what it weighs (see `program`, `planes`).
+"""The path of convolutional networks on one CPU core: a convolution costs what it weighs (see `program`, `passes`).
 
 The plain twin is the `autograd` path; both give the same numbers (float64: 1e-10). A convolution below SPARSE_BELOW
 density is stored by its kept weights, above it whole; dense layers, the head, are those of `perceptrons`. By hand with
@@ -21,8 +21,9 @@ from . import perceptrons
 from .autograd import dropout
 from .kernels import WIDE, lines
 from .lanes import LANES
+from .passes import advance, evaluate
 from .perceptrons import Perceptrons, settle
-from .planes import Buffers, advance, evaluate
+from .planes import Buffers
 from .program import Layers, program
 from .schedule import learning_rates
 
@@ -75,7 +76,7 @@ class Network:
         return self.value, self.keep, self.slow, self.fast
 
     def read(self, value: np.ndarray, pictures, picked: np.ndarray, training=False) -> tuple[float, np.ndarray]:
-        """Mean cross-entropy and predicted classes of picked pictures, see `planes.evaluate`."""
+        """Mean cross-entropy and predicted classes of picked pictures, see `passes.evaluate`."""
         predicted = np.zeros(len(picked), np.int16)
         told = self.program, self.index, value, self.buffers, pictures, picked, training
         return evaluate(*told, predicted), predicted
@@ -176,7 +177,7 @@ def _network(model, start: Start, cell, below: float) -> Network:
 
 
 def pictures(cell, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Training or test images as `planes` reads them: bytes, what a byte is worth, labels."""
+    """Training or test images as `passes` reads them: bytes, what a byte is worth, labels."""
     data = sources.load(cell.dataset)
     every = torch.arange(256, dtype=torch.uint8).expand(data.shape[0], 1, 256)
     table = scale(every, data, cell.inputs, getattr(torch, cell.precision))[:, 0].contiguous().numpy()

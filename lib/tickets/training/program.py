@@ -1,4 +1,4 @@
-"""What a compiled step of a convolutional network does: its layers as tables for `planes`.
+"""What a compiled step of a convolutional network does: its layers as tables for `passes`.
 
 The network describes itself (`Model.through`), here to layers that write down instead of computing. Images lie LANES
 side by side, in blocks; a plane of activations is [rows, columns, LANES], a line of lanes for each pixel, with a border

@@ -1,0 +1,111 @@
+"""What `bench` times of image networks on one core: the compiled path, and an ordinary module in a plain loop.
+
+Pictures are random bytes; masks are random, of one density in every layer that may be pruned.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+from tickets.nets import models
+from tickets.nets.models import Model, NormNet
+from tickets.pruning.masks import Mask
+from tickets.seeds import stream
+from tickets.training import convolutions, passes
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .workloads import Unit, plain_loop
+
+PICTURES = 1000
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
+"""Of the plain loop's images and kernels."""
+
+
+class Module(nn.Module):
+    """A network as ordinary layers, by its own description: a stand-in for what one writes by hand."""
+
+    def __init__(self, model: Model):
+        super().__init__()
+        self.model, self.layers = model, nn.ModuleDict()
+        for name, shape in model.shapes.items():
+            layer, _, kind = name.rpartition(".")
+            if len(shape) == 4:
+                bias = f"{layer}.bias" in model.shapes
+                self.layers[_key(layer)] = nn.Conv2d(shape[1], shape[0], shape[2], padding=shape[2] // 2, bias=bias)
+            elif len(shape) == 2:
+                self.layers[_key(layer)] = nn.Linear(shape[1], shape[0])
+            elif layer.endswith(".norm") and kind == "weight":
+                self.layers[_key(layer)] = nn.BatchNorm2d(shape[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, classes] of images [B, C, H, W]."""
+        return self.model.through(self, x)
+
+    relu, add = staticmethod(F.relu), staticmethod(torch.add)
+
+    def conv(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
+        layer = self.layers[_key(name)]
+        return F.conv2d(x, layer.weight, layer.bias, stride, layer.padding)
+
+    def conv_norm(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
+        return self.layers[_key(f"{name}.norm")](self.conv(x, name, stride))
+
+    def max_pool(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, 2)
+
+    def average(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+    def head(self, x: Tensor, names: list[str]) -> Tensor:
+        h = x.flatten(1)
+        for name in names[:-1]:
+            h = F.relu(self.layers[name](h))
+        return self.layers[names[-1]](h)
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def network(name: str, side: int) -> Model:
+    return models.build(name, (3, side, side), 10)
+
+
+def mask(model: Model, density: float) -> Mask:
+    generator = stream("mask")
+    return Mask({name: generator.random(model.shapes[name]) < density for name in model.prunable})
+
+
+@cache
+def training(name: str, side: int, batch: int, density: float, steps: int) -> Unit:
+    """`steps` steps of the compiled path: momentum with weight decay where there is normalization, else Adam."""
+    model, kind = network(name, side), np.float32
+    kept = mask(model, density)
+    weights = kept.apply(model.init(stream("init"))) | {n: t[0].numpy() for n, t in model.buffers(1).items()}
+    net, generator = convolutions.Network(model, weights, kept, batch), stream("sample")
+    images = generator.integers(256, size=(PICTURES, 3, side, side), dtype=np.uint8)
+    pictures = images, np.tile(np.arange(256, dtype=kind) / kind(255), (3, 1)), generator.integers(10, size=PICTURES)
+    rule = (False, 0.9, 1e-4) if isinstance(model, NormNet) else (True, 0.0, 0.0)
+    order, rates = generator.integers(PICTURES, size=(steps, batch)), np.full(steps, 1e-3)
+    told = order, convolutions.STILL, 0, np.zeros((0, 0, 0), kind), 0, rates, rule
+    return lambda: passes.advance(net.program, net.index, net.state, net.buffers, pictures, *told)
+
+
+@cache
+def plain(name: str, side: int, batch: int, layout: str, steps: int) -> Unit:
+    """The same in a plain loop, whatever the density: pruned weights are put back to zero."""
+    model, form = network(name, side), LAYOUTS[layout]
+    module = Module(model).to(memory_format=form)
+    if isinstance(model, NormNet):
+        optimizer = torch.optim.SGD(module.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
+    else:
+        optimizer = torch.optim.Adam(module.parameters(), 1e-3)
+    x, y = torch.rand(PICTURES, 3, side, side).to(memory_format=form), torch.randint(10, (PICTURES,))
+    order = torch.randint(PICTURES, (steps, batch))
+    pruned = [(p, torch.ones_like(p)) for p in module.parameters() if p.ndim > 1]
+
+    def unit():
+        plain_loop(module, optimizer, pruned, ((x[picked], y[picked]) for picked in order), (x[:2], y[:2]))
+
+    return unit

@@ -1,0 +1,204 @@
+"""Compiled steps of convolutional networks: passes over all blocks of a batch, no interpreter inside.
+
+A sweep does its operations block by block: what one layer leaves is still in the cache when the next one reads it, and
+only statistics of the batch make it wait. A normalization, like a bias, has become a scale and a shift of each channel
+by then. The dense layers of the head are those of `kernels`.
+"""
+
+import numpy as np
+
+from .kernels import adam_step, compiled, compiled_entry, dense_backward, dense_forward, sgd_step, softmax_gradient
+from .lanes import LANES
+from .planes import affine, affine_back, average, convolution_back, convolve, line_of, moments, pool
+from .program import AFFINE, CONV, POOL
+
+MOMENTUM, EPSILON = 0.1, 1e-5  # those of nets.layers, which brings torch
+
+
+@compiled
+def _forward(program, value, b, blocks, images, training):
+    """From pictures to the inputs of the head. In training by the batch's statistics, which update the running ones."""
+    for i in range(len(program.convs)):
+        _settle(program.convs[i], value, b, 0)
+    b.moments[:] = 0
+    first = 0
+    while first < len(program.ahead):
+        last = _end_of_sweep(program.ahead, first) if training else len(program.ahead)
+        for block in range(blocks):
+            for i in range(first, last):
+                op = program.ahead[i]
+                if op.kind == CONV:
+                    conv, node, raw = program.convs[op.conv], program.nodes[op.source], program.raws[op.conv]
+                    into = node.base + block * node.block, raw.base + block * raw.block
+                    weights, walk = value[conv.weights :], program.walks[conv.forward]
+                    convolve(walk, program, weights, b.act, into[0], b.raw, into[1], False)
+                    if training and conv.normal:
+                        moments(conv, raw, b, block)
+                elif op.kind == AFFINE:
+                    affine(op, program, b, block)
+                elif op.kind == POOL:
+                    pool(op, program, b, block, False)
+                else:
+                    average(op, program, b, block, False)
+        for i in range(first, last):
+            op = program.ahead[i]
+            if training and op.kind == CONV:
+                _settle(program.convs[op.conv], value, b, images * program.raws[op.conv].channel)
+        first = last
+
+
+@compiled
+def _end_of_sweep(ops, first):
+    last = first
+    while last < len(ops) and ops[last].sweep == ops[first].sweep:
+        last += 1
+    return last
+
+
+@compiled
+def _settle(conv, value, b, count):
+    """Scale and shift of a convolution's channels: by the moments of so many pixels, by running statistics (count 0).
+
+    Without a normalization these are 1 and the bias.
+    """
+    outputs = (conv.running - conv.affine) // 2
+    for c in range(outputs):
+        k, scale, shift = conv.channel + c, value[conv.affine + c], value[conv.affine + outputs + c * conv.normal]
+        if not conv.normal:
+            b.affine[k, 0], b.affine[k, 1] = 1, scale
+            continue
+        mean, variance = value[conv.running + c] + 0.0, value[conv.running + outputs + c] + 0.0
+        if count > 0:
+            mean = b.moments[k, 0] / count
+            variance = max(b.moments[k, 1] / count - mean * mean, 0.0)
+            value[conv.running + c] += MOMENTUM * (mean - value[conv.running + c])
+            unbiased = variance * count / (count - 1)
+            value[conv.running + outputs + c] += MOMENTUM * (unbiased - value[conv.running + outputs + c])
+        b.moments[k, 0], b.moments[k, 1] = mean, 1 / np.sqrt(variance + EPSILON)
+        b.affine[k, 0], b.affine[k, 1] = scale * b.moments[k, 1], shift - scale * b.moments[k, 1] * mean
+
+
+@compiled
+def settle_back(conv, value, gradient, b, count):
+    """Gradients of scale and shift, or bias; and slopes s, t, u: raw output z has the gradient s g + t z + u."""
+    outputs = (conv.running - conv.affine) // 2
+    for c in range(outputs):
+        k = conv.channel + c
+        plain, along = b.sums[k, 0], b.sums[k, 1]
+        if not conv.normal:
+            gradient[conv.affine + c] = plain
+            continue
+        mean, inverse = b.moments[k, 0], b.moments[k, 1]
+        along = inverse * (along - mean * plain)
+        gradient[conv.affine + c], gradient[conv.affine + outputs + c] = along, plain
+        scale = value[conv.affine + c] * inverse
+        b.slopes[k, 0], b.slopes[k, 1] = scale, -scale * inverse * along / count
+        b.slopes[k, 2] = -scale * (plain - mean * inverse * along) / count
+
+
+@compiled
+def _backward(program, value, gradient, b, blocks, images):
+    """From the gradient of the head's inputs to that of every parameter of the convolutions."""
+    b.sums[:], b.slopes[:], b.slopes[:, 0] = 0, 0, 1
+    for i in range(len(program.convs)):
+        conv = program.convs[i]
+        for w in range(conv.forward + 1, conv.forward + 1 + conv.backs):
+            for k in range(program.walks[w].offsets, program.walks[w].offsets + program.walks[w].kept):
+                b.turned[k] = value[conv.weights + program.sources[k]]
+    first = 0
+    while first < len(program.back):
+        last = _end_of_sweep(program.back, first)
+        for block in range(blocks):
+            for i in range(first, last):
+                op = program.back[i]
+                if op.kind == CONV:
+                    convolution_back(op, program, gradient, b, block)
+                elif op.kind == AFFINE:
+                    affine_back(op, program, b, block)
+                elif op.kind == POOL:
+                    pool(op, program, b, block, True)
+                else:
+                    average(op, program, b, block, True)
+        for i in range(first, last):
+            op = program.back[i]
+            if op.kind == AFFINE:
+                settle_back(program.convs[op.conv], value, gradient, b, images * program.raws[op.conv].channel)
+        first = last
+
+
+# steps
+
+
+@compiled
+def _predict(program, index, value, b, pictures, picked, moves, noise, training):
+    """Activations of the head [units, columns] for the picked pictures.
+
+    pictures: bytes [N, C, H, W], what each byte is worth [C, 256], labels [N]. moves: flip, row and column [n] of the
+    crop of each, and the border that crops come from; no length: none is moved. What lies beyond an image is a byte of
+    0; a block that is not full repeats the last image.
+    """
+    (images, table, _), (flips, downs, rights, border), node = pictures, moves, program.nodes[0]
+    units, blocks, used = index[0].sum(), len(b.real), -(-len(picked) // LANES)
+    for i in range(used * LANES):
+        n = min(i, len(picked) - 1)
+        image, moved = images[picked[n]], len(flips) > 0
+        down, right = (np.intp(downs[n]) - border, np.intp(rights[n]) - border) if moved else (0, 0)
+        for c in range(node.channels):
+            for r in range(node.height):
+                at = line_of(node, i // LANES, c, r)
+                for q in range(node.width):
+                    y, x = r + down, q + right
+                    inside = 0 <= y < node.height and 0 <= x < node.width
+                    x = node.width - 1 - x if moved and flips[n] else x
+                    b.act[at + q, i % LANES] = table[c, image[c, y, x] if inside else 0]
+    _forward(program, value, b, used, len(picked), training)
+    act = b.act[: units * blocks].reshape(units, blocks * LANES)
+    dense_forward(index, value[-index[1][-1] :], act[: index[0][0]], act, noise)
+    return act
+
+
+@compiled_entry
+def advance(program, index, state, b, pictures, order, moves, border, noise, done, rates, rule):
+    """Train in place on the minibatches `order` [n, batch] at the learning rates `rates` [n].
+
+    index: the head's, see `perceptrons`; state: value (convolutions, running statistics, head), keep, slow, fast;
+    moves: flips, rows and columns [n, batch] and the border, see `_predict`; noise: factors of the head's hidden units
+    [n, units, columns], or of no length; done: steps taken before; rule: adam, momentum, decay.
+    """
+    value, keep, slow, fast = state
+    gradient, body, images = np.zeros_like(value), len(value) - index[1][-1], order.shape[1]
+    nothing, units = np.zeros((0, 0), value.dtype), index[0].sum()
+    delta = b.slope[: units * len(b.real)].reshape(units, len(b.real) * LANES)
+    for s in range(len(rates)):
+        at = min(s, len(moves[0]) - 1)
+        moved = moves[0][at], moves[1][at], moves[2][at], border
+        factors = noise[s] if len(noise) > 0 else nothing
+        act = _predict(program, index, value, b, pictures, order[s], moved, factors, True)
+        softmax_gradient(act[units - index[0][-1] :], pictures[2][order[s]], delta[units - index[0][-1] :])
+        gradient[:body] = 0
+        dense_backward(index, value[body:], act, delta, gradient[body:], factors, True)
+        _backward(program, value, gradient, b, -(-images // LANES), images)
+        if rule[0]:
+            adam_step(value, keep, gradient, slow, fast, rates[s], done + s + 1, rule[2])
+        else:
+            sgd_step(value, keep, gradient, slow, rates[s], rule[1], rule[2])
+
+
+@compiled_entry
+def evaluate(program, index, value, b, pictures, picked, training, predicted):
+    """Mean cross-entropy over the picked pictures; fills predicted [n] with their classes.
+
+    training: one batch after the other passes as in training, which brings running statistics up to date; they are of
+    the size that the network was laid out for, and there are whole ones only.
+    """
+    size = int(b.real.sum()) if training else len(b.real) * LANES
+    nothing, none, loss = np.zeros((0, 0), value.dtype), np.zeros(0, np.uint8), 0.0
+    for first in range(0, len(picked), size):
+        some = picked[first : first + size]
+        act = _predict(program, index, value, b, pictures, some, (none > 0, none, none, 0), nothing, training)
+        for i in range(len(some)):
+            column = act[len(act) - index[0][-1] :, i]
+            top = column.max()
+            loss += np.log(np.exp(column - top).sum()) + top - column[pictures[2][some[i]]]
+            predicted[first + i] = column.argmax()
+    return loss / len(picked)
