@@ -114,15 +114,12 @@ class Convolutions(Perceptrons):
 
     def _noise(self, steps: int) -> np.ndarray:
         """Factors of the head's hidden units [R, steps, units, columns], as autograd draws them; none: no dropout."""
-        hidden, columns = self.networks[0].index[0][1:-1], self.networks[0].buffers.real.size
-        kind = self.networks[0].value.dtype
-        found = np.ones((len(self.networks), steps if self.dropout else 0, hidden.sum(), columns), kind)
-        ones = [
-            torch.ones(len(found), self.cell.batch, int(units), dtype=getattr(torch, self.cell.precision))
-            for units in hidden
-        ]
-        for step in range(found.shape[1]):
-            drawn = torch.cat([self.dropout(one) for one in ones], dim=2)
+        hidden, columns = self.networks[0].index[0][1:-1].tolist(), self.networks[0].buffers.real.size
+        shape = len(self.networks), steps if self.dropout else 0, sum(hidden), columns
+        found = np.ones(shape, self.cell.precision)
+        ones = torch.ones(shape[0], self.cell.batch, shape[2], dtype=getattr(torch, self.cell.precision))
+        for step in range(shape[1]):
+            drawn = torch.cat([self.dropout(one) for one in ones.split(hidden, dim=2)], dim=2)
             found[:, step, :, : self.cell.batch] = drawn.transpose(1, 2).numpy()
         return found
 

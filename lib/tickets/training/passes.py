@@ -58,19 +58,18 @@ def _settle(conv, value, b, count):
 
     Without a normalization these are 1 and the bias.
     """
-    outputs = conv.outputs
-    for c in range(outputs):
-        k, scale, shift = conv.channel + c, value[conv.affine + c], value[conv.affine + outputs + c * conv.normal]
+    for c in range(conv.outputs):
+        k, scale, shift = conv.channel + c, value[conv.affine + c], value[conv.affine + conv.outputs + c * conv.normal]
         if not conv.normal:
             b.affine[k, 0], b.affine[k, 1] = 1, scale
             continue
-        mean, variance = value[conv.running + c] + 0.0, value[conv.running + outputs + c] + 0.0
+        mean, variance = value[conv.running + c] + 0.0, value[conv.running + conv.outputs + c] + 0.0
         if count > 0:
             mean = b.moments[k, 0] / count
             variance = max(b.moments[k, 1] / count - mean * mean, 0.0)
             value[conv.running + c] += MOMENTUM * (mean - value[conv.running + c])
             unbiased = variance * count / (count - 1)
-            value[conv.running + outputs + c] += MOMENTUM * (unbiased - value[conv.running + outputs + c])
+            value[conv.running + conv.outputs + c] += MOMENTUM * (unbiased - value[conv.running + conv.outputs + c])
         b.moments[k, 0], b.moments[k, 1] = mean, 1 / np.sqrt(variance + EPSILON)
         b.affine[k, 0], b.affine[k, 1] = scale * b.moments[k, 1], shift - scale * b.moments[k, 1] * mean
 
@@ -78,8 +77,7 @@ def _settle(conv, value, b, count):
 @compiled
 def _settle_back(conv, value, gradient, b, count):
     """Gradients of scale and shift, or bias; and slopes s, t, u: raw output z has the gradient s g + t z + u."""
-    outputs = conv.outputs
-    for c in range(outputs):
+    for c in range(conv.outputs):
         k = conv.channel + c
         plain, along = b.sums[k, 0], b.sums[k, 1]
         if not conv.normal:
@@ -87,7 +85,7 @@ def _settle_back(conv, value, gradient, b, count):
             continue
         mean, inverse = b.moments[k, 0], b.moments[k, 1]
         along = inverse * (along - mean * plain)
-        gradient[conv.affine + c], gradient[conv.affine + outputs + c] = along, plain
+        gradient[conv.affine + c], gradient[conv.affine + conv.outputs + c] = along, plain
         scale = value[conv.affine + c] * inverse
         b.slopes[k, 0], b.slopes[k, 1] = scale, -scale * inverse * along / count
         b.slopes[k, 2] = -scale * (plain - mean * inverse * along) / count

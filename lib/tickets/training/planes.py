@@ -21,16 +21,14 @@ float64; affine: scale and shift [channels, 2]; slopes: see `passes`, [channels,
 @compiled
 def operate(op, program, gradient, b, block, training, back):
     """Do an operation in one block, forward or back. gradient: of all parameters, filled in on the way back."""
-    if op.kind == CONV:
-        if back:
-            _convolution_back(op, program, gradient, b, block)
-        else:
-            _convolution(op, program, b, block, training)
+    if op.kind == CONV and back:
+        _convolution_back(op, program, gradient, b, block)
+    elif op.kind == CONV:
+        _convolution(op, program, b, block, training)
+    elif op.kind == AFFINE and back:
+        _affine_back(op, program, b, block)
     elif op.kind == AFFINE:
-        if back:
-            _affine_back(op, program, b, block)
-        else:
-            _affine(op, program, b, block)
+        _affine(op, program, b, block)
     elif op.kind == POOL:
         _pool(op, program, b, block, back)
     else:
@@ -124,8 +122,7 @@ def _convolution_back(op, program, gradient, b, block):
     x, into = line_of(program.nodes[op.source], block, 0, 0), line_of(program.slopes[op.source], block, 0, 0)
     _weight_gradient(program.walks[conv.forward], program, gradient[conv.weights :], b.act, x, b.scratch, scratch)
     for w in range(conv.forward + 1, conv.forward + 1 + conv.backs):
-        walk = program.walks[w]
-        _convolve(walk, program, b.weights, b.scratch, scratch.base, b.slope, into, op.adds != 0)
+        _convolve(program.walks[w], program, b.weights, b.scratch, scratch.base, b.slope, into, op.adds != 0)
 
 
 # what stands between convolutions

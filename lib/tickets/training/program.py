@@ -17,8 +17,8 @@ from .lanes import EIGHT
 CONV, AFFINE, POOL, AVERAGE = range(4)
 Node = namedtuple("Node", "channels height width")
 """The shape of a layer's output for one image."""
-Layer = namedtuple("Layer", "name stride source target normal")
-"""A convolution between numbered nodes; normal: whether normalized."""
+Conv = namedtuple("Conv", "name stride source target normal")
+"""A convolution as its network describes it, between numbered nodes; normal: whether normalized."""
 
 Program = namedtuple("Program", "ahead back nodes slopes raws scratches convs walks starts offsets sources places")
 """Tables for compiled code.
@@ -52,7 +52,7 @@ class Layers:
         height, width = (-(-side // stride) for side in self.nodes[x][1:])
         y = self._node(self.model.shapes[f"{name}.weight"][0], height, width)
         self.operations += [Operation(kind, x, y, len(self.convs)) for kind in (CONV, AFFINE)]
-        self.convs.append(Layer(name, stride, x, y, normal))
+        self.convs.append(Conv(name, stride, x, y, normal))
         return y
 
     def conv_norm(self, x: int, name: str, stride: int = 1) -> int:
@@ -175,20 +175,16 @@ def _walks(layers: Layers, where) -> tuple:
     at = dict(zip(where, np.cumsum([0, *(entries.sum() for entries in where.values())]), strict=False))
     for name, stride, x, y, normal in layers.convs:
         stored, source, target = where[f"{name}.weight"], layers.nodes[x], layers.nodes[y]
-        ahead, weights = _ahead_walk(stored, stride, source, target), at[f"{name}.weight"]
+        beside = ("norm.weight", "norm.running_mean") if normal else ("bias", "bias")
+        first = [at[f"{name}.{part}"] for part in ("weight", *beside)]
         back = list(_back_walks(stored, stride, source, target)) if x else []
-        affine, running = (f"{name}.norm.{part}" if normal else f"{name}.bias" for part in ("weight", "running_mean"))
-        convs.append(
-            Convolution(
-                weights, at[affine], at[running], normal, target.channels, channel, forward=len(walks), backs=len(back)
-            )
-        )
+        convs.append(Convolution(*first, normal, target.channels, channel, len(walks), len(back)))
         channel += target.channels
-        for starts, offsets, sources, places in (ahead, *back):
-            first = [sum(map(len, parts)) for parts in vectors]
-            lines = target.height * target.width if len(walks) == convs[-1].forward else _plane(source)[1]
-            walks.append(Walk(*first[:2], len(starts) - 1, first[3], places.shape[1], lines, stored.all()))
-            for parts, part in zip(vectors, (starts, offsets, weights + sources, places.ravel()), strict=True):
+        for n, (starts, offsets, sources, places) in enumerate((_ahead_walk(stored, stride, source, target), *back)):
+            begin = [sum(map(len, parts)) for parts in vectors]
+            lines = _plane(source)[1] if n else target.height * target.width
+            walks.append(Walk(*begin[:2], len(starts) - 1, begin[3], places.shape[1], lines, stored.all()))
+            for parts, part in zip(vectors, (starts, offsets, first[0] + sources, places.ravel()), strict=True):
                 parts.append(part)
     joined = (np.concatenate(parts).astype(np.int64 if i == 0 else np.int32) for i, parts in enumerate(vectors))
     return _table(Convolution, convs), _table(Walk, walks), *joined
