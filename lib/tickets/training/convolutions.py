@@ -50,15 +50,15 @@ class Network:
         sparse = {name: kept.mean() < below and not frozen for name, kept in mask.items()}
         sparse |= dict(zip(names, head.sparse, strict=True))
         self.where = every | {name: kept for name, kept in mask.items() if sparse[name]}
-        self.program, room = program(layers, self.where, columns // LANES, int(head.widths.sum()))
+        self.program, counts = program(layers, self.where, columns // LANES, int(head.widths.sum()))
         self.index, self.value = head.index, self.flat(weights)
         self.keep = self.flat(trained | {name: ~every[name] for name in running})
         self.slow, self.fast = np.zeros_like(self.value), np.zeros_like(self.value)
-        self.buffers = self._buffers(room, batch, columns)
+        self.buffers = self._buffers(counts, batch, columns)
 
-    def _buffers(self, room: dict[str, int], batch: int, columns: int) -> Buffers:
+    def _buffers(self, counts: list[int], batch: int, columns: int) -> Buffers:
         kind, channels = self.value[:0], self.program.convs["outputs"].sum()
-        lanes = [lines.py_func(room[name], LANES, kind) for name in ("act", "slope", "raw", "scratch")]
+        lanes = [lines.py_func(count, LANES, kind) for count in counts]
         real = (np.arange(columns) < batch).astype(kind.dtype).reshape(-1, LANES)
         sums = [np.zeros((channels, 2)) for _ in range(2)]
         affine = [np.zeros((channels, n), kind.dtype) for n in (2, 3)]

@@ -6,7 +6,7 @@ changes, so whoever changes this file touches that one too.
 """
 
 from collections import namedtuple
-from functools import wraps
+from functools import partial, wraps
 
 from llvmlite import ir
 from numba import types
@@ -49,8 +49,7 @@ def _built(signature):
         @intrinsic
         @wraps(build)
         def typed(typing, *kinds):
-            generate = lambda context, builder, found, args: build(Code(context, builder, found), *args)  # noqa: E731
-            return signature(*kinds), generate
+            return signature(*kinds), lambda context, builder, cast, args: build(Code(context, builder, cast), *args)
 
         return typed
 
@@ -58,7 +57,7 @@ def _built(signature):
 
 
 _like_the_last = _built(lambda *kinds: kinds[-1](*kinds))
-_eight_of = lambda kind: types.UniTuple(kind, EIGHT)  # noqa: E731
+_eight_of = partial(types.UniTuple, count=EIGHT)
 
 
 # lanes from arrays, and back

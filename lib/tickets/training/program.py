@@ -103,10 +103,11 @@ class Buffer:
         return Place(base, shape.channels * plane, plane, row, 1, *shape)
 
 
-def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, dict[str, int]]:
+def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, list[int]]:
     """The tables for batches of so many blocks before a head of so many units, and the lines of each buffer.
 
-    where: which entries of a parameter are in the flat vector, name -> bool array, in its order.
+    Buffers: activations, their gradients, raw outputs of convolutions, a block of the gradient of these. where: which
+    entries of a parameter are in the flat vector, name -> bool array, in its order.
     """
     act, slope, raw, scratch = Buffer(units * blocks), Buffer(units * blocks), Buffer(), Buffer()
     flat, outputs = _flat(layers.nodes[layers.flat], blocks), [layers.nodes[conv.target] for conv in layers.convs]
@@ -117,7 +118,7 @@ def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, di
     places = (_table(Place, rows) for rows in (nodes, slopes, raws, [shared[shape] for shape in outputs]))
     ahead = _table(Operation, _sweeps(layers, layers.operations, AFFINE))
     found = Program(ahead, _table(Operation, back), *places, *_walks(layers, where))
-    return found, {"act": act.lines, "slope": slope.lines, "raw": raw.lines, "scratch": scratch.lines}
+    return found, [buffer.lines for buffer in (act, slope, raw, scratch)]
 
 
 def _table(kind, rows) -> np.ndarray:
