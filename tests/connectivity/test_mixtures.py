@@ -60,6 +60,8 @@ def test_a_network_that_diverged_has_the_error_of_chance(measured):
 class OneNorm(NormNet):
     """One normalized convolution of three channels, averaged, and an output layer."""
 
+    compiled = True
+
     def __init__(self):
         super().__init__("one-norm", (1, 8, 8), 10)
         self._add_conv_norm("conv1", 1, 3)

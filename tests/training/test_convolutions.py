@@ -137,7 +137,6 @@ def test_walks_are_the_convolution_and_its_transpose(size, stride, side):
     generator = np.random.default_rng(side)
     stored = generator.random((3, 2, size, size)) < 0.6
     out = -(-side // stride)
-    conv = program.Convolution("c", stride, 1, 2, False, stored)
     source, target = program.Node(2, side, side), program.Node(3, out, out)
     value = generator.normal(size=int(stored.sum()))
     matrix = np.zeros((3 * out * out, 2 * side * side))
@@ -155,7 +154,7 @@ def test_walks_are_the_convolution_and_its_transpose(size, stride, side):
         return (c * plane + (r + 1) * row + q + 1).ravel()
 
     into, slope = lines_of(source, (side + 2) ** 2), lines_of(target, (out + 2) ** 2)
-    (starts, offsets, _), places = program._ahead_walk(conv, source, target)
+    starts, offsets, _, places = program._ahead_walk(stored, stride, source, target)
     image = np.zeros(2 * (side + 2) ** 2)
     image[into] = generator.normal(size=len(into))
     found = np.zeros(3 * out * out)
@@ -167,7 +166,7 @@ def test_walks_are_the_convolution_and_its_transpose(size, stride, side):
     gradient, back = np.zeros(3 * (out + 2) ** 2), np.zeros(2 * (side + 2) ** 2)
     gradient[slope] = generator.normal(size=len(slope))
     used = []
-    for (starts, offsets, which), places in program._back_walks(conv, source, target):
+    for starts, offsets, which, places in program._back_walks(stored, stride, source, target):
         used += which.tolist()
         for c in range(2):
             for reads, writes in places.T:

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, relu
 
 from ..cells import Cell
 from ..data.reader import Reader
-from ..nets.layers import EPSILON, Layers, Tensors, dense
+from ..nets.layers import EPSILON, Layers, Tensors
 from ..pruning.masks import Mask
 from ..training import convolutions
 from ..training.perceptrons import settle
@@ -71,7 +71,7 @@ class Mixtures:
         params = mixed({name: tensor for name, tensor in self.params.items() if name.split(".")[0] in rest}, c)
 
         def forward(x: Tensor) -> Tensor:
-            outputs = dense(self.params, x.flatten(1).expand(c.shape[1], -1, -1), first)
+            outputs = Layers(self.params, {}, training=False).dense(x.flatten(1).expand(c.shape[1], -1, -1), first)
             return Layers(params, {}, training=False).head(relu(torch.tensordot(c, outputs, 1)), rest)
 
         return forward

@@ -4,8 +4,8 @@ The plain twin is the `autograd` path; both give the same numbers (float64: 1e-1
 density is stored by its kept weights, above it whole; dense layers, the head, are those of `perceptrons`. By hand with
 reason: no public library trains sparse convolutions on a CPU faster than dense ones.
 
-Parameters are one flat vector: of each convolution its weights (all, or the kept ones), its scale and shift (or bias),
-and its running means and variances, which nothing trains; then the head.
+Parameters are one flat vector: running means and variances, which nothing trains; of each convolution its weights (all,
+or the kept ones), and scale and shift, or bias; then the head.
 """
 
 import numpy as np
@@ -43,28 +43,26 @@ class Network:
     """
 
     def __init__(self, model, weights: Weights, mask, batch: int, below: float = SPARSE_BELOW, frozen: bool = False):
-        layers, columns = Layers(model), -(-batch // WIDE) * WIDE
-        trained = {name: np.ones(shape, bool) for name, shape in model.shapes.items()} | {**mask}
-        for conv in layers.convs:
-            kept = trained[f"{conv.name}.weight"]
-            conv.stored = np.ones_like(kept) if frozen or kept.mean() >= below else kept
-        names = [f"{name}.weight" for name in layers.names]
+        layers, running, columns = Layers(model), model.buffers(1), -(-batch // WIDE) * WIDE
+        every = {name: np.ones(weights[name].shape, bool) for name in (*running, *model.shapes)}
+        trained, names = every | {**mask}, [f"{name}.weight" for name in layers.names]
         head = perceptrons.pack(weights, trained, names, below if below in FORCED else perceptrons.SPARSE_BELOW, frozen)
-        self.model, self.index = model, head.index
-        self.program, room = program(layers, columns // LANES, int(head.widths.sum()))
-        self.where = _stored(layers, trained, dict(zip(names, head.sparse, strict=True)))
-        self.value = self.flat(weights)
-        self.keep = self.flat({name: np.zeros(array.shape, bool) for name, array in weights.items()} | trained)
+        sparse = {name: kept.mean() < below and not frozen for name, kept in mask.items()}
+        sparse |= dict(zip(names, head.sparse, strict=True))
+        self.where = every | {name: kept for name, kept in mask.items() if sparse[name]}
+        self.program, counts = program(layers, self.where, columns // LANES, int(head.widths.sum()))
+        self.index, self.value = head.index, self.flat(weights)
+        self.keep = self.flat(trained | {name: ~every[name] for name in running})
         self.slow, self.fast = np.zeros_like(self.value), np.zeros_like(self.value)
-        self.buffers = self._buffers(room, sum(len(conv.stored) for conv in layers.convs), batch, columns)
+        self.buffers = self._buffers(counts, batch, columns)
 
-    def _buffers(self, room: dict[str, int], channels: int, batch: int, columns: int) -> Buffers:
-        kind = self.value[:0]
+    def _buffers(self, counts: list[int], batch: int, columns: int) -> Buffers:
+        kind, channels = self.value[:0], self.program.convs["outputs"].sum()
+        lanes = [lines.py_func(count, LANES, kind) for count in counts]
         real = (np.arange(columns) < batch).astype(kind.dtype).reshape(-1, LANES)
-        lanes = [lines.py_func(room[name], LANES, kind) for name in ("act", "slope", "raw", "scratch")]
         sums = [np.zeros((channels, 2)) for _ in range(2)]
-        turned, *affine = (np.zeros(s, kind.dtype) for s in (len(self.program.offsets), (channels, 2), (channels, 3)))
-        return Buffers(*lanes, turned, real, *sums, *affine)
+        affine = [np.zeros((channels, n), kind.dtype) for n in (2, 3)]
+        return Buffers(*lanes, np.zeros(len(self.program.sources), kind.dtype), real, *sums, *affine)
 
     def flat(self, arrays) -> np.ndarray:
         """Name -> array as a flat vector."""
@@ -83,33 +81,12 @@ class Network:
 
     def unpack(self) -> Weights:
         """Parameters and running statistics as full arrays, exactly zero where pruned."""
-        shapes = self.model.shapes | {name: (c,) for name, c in _channels(self.model).items()}
-        found, at = {name: np.zeros(shape, self.value.dtype) for name, shape in shapes.items()}, 0
+        found, at = {}, 0
         for name, where in self.where.items():
-            count = int(where.sum())
+            found[name], count = np.zeros(where.shape, self.value.dtype), int(where.sum())
             found[name][where] = self.value[at : at + count]
             at += count
         return found
-
-
-def _channels(model) -> dict[str, int]:
-    """Running statistic -> its channels."""
-    return {f"{norm}.running_{kind}": c for norm, c in model.channels.items() for kind in ("mean", "var")}
-
-
-def _stored(layers: Layers, trained, sparse: dict[str, bool]) -> dict[str, np.ndarray]:
-    """Name -> which entries are in the flat vector, in its order."""
-    where = {}
-    for conv in layers.convs:
-        beside = (
-            [f"norm.{kind}" for kind in ("weight", "bias", "running_mean", "running_var")] if conv.normal else ["bias"]
-        )
-        every = np.ones(len(conv.stored), bool)
-        where |= {f"{conv.name}.weight": conv.stored} | {f"{conv.name}.{kind}": every for kind in beside}
-    for name, kept in sparse.items():
-        where[name] = trained[name] if kept else np.ones_like(trained[name])
-        where[name.replace("weight", "bias")] = np.ones(len(trained[name]), bool)
-    return where
 
 
 class Convolutions(Perceptrons):
@@ -137,15 +114,12 @@ class Convolutions(Perceptrons):
 
     def _noise(self, steps: int) -> np.ndarray:
         """Factors of the head's hidden units [R, steps, units, columns], as autograd draws them; none: no dropout."""
-        hidden, columns = self.networks[0].index[0][1:-1], self.networks[0].buffers.real.size
-        kind = self.networks[0].value.dtype
-        found = np.ones((len(self.networks), steps if self.dropout else 0, hidden.sum(), columns), kind)
-        ones = [
-            torch.ones(len(found), self.cell.batch, int(units), dtype=getattr(torch, self.cell.precision))
-            for units in hidden
-        ]
-        for step in range(found.shape[1]):
-            drawn = torch.cat([self.dropout(one) for one in ones], dim=2)
+        hidden, columns = self.networks[0].index[0][1:-1].tolist(), self.networks[0].buffers.real.size
+        shape = len(self.networks), steps if self.dropout else 0, sum(hidden), columns
+        found = np.ones(shape, self.cell.precision)
+        ones = torch.ones(shape[0], self.cell.batch, shape[2], dtype=getattr(torch, self.cell.precision))
+        for step in range(shape[1]):
+            drawn = torch.cat([self.dropout(one) for one in ones.split(hidden, dim=2)], dim=2)
             found[:, step, :, : self.cell.batch] = drawn.transpose(1, 2).numpy()
         return found
 

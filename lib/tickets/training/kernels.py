@@ -25,12 +25,7 @@ compiled, compiled_entry = numba.njit(**OPTIONS), numba.njit(cache=True, **OPTIO
 @compiled
 def _four(array, i, t):
     """array[i, t : t + WIDE]."""
-    return (
-        load(array, i, t),
-        load(array, i, t + LANES),
-        load(array, i, t + 2 * LANES),
-        load(array, i, t + 3 * LANES),
-    )
+    return load(array, i, t), load(array, i, t + LANES), load(array, i, t + 2 * LANES), load(array, i, t + 3 * LANES)
 
 
 @compiled

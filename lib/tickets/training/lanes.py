@@ -5,6 +5,9 @@ torch's compressed rows and 70 us as SciPy's. Numba keeps compiled code until th
 changes, so whoever changes this file touches that one too.
 """
 
+from collections import namedtuple
+from functools import partial, wraps
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -14,6 +17,8 @@ LANES = 16
 """Numbers that are handled as one: a register of AVX-512, two of AVX2, four of NEON."""
 EIGHT = 8
 """Lanes that a walk over an image keeps in registers at a time: a tuple of lanes."""
+CONTRACT = ("contract",)
+"""A product and a sum may become one operation, rounded once."""
 
 
 class Lanes(types.Type):
@@ -30,219 +35,187 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, kind, ir.VectorType(manager[kind.dtype].get_value_type(), LANES))
 
 
-def _place(context, builder, kind, array, i, t):
+Code = namedtuple("Code", "context builder signature")
+"""Where LLVM's code is built: numba's context, LLVM's builder, the kinds of result and arguments."""
+
+
+def _built(signature):
+    """A decorator: what builds LLVM's code is a function in compiled code.
+
+    signature: from the kinds of arguments to that of the result and what they are cast to, as numba writes it.
+    """
+
+    def decorated(build):
+        @intrinsic
+        @wraps(build)
+        def typed(typing, *kinds):
+            return signature(*kinds), lambda context, builder, cast, args: build(Code(context, builder, cast), *args)
+
+        return typed
+
+    return decorated
+
+
+_like_the_last = _built(lambda *kinds: kinds[-1](*kinds))
+_eight_of = partial(types.UniTuple, count=EIGHT)
+
+
+# lanes from arrays, and back
+
+
+def _place(code, array, i, t):
     """Pointer to the lanes that begin at array[i, t], and their alignment in bytes."""
-    view = context.make_array(kind)(context, builder, array)
-    at = cgutils.get_item_pointer(context, builder, kind, view, [i, t])
-    lanes = context.get_value_type(Lanes(kind.dtype))
-    return builder.bitcast(at, lanes.as_pointer()), kind.dtype.bitwidth // 8
+    kind = code.signature.args[0]
+    view = code.context.make_array(kind)(code.context, code.builder, array)
+    at = cgutils.get_item_pointer(code.context, code.builder, kind, view, [i, t])
+    lanes = code.context.get_value_type(Lanes(kind.dtype))
+    return code.builder.bitcast(at, lanes.as_pointer()), kind.dtype.bitwidth // 8
 
 
-def _fused(builder, factor, lanes, summand):
-    if factor.type != lanes.type:
-        factor = _spread(builder, factor, lanes.type)
-    product = builder.fmul(factor, lanes, flags=("contract",))
-    return builder.fadd(product, summand, flags=("contract",))
+@_built(lambda array, i, t: Lanes(array.dtype)(array, types.intp, types.intp))
+def load(code, array, i, t):
+    """array[i, t : t + LANES]."""
+    at, alignment = _place(code, array, i, t)
+    return code.builder.load(at, align=alignment)
+
+
+@_built(lambda array, i, t, lanes: types.void(array, types.intp, types.intp, lanes))
+def store(code, array, i, t, lanes):
+    """array[i, t : t + LANES] = lanes."""
+    at, alignment = _place(code, array, i, t)
+    code.builder.store(lanes, at, align=alignment)
+
+
+@_built(lambda array: Lanes(array.dtype)(array))
+def zero(code, array):
+    """Lanes of zeros, of an array's kind."""
+    return code.context.get_constant_null(code.signature.return_type)
+
+
+def _data(code, array):
+    """Pointer to the first number of an array."""
+    return code.context.make_array(code.signature.args[0])(code.context, code.builder, array).data
+
+
+@_built(lambda array, i: (types.intp if isinstance(array.dtype, types.Integer) else array.dtype)(array, types.intp))
+def item(code, array, i):
+    """array[i] for i >= 0, as an index where it is an integer: no negative index is looked for."""
+    number = code.builder.load(code.builder.gep(_data(code, array), [i]))
+    return code.context.cast(code.builder, number, code.signature.args[0].dtype, code.signature.return_type)
+
+
+@_built(lambda places, t, base: _eight_of(types.intp)(places, types.intp, types.intp))
+def eight(code, places, t, base):
+    """base + places[t : t + EIGHT], as a tuple."""
+    first, index = code.builder.gep(_data(code, places), [t]), ir.IntType(64)
+    found = [code.builder.load(code.builder.gep(first, [index(j)])) for j in range(EIGHT)]
+    return cgutils.pack_array(code.builder, [code.builder.add(code.builder.sext(p, index), base) for p in found])
+
+
+def _lines(code, array, places, offset):
+    """Pointers to the lanes array[place + offset] of EIGHT places; lines of an array are aligned."""
+    lanes = code.context.get_value_type(Lanes(code.signature.args[0].dtype))
+    data = code.builder.bitcast(_data(code, array), lanes.as_pointer())
+    found = cgutils.unpack_tuple(code.builder, places)
+    return [code.builder.gep(data, [code.builder.add(place, offset)]) for place in found]
+
+
+@_built(lambda array, places, offset: _eight_of(Lanes(array.dtype))(array, places, types.intp))
+def each(code, array, places, offset):
+    """The lanes array[place + offset] of EIGHT places."""
+    lines = _lines(code, array, places, offset)
+    return cgutils.pack_array(code.builder, [code.builder.load(line, align=64) for line in lines])
+
+
+@_built(lambda array, places, offset, lanes: types.void(array, places, types.intp, lanes))
+def put_each(code, array, places, offset, lanes):
+    """array[place + offset] = lanes, for EIGHT places."""
+    for j, line in enumerate(_lines(code, array, places, offset)):
+        code.builder.store(code.builder.extract_value(lanes, j), line, align=64)
+
+
+@_built(lambda array: _eight_of(Lanes(array.dtype))(array))
+def zero_each(code, array):
+    """EIGHT lanes of zeros, of an array's kind."""
+    return code.context.get_constant_null(code.signature.return_type)
+
+
+# arithmetic
 
 
 def _spread(builder, number, like):
+    """One number in every lane."""
     nothing = ir.Constant(like, ir.Undefined)
     first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
 
 
-def _passed(builder, lanes, gate):
-    nothing = ir.Constant(lanes.type, None)
-    return builder.select(builder.fcmp_ordered("<=", gate, nothing), nothing, lanes)
+def _fused(builder, factor, lanes, summand):
+    factor, summand = (x if x.type == lanes.type else _spread(builder, x, lanes.type) for x in (factor, summand))
+    return builder.fadd(builder.fmul(factor, lanes, flags=CONTRACT), summand, flags=CONTRACT)
 
 
-def _larger(builder, some, others):
-    return builder.select(builder.fcmp_ordered(">=", some, others), some, others)
+@_built(lambda factor, lanes, summand: lanes(factor, lanes, summand))
+def fused(code, factor, lanes, summand):
+    """factor * lanes + summand, rounded once where the processor can; factor, summand: lanes, or one number for all."""
+    return _fused(code.builder, factor, lanes, summand)
 
 
-def _where_equal(builder, lanes, some, others):
-    return builder.select(builder.fcmp_ordered("==", some, others), lanes, ir.Constant(lanes.type, None))
+@_like_the_last
+def fused_each(code, factor, lanes, summands):
+    """The same with one factor for EIGHT lanes and summands."""
+    pairs = zip(*(cgutils.unpack_tuple(code.builder, eight) for eight in (lanes, summands)), strict=True)
+    return cgutils.pack_array(code.builder, [_fused(code.builder, factor, *pair) for pair in pairs])
 
 
-def _each(compute):
-    """What is computed for lanes, for EIGHT of them: numbers and lanes among the arguments serve all."""
-
-    def computed(builder, *args):
-        result = args[-1]
-        for j in range(EIGHT):
-            one = [builder.extract_value(arg, j) if isinstance(arg.type, ir.ArrayType) else arg for arg in args]
-            result = builder.insert_value(result, compute(builder, *one), j)
-        return result
-
-    return computed
-
-
-def _of_lanes(compute):
-    """An intrinsic whose result is of the kind of its last argument."""
-
-    @intrinsic
-    def computed(typing, *args):
-        def generate(context, builder, signature, given):
-            return compute(builder, *(builder.extract_value(given[0], i) for i in range(len(args))))
-
-        return args[-1](types.StarArgTuple(args)), generate
-
-    return computed
-
-
-fused = _of_lanes(_fused)
-"""fused(factor, lanes, summand): factor * lanes + summand, rounded once where the processor can; factor: lanes or one
-number for all."""
-fused_each = _of_lanes(_each(_fused))
-"""The same for EIGHT lanes and summands."""
-plus = _of_lanes(lambda builder, *two: builder.fadd(*two, flags=("contract",)))
-"""plus(some, others): their sum."""
-minus = _of_lanes(lambda builder, *two: builder.fsub(*two, flags=("contract",)))
-"""minus(some, others): their difference."""
-passed = _of_lanes(_passed)
-"""passed(lanes, gate): zero where the gate is not above zero; a gate that is not a number lets pass."""
-larger = _of_lanes(_larger)
-"""larger(some, others): the larger of two; the second where one of them is not a number."""
-where_equal = _of_lanes(_where_equal)
-"""where_equal(lanes, some, others): the lanes where these two are equal, zero elsewhere."""
-
-
-@intrinsic
-def load(typing, array, i, t):
-    """array[i, t : t + LANES]."""
-
-    def generate(context, builder, signature, args):
-        array, i, t = args
-        at, alignment = _place(context, builder, signature.args[0], array, i, t)
-        return builder.load(at, align=alignment)
-
-    return Lanes(array.dtype)(array, types.intp, types.intp), generate
-
-
-@intrinsic
-def store(typing, array, i, t, lanes):
-    """array[i, t : t + LANES] = lanes."""
-
-    def generate(context, builder, signature, args):
-        array, i, t, lanes = args
-        at, alignment = _place(context, builder, signature.args[0], array, i, t)
-        builder.store(lanes, at, align=alignment)
-
-    return types.void(array, types.intp, types.intp, lanes), generate
-
-
-@intrinsic
-def zero(typing, array):
-    """Lanes of zeros, of an array's kind."""
-
-    def generate(context, builder, signature, args):
-        return ir.Constant(context.get_value_type(signature.return_type), None)
-
-    return Lanes(array.dtype)(array), generate
-
-
-@intrinsic
-def total(typing, lanes):
-    """The sum over lanes."""
-
-    def generate(context, builder, signature, args):
-        vector = args[0].type
-        form = ir.FunctionType(vector.element, [vector.element, vector])
-        name = f"llvm.vector.reduce.fadd.v{LANES}f{signature.return_type.bitwidth}"
-        reduce = cgutils.get_or_insert_function(builder.module, form, name)
-        return builder.call(reduce, [ir.Constant(vector.element, 0.0), args[0]], fastmath=("reassoc",))
-
-    return lanes.dtype(lanes), generate
-
-
-@intrinsic
-def item(typing, array, i):
-    """array[i] for i >= 0, as an index where it is an integer: no negative index is looked for."""
-    kind = types.intp if isinstance(array.dtype, types.Integer) else array.dtype
-
-    def generate(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return context.cast(builder, builder.load(builder.gep(data, [args[1]])), array.dtype, kind)
-
-    return kind(array, types.intp), generate
-
-
-@intrinsic
-def spread(typing, array, number):
-    """One number in every lane, of an array's kind."""
-
-    def generate(context, builder, signature, args):
-        return _spread(builder, args[1], context.get_value_type(signature.return_type))
-
-    return Lanes(array.dtype)(array, array.dtype), generate
-
-
-@intrinsic
-def eight(typing, places, t, base):
-    """base + places[t : t + EIGHT], as a tuple."""
-
-    def generate(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        found = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
-        for j in range(EIGHT):
-            place = builder.load(builder.gep(builder.gep(data, [args[1]]), [ir.Constant(ir.IntType(64), j)]))
-            found = builder.insert_value(found, builder.add(builder.sext(place, ir.IntType(64)), args[2]), j)
-        return found
-
-    return types.UniTuple(types.intp, EIGHT)(places, types.intp, types.intp), generate
-
-
-def _lines(context, builder, kind, array, places, offset):
-    """Pointers to the lanes array[place + offset] of EIGHT places; lines of an array are aligned."""
-    data = context.make_array(kind)(context, builder, array).data
-    data = builder.bitcast(data, context.get_value_type(Lanes(kind.dtype)).as_pointer())
-    return [builder.gep(data, [builder.add(builder.extract_value(places, j), offset)]) for j in range(EIGHT)]
-
-
-@intrinsic
-def each(typing, array, places, offset):
-    """The lanes array[place + offset] of EIGHT places."""
-
-    def generate(context, builder, signature, args):
-        found = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
-        for j, line in enumerate(_lines(context, builder, signature.args[0], *args)):
-            found = builder.insert_value(found, builder.load(line, align=64), j)
-        return found
-
-    return types.UniTuple(Lanes(array.dtype), EIGHT)(array, places, types.intp), generate
-
-
-@intrinsic
-def put_each(typing, array, places, offset, lanes):
-    """array[place + offset] = lanes, for EIGHT places."""
-
-    def generate(context, builder, signature, args):
-        for j, line in enumerate(_lines(context, builder, signature.args[0], *args[:3])):
-            builder.store(builder.extract_value(args[3], j), line, align=64)
-
-    return types.void(array, places, types.intp, lanes), generate
-
-
-@intrinsic
-def zero_each(typing, array):
-    """EIGHT lanes of zeros, of an array's kind."""
-
-    def generate(context, builder, signature, args):
-        return ir.Constant(context.get_value_type(signature.return_type), None)
-
-    return types.UniTuple(Lanes(array.dtype), EIGHT)(array), generate
-
-
-@intrinsic
-def product(typing, some, others):
+@_built(lambda some, others: some[0](some, others))
+def product(code, some, others):
     """The lanes of the sum over EIGHT products of lanes, in four chains that do not wait for each other."""
+    pairs = list(zip(*(cgutils.unpack_tuple(code.builder, eight) for eight in (some, others)), strict=True))
+    chains = [ir.Constant(pairs[0][0].type, None)] * 4
+    for j, pair in enumerate(pairs):
+        chains[j % 4] = _fused(code.builder, *pair, chains[j % 4])
+    first, second = (code.builder.fadd(*two, flags=CONTRACT) for two in (chains[:2], chains[2:]))
+    return code.builder.fadd(first, second, flags=CONTRACT)
 
-    def generate(context, builder, signature, args):
-        pairs = [[builder.extract_value(arg, j) for arg in args] for j in range(EIGHT)]
-        chains = [ir.Constant(pairs[0][0].type, None)] * 4
-        for j, pair in enumerate(pairs):
-            chains[j % 4] = _fused(builder, *pair, chains[j % 4])
-        first, second = (builder.fadd(*two, flags=("contract",)) for two in (chains[:2], chains[2:]))
-        return builder.fadd(first, second, flags=("contract",))
 
-    return some[0](some, others), generate
+@_built(lambda lanes: lanes.dtype(lanes))
+def total(code, lanes):
+    """The sum over lanes."""
+    number = lanes.type.element
+    form = ir.FunctionType(number, [number, lanes.type])
+    name = f"llvm.vector.reduce.fadd.v{LANES}f{code.signature.return_type.bitwidth}"
+    reduce = cgutils.get_or_insert_function(code.builder.module, form, name)
+    return code.builder.call(reduce, [ir.Constant(number, 0.0), lanes], fastmath=("reassoc",))
+
+
+@_like_the_last
+def plus(code, some, others):
+    """Their sum."""
+    return code.builder.fadd(some, others, flags=CONTRACT)
+
+
+@_like_the_last
+def minus(code, some, others):
+    """Their difference."""
+    return code.builder.fsub(some, others, flags=CONTRACT)
+
+
+@_like_the_last
+def passed(code, lanes, gate):
+    """Zero where the gate is not above zero; a gate that is not a number lets pass."""
+    nothing = ir.Constant(lanes.type, None)
+    return code.builder.select(code.builder.fcmp_ordered("<=", gate, nothing), nothing, lanes)
+
+
+@_like_the_last
+def larger(code, some, others):
+    """The larger of two; the second where one of them is not a number."""
+    return code.builder.select(code.builder.fcmp_ordered(">=", some, others), some, others)
+
+
+@_like_the_last
+def where_equal(code, lanes, some, others):
+    """The lanes where two others are equal, zero elsewhere."""
+    nothing = ir.Constant(lanes.type, None)
+    return code.builder.select(code.builder.fcmp_ordered("==", some, others), lanes, nothing)

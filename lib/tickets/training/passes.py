@@ -9,8 +9,8 @@ import numpy as np
 
 from .kernels import adam_step, compiled, compiled_entry, dense_backward, dense_forward, sgd_step, softmax_gradient
 from .lanes import LANES
-from .planes import affine, affine_back, average, convolution_back, convolve, line_of, moments, pool
-from .program import AFFINE, CONV, POOL
+from .planes import line_of, operate
+from .program import AFFINE, CONV
 
 MOMENTUM, EPSILON = 0.1, 1e-5  # those of nets.layers, which brings torch
 
@@ -20,39 +20,36 @@ def _forward(program, value, b, blocks, images, training):
     """From pictures to the inputs of the head. In training by the batch's statistics, which update the running ones."""
     for i in range(len(program.convs)):
         _settle(program.convs[i], value, b, 0)
+    for k in range(len(b.weights)):
+        b.weights[k] = value[program.sources[k]]
     b.moments[:] = 0
-    first = 0
-    while first < len(program.ahead):
-        last = _end_of_sweep(program.ahead, first) if training else len(program.ahead)
-        for block in range(blocks):
-            for i in range(first, last):
-                op = program.ahead[i]
-                if op.kind == CONV:
-                    conv, node, raw = program.convs[op.conv], program.nodes[op.source], program.raws[op.conv]
-                    into = node.base + block * node.block, raw.base + block * raw.block
-                    weights, walk = value[conv.weights :], program.walks[conv.forward]
-                    convolve(walk, program, weights, b.act, into[0], b.raw, into[1], False)
-                    if training and conv.normal:
-                        moments(conv, raw, b, block)
-                elif op.kind == AFFINE:
-                    affine(op, program, b, block)
-                elif op.kind == POOL:
-                    pool(op, program, b, block, False)
-                else:
-                    average(op, program, b, block, False)
-        for i in range(first, last):
-            op = program.ahead[i]
-            if training and op.kind == CONV:
-                _settle(program.convs[op.conv], value, b, images * program.raws[op.conv].channel)
-        first = last
+    _sweeps(program.ahead, program, value, value[:0], b, blocks, images, training, False)
 
 
 @compiled
-def _end_of_sweep(ops, first):
-    last = first
-    while last < len(ops) and ops[last].sweep == ops[first].sweep:
-        last += 1
-    return last
+def _backward(program, value, gradient, b, blocks, images):
+    """From the gradient of the head's inputs to that of every parameter of the convolutions."""
+    b.sums[:], b.slopes[:], b.slopes[:, 0] = 0, 0, 1
+    _sweeps(program.back, program, value, gradient, b, blocks, images, True, True)
+
+
+@compiled
+def _sweeps(ops, program, value, gradient, b, blocks, images, training, back):
+    """Do operations block by block; only in training does one wait for statistics of the batch."""
+    first = last = 0
+    while first < len(ops):
+        while last < len(ops) and (ops[last].sweep == ops[first].sweep or not training):
+            last += 1
+        for block in range(blocks):
+            for i in range(first, last):
+                operate(ops[i], program, gradient, b, block, training, back)
+        for i in range(first, last):
+            conv, count = program.convs[ops[i].conv], images * program.raws[ops[i].conv].channel
+            if back and ops[i].kind == AFFINE:
+                _settle_back(conv, value, gradient, b, count)
+            elif training and ops[i].kind == CONV and not back:
+                _settle(conv, value, b, count)
+        first = last
 
 
 @compiled
@@ -61,28 +58,26 @@ def _settle(conv, value, b, count):
 
     Without a normalization these are 1 and the bias.
     """
-    outputs = (conv.running - conv.affine) // 2
-    for c in range(outputs):
-        k, scale, shift = conv.channel + c, value[conv.affine + c], value[conv.affine + outputs + c * conv.normal]
+    for c in range(conv.outputs):
+        k, scale, shift = conv.channel + c, value[conv.affine + c], value[conv.affine + conv.outputs + c * conv.normal]
         if not conv.normal:
             b.affine[k, 0], b.affine[k, 1] = 1, scale
             continue
-        mean, variance = value[conv.running + c] + 0.0, value[conv.running + outputs + c] + 0.0
+        mean, variance = value[conv.running + c] + 0.0, value[conv.running + conv.outputs + c] + 0.0
         if count > 0:
             mean = b.moments[k, 0] / count
             variance = max(b.moments[k, 1] / count - mean * mean, 0.0)
             value[conv.running + c] += MOMENTUM * (mean - value[conv.running + c])
             unbiased = variance * count / (count - 1)
-            value[conv.running + outputs + c] += MOMENTUM * (unbiased - value[conv.running + outputs + c])
+            value[conv.running + conv.outputs + c] += MOMENTUM * (unbiased - value[conv.running + conv.outputs + c])
         b.moments[k, 0], b.moments[k, 1] = mean, 1 / np.sqrt(variance + EPSILON)
         b.affine[k, 0], b.affine[k, 1] = scale * b.moments[k, 1], shift - scale * b.moments[k, 1] * mean
 
 
 @compiled
-def settle_back(conv, value, gradient, b, count):
+def _settle_back(conv, value, gradient, b, count):
     """Gradients of scale and shift, or bias; and slopes s, t, u: raw output z has the gradient s g + t z + u."""
-    outputs = (conv.running - conv.affine) // 2
-    for c in range(outputs):
+    for c in range(conv.outputs):
         k = conv.channel + c
         plain, along = b.sums[k, 0], b.sums[k, 1]
         if not conv.normal:
@@ -90,40 +85,10 @@ def settle_back(conv, value, gradient, b, count):
             continue
         mean, inverse = b.moments[k, 0], b.moments[k, 1]
         along = inverse * (along - mean * plain)
-        gradient[conv.affine + c], gradient[conv.affine + outputs + c] = along, plain
+        gradient[conv.affine + c], gradient[conv.affine + conv.outputs + c] = along, plain
         scale = value[conv.affine + c] * inverse
         b.slopes[k, 0], b.slopes[k, 1] = scale, -scale * inverse * along / count
         b.slopes[k, 2] = -scale * (plain - mean * inverse * along) / count
-
-
-@compiled
-def _backward(program, value, gradient, b, blocks, images):
-    """From the gradient of the head's inputs to that of every parameter of the convolutions."""
-    b.sums[:], b.slopes[:], b.slopes[:, 0] = 0, 0, 1
-    for i in range(len(program.convs)):
-        conv = program.convs[i]
-        for w in range(conv.forward + 1, conv.forward + 1 + conv.backs):
-            for k in range(program.walks[w].offsets, program.walks[w].offsets + program.walks[w].kept):
-                b.turned[k] = value[conv.weights + program.sources[k]]
-    first = 0
-    while first < len(program.back):
-        last = _end_of_sweep(program.back, first)
-        for block in range(blocks):
-            for i in range(first, last):
-                op = program.back[i]
-                if op.kind == CONV:
-                    convolution_back(op, program, gradient, b, block)
-                elif op.kind == AFFINE:
-                    affine_back(op, program, b, block)
-                elif op.kind == POOL:
-                    pool(op, program, b, block, True)
-                else:
-                    average(op, program, b, block, True)
-        for i in range(first, last):
-            op = program.back[i]
-            if op.kind == AFFINE:
-                settle_back(program.convs[op.conv], value, gradient, b, images * program.raws[op.conv].channel)
-        first = last
 
 
 # steps

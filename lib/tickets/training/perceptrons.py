@@ -79,10 +79,8 @@ class Perceptrons:
         if (r, part) in self._blocks:
             return self._blocks[r, part]
         places, test = self.reader.index[part][r], part == "test"
-        images, labels = (
-            (self.test_images, self.reader.data.test_labels.numpy()) if test else (self.images, self.labels)
-        )
-        found = blocks(images[places], labels[places])
+        labels = self.reader.data.test_labels.numpy() if test else self.labels
+        found = blocks((self.test_images if test else self.images)[places], labels[places])
         if part != "train":
             self._blocks[r, part] = found
         return found
@@ -111,11 +109,10 @@ class Perceptrons:
 
 
 def _packed(start: Start, precision: str, model, below: float) -> "Network":
-    cast = lambda weights: {name: array.astype(precision) for name, array in weights.items()}  # noqa: E731
-    names, weights = model.prunable, cast(start.begun())
-    network = pack(weights, start.mask, names, below, start.frozen)
+    weights = {name: array.astype(precision) for name, array in start.begun().items()}
+    network = pack(weights, start.mask, model.prunable, below, start.frozen)
     if start.pull:
-        aim(network, start.goal, start.mask, names, start.pull)
+        aim(network, start.goal, start.mask, model.prunable, start.pull)
     return network
 
 
@@ -198,20 +195,19 @@ def pack(weights, masks, names, below: float = SPARSE_BELOW, frozen: bool = Fals
     by their kept weights (0: none is); frozen: what is pruned stays as it is in `weights` and counts, so none is.
     """
     sparse = [masks[name].mean() < below and not frozen for name in names]
-    stored = [masks[name] for name, s in zip(names, sparse, strict=True) if s]
-    rows, columns = [_starts(mask) for mask in stored], [np.nonzero(mask)[1] for mask in stored]
+    layers = list(zip((masks[name] for name in names), sparse, strict=True))
+    rows = [_starts(mask) if s else () for mask, s in layers]
+    columns = [np.nonzero(mask)[1] if s else () for mask, s in layers]
     everywhere = {name: np.ones(array.shape, bool) for name, array in weights.items()}
     value, first = _flat(weights, everywhere if frozen else masks, names, sparse)
-    join = lambda parts, kind: np.concatenate([np.zeros(0, kind), *parts]).astype(kind)  # noqa: E731
-    counted = iter(rows), iter(columns)
     return Network(
         widths=np.array([weights[names[0]].shape[1], *(weights[name].shape[0] for name in names)]),
         first=first,
         sparse=np.array(sparse),
-        rows=join(rows, np.int64),
-        columns=join(columns, np.int32),
-        row_at=_offsets([next(counted[0]).size if s else 0 for s in sparse]),
-        column_at=_offsets([next(counted[1]).size if s else 0 for s in sparse]),
+        rows=np.concatenate(rows).astype(np.int64),
+        columns=np.concatenate(columns).astype(np.int32),
+        row_at=_offsets([len(part) for part in rows]),
+        column_at=_offsets([len(part) for part in columns]),
         value=value,
         keep=_flat(everywhere, masks, names, sparse)[0],
         slow=np.zeros_like(value),
@@ -257,9 +253,7 @@ def unpack(network: Network, masks, names) -> Weights:
         flat = network.value[network.first[i] : network.first[i + 1]]
         bias = flat[flat.size - mask.shape[0] :]
         full = np.zeros(mask.shape, flat.dtype)
-        full[mask if network.sparse[i] else slice(None)] = (
-            flat[: -bias.size] if network.sparse[i] else flat[: -bias.size].reshape(mask.shape)
-        )
+        full[mask if network.sparse[i] else np.ones_like(mask)] = flat[: -bias.size]
         weights |= {name: full, name.replace("weight", "bias"): bias.copy()}
     return weights
 

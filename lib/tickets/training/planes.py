@@ -4,36 +4,35 @@ Tables and layout are those of `program`; `passes` says what comes when. Numba k
 entry (`passes`) changes, so whoever changes this file touches that one too.
 """
 
-from collections import namedtuple
+from collections import namedtuple  # noqa: I001, a name a line would be a page
 
 from .kernels import compiled
-from .lanes import (
-    EIGHT,
-    each,
-    eight,
-    fused,
-    fused_each,
-    item,
-    larger,
-    load,
-    minus,
-    passed,
-    plus,
-    product,
-    put_each,
-    spread,
-    store,
-    total,
-    where_equal,
-    zero,
-    zero_each,
-)  # fmt: skip
+from .lanes import EIGHT, each, eight, fused, fused_each, item, put_each, zero_each
+from .lanes import larger, load, minus, passed, plus, product, store, total, where_equal, zero
+from .program import AFFINE, CONV, POOL
 
-Buffers = namedtuple("Buffers", "act slope raw scratch turned real moments sums affine slopes")
-"""Activations and gradients [lines, LANES], see `program`; turned: weights in the order of the walks back; real: 1 in
+Buffers = namedtuple("Buffers", "act slope raw scratch weights real moments sums affine slopes")
+"""Activations and gradients [lines, LANES], see `program`; weights: those stored, in the order of all walks; real: 1 in
 lanes that carry an image [blocks, LANES]. Of each channel: moments of the batch and sums of gradients [channels, 2],
-float64; affine: scale and shift [channels, 2]; slopes: see `passes.settle_back`, [channels, 3].
+float64; affine: scale and shift [channels, 2]; slopes: see `passes`, [channels, 3].
 """
+
+
+@compiled
+def operate(op, program, gradient, b, block, training, back):
+    """Do an operation in one block, forward or back. gradient: of all parameters, filled in on the way back."""
+    if op.kind == CONV and back:
+        _convolution_back(op, program, gradient, b, block)
+    elif op.kind == CONV:
+        _convolution(op, program, b, block, training)
+    elif op.kind == AFFINE and back:
+        _affine_back(op, program, b, block)
+    elif op.kind == AFFINE:
+        _affine(op, program, b, block)
+    elif op.kind == POOL:
+        _pool(op, program, b, block, back)
+    else:
+        _average(op, program, b, block, back)
 
 
 @compiled
@@ -46,11 +45,12 @@ def line_of(place, block, channel, r):
 
 
 @compiled
-def convolve(walk, program, value, x, into_x, z, into_z, adds):
+def _convolve(walk, program, weights, x, into_x, z, into_z, adds):
     """z = the convolution of x in one block, or z plus it: EIGHT pixels of an output stay in registers.
 
     Where every weight is stored, so do those of two outputs: what is loaded serves both.
     """
+    value = weights[walk.offsets :]
     for t in range(walk.places, walk.places + walk.count, EIGHT):
         a, b = eight(program.places, t, into_x), eight(program.places, t + walk.count, into_z)
         for o in range(0, walk.outputs, 1 + walk.whole):
@@ -99,30 +99,37 @@ def _raw_gradient(op, program, b, block):
         for r in range(raw.height):
             z, g, d = line_of(raw, block, c, r), line_of(target, block, c, r), line_of(scratch, 0, c, r)
             for q in range(raw.width):
-                lanes = fused(z_slope, load(b.raw, z + q, 0), spread(b.raw, constant))
+                lanes = fused(z_slope, load(b.raw, z + q, 0), constant)
                 lanes = fused(g_slope, load(b.slope, g + q, 0), lanes)
                 store(b.scratch, d + q, 0, fused(real, lanes, zero(b.raw)))
 
 
 @compiled
-def convolution_back(op, program, gradient, b, block):
+def _convolution(op, program, b, block, training):
+    """A convolution forward; in training also what a normalization needs of it."""
+    conv, raw = program.convs[op.conv], program.raws[op.conv]
+    x, z = line_of(program.nodes[op.source], block, 0, 0), line_of(raw, block, 0, 0)
+    _convolve(program.walks[conv.forward], program, b.weights, b.act, x, b.raw, z, False)
+    if training and conv.normal:
+        _moments(conv, raw, b, block)
+
+
+@compiled
+def _convolution_back(op, program, gradient, b, block):
     """Gradients of a convolution's weights and, unless it reads pictures, of what it reads."""
-    conv, scratch, source = program.convs[op.conv], program.scratches[op.conv], program.nodes[op.source]
+    conv, scratch = program.convs[op.conv], program.scratches[op.conv]
     _raw_gradient(op, program, b, block)
-    walk, x = program.walks[conv.forward], source.base + block * source.block
-    _weight_gradient(walk, program, gradient[conv.weights :], b.act, x, b.scratch, scratch)
-    into = program.slopes[op.source].base + block * program.slopes[op.source].block
+    x, into = line_of(program.nodes[op.source], block, 0, 0), line_of(program.slopes[op.source], block, 0, 0)
+    _weight_gradient(program.walks[conv.forward], program, gradient[conv.weights :], b.act, x, b.scratch, scratch)
     for w in range(conv.forward + 1, conv.forward + 1 + conv.backs):
-        walk = program.walks[w]
-        turned = b.turned[walk.offsets :]
-        convolve(walk, program, turned, b.scratch, scratch.base, b.slope, into, op.adds != 0)
+        _convolve(program.walks[w], program, b.weights, b.scratch, scratch.base, b.slope, into, op.adds != 0)
 
 
 # what stands between convolutions
 
 
 @compiled
-def moments(conv, raw, b, block):
+def _moments(conv, raw, b, block):
     """Add a block to the sums over images and pixels of what a convolution leaves, and of its squares."""
     real = load(b.real, block, 0)
     for c in range(raw.channels):
@@ -135,11 +142,11 @@ def moments(conv, raw, b, block):
 
 
 @compiled
-def affine(op, program, b, block):
+def _affine(op, program, b, block):
     """Scale, shift, add the residual, rectify: one pass over what a convolution left in a block."""
     first, raw, node = program.convs[op.conv].channel, program.raws[op.conv], program.nodes[op.target]
     for c in range(raw.channels):
-        scale, shift = b.affine[first + c, 0], spread(b.raw, b.affine[first + c, 1])
+        scale, shift = b.affine[first + c]
         for r in range(raw.height):
             z, y = line_of(raw, block, c, r), line_of(node, block, c, r)
             x = line_of(program.nodes[op.residual], block, c, r)
@@ -151,19 +158,16 @@ def affine(op, program, b, block):
 
 
 @compiled
-def affine_back(op, program, b, block):
+def _affine_back(op, program, b, block):
     """The gradient back through rectifier and sum, and what scale and shift, or bias, have of it."""
-    first, raw, node = program.convs[op.conv].channel, program.raws[op.conv], program.nodes[op.target]
+    first, raw = program.convs[op.conv].channel, program.raws[op.conv]
+    node, slope = program.nodes[op.target], program.slopes[op.target]
     for c in range(raw.channels):
         plain, along = zero(b.raw), zero(b.raw)
-        scale, shift = b.affine[first + c, 0], spread(b.raw, b.affine[first + c, 1])
+        scale, shift = b.affine[first + c]
         for r in range(raw.height):
-            z, y, g = (
-                line_of(raw, block, c, r),
-                line_of(node, block, c, r),
-                line_of(program.slopes[op.target], block, c, r),
-            )
-            x = line_of(program.slopes[op.residual], block, c, r)
+            z, y = line_of(raw, block, c, r), line_of(node, block, c, r)
+            g, x = line_of(slope, block, c, r), line_of(program.slopes[op.residual], block, c, r)
             for q in range(raw.width):
                 lanes, before = load(b.slope, g + q, 0), load(b.raw, z + q, 0)
                 if op.relu:  # what was rectified is computed again where that spares reading it
@@ -178,7 +182,7 @@ def affine_back(op, program, b, block):
 
 
 @compiled
-def pool(op, program, b, block, back):
+def _pool(op, program, b, block, back):
     """Keep the largest of two by two pixels; back: give it the gradient, the first one where several are largest."""
     node, small, wide = program.nodes[op.source], program.nodes[op.target], program.slopes[op.source]
     for c in range(node.channels):
@@ -204,7 +208,7 @@ def pool(op, program, b, block, back):
 
 
 @compiled
-def average(op, program, b, block, back):
+def _average(op, program, b, block, back):
     """The mean over a plane, an input of the head."""
     node, wide, unit = program.nodes[op.source], program.slopes[op.source], program.nodes[op.target]
     share = b.act.dtype.type(1 / (node.height * node.width))

@@ -7,8 +7,7 @@ from an output's pixel to the pixel it reads; the gradient of its input is anoth
 for each phase of a stride.
 """
 
-from collections import namedtuple
-from dataclasses import dataclass
+from collections import defaultdict, namedtuple
 from itertools import product
 
 import numpy as np
@@ -18,47 +17,28 @@ from .lanes import EIGHT
 CONV, AFFINE, POOL, AVERAGE = range(4)
 Node = namedtuple("Node", "channels height width")
 """The shape of a layer's output for one image."""
+Conv = namedtuple("Conv", "name stride source target normal")
+"""A convolution as its network describes it, between numbered nodes; normal: whether normalized."""
 
 Program = namedtuple("Program", "ahead back nodes slopes raws scratches convs walks starts offsets sources places")
 """Tables for compiled code.
 
 ahead, back: operations in their order; those of a `sweep` are done block by block, and what needs the whole batch is
 settled between two sweeps. nodes, slopes: where the activations of each node lie, and their gradients. Of each
-convolution: raws, scratches: where its output lies before scale and shift, and a block of the gradient of that; convs:
-where its weights, scale and shift (or bias) and running statistics begin in the flat vector, its first channel among
-all, and its walks: one forward, `backs` back. The vectors are shared by the walks: starts of outputs among the weights;
-offset of each weight in lines; its source among the weights stored; places of pixels, see `_ahead_walk`.
+convolution: raws, scratches: where its output lies before scale and shift, and a block of the gradient of that; convs.
+The vectors are shared by the walks: starts of outputs among the weights; offset of each weight in lines; its place in
+the flat vector; places of pixels, see `_ahead_walk`.
 """
-
-_table = lambda names: np.dtype([(name, np.int64) for name in names.split()])  # noqa: E731
-OPERATION = _table("kind sweep conv source target residual relu adds")
-PLACE = _table("base block channel row column channels height width")
-CONVOLUTION = _table("weights affine running normal channel forward backs")
-WALK = _table("starts outputs offsets kept places count channel whole")
-
-
-@dataclass
-class Operation:
-    """A layer on the way forward, between numbered nodes; residual: what is added before the rectifier (-1: none)."""
-
-    kind: int
-    source: int
-    target: int
-    conv: int = -1
-    residual: int = -1
-    relu: bool = False
-
-
-@dataclass
-class Convolution:
-    """source, target: numbered nodes; normal: whether normalized; stored: which weights are, bool [O, C, K, K]."""
-
-    name: str
-    stride: int
-    source: int
-    target: int
-    normal: bool
-    stored: np.ndarray | None = None
+Operation = namedtuple("Operation", "kind source target conv residual relu sweep adds", defaults=(-1, -1, 0, 0, 0))
+"""A layer between numbered nodes. residual: what is added before the rectifier (-1: none); adds: its gradient is added
+to one that is there."""
+Place = namedtuple("Place", "base block channel row column channels height width")
+"""Line of the first pixel, behind the border, and from one block, channel, ... to the next."""
+Convolution = namedtuple("Convolution", "weights affine running normal outputs channel forward backs")
+"""Where its weights, scale and shift (or bias) and running statistics begin in the flat vector, its first channel among
+all, and its walks: one forward, `backs` back."""
+Walk = namedtuple("Walk", "starts offsets outputs places count channel whole")
+"""Where it begins in the vectors, its outputs, pixels and lines of an output; whole: no weight is missing."""
 
 
 class Layers:
@@ -72,29 +52,24 @@ class Layers:
         height, width = (-(-side // stride) for side in self.nodes[x][1:])
         y = self._node(self.model.shapes[f"{name}.weight"][0], height, width)
         self.operations += [Operation(kind, x, y, len(self.convs)) for kind in (CONV, AFFINE)]
-        self.convs.append(Convolution(name, stride, x, y, normal))
+        self.convs.append(Conv(name, stride, x, y, normal))
         return y
 
     def conv_norm(self, x: int, name: str, stride: int = 1) -> int:
         return self.conv(x, name, stride, normal=True)
 
     def relu(self, x: int) -> int:
-        self._scaled(x).relu = True
-        return x
+        return self._changed(x, relu=True)
 
     def add(self, h: int, x: int) -> int:
-        last = self._scaled(h)
-        last.residual = x
-        self.operations.remove(last)
-        self.operations.append(last)  # after the other summand
-        return h
+        return self._changed(h, residual=x)
 
     def max_pool(self, x: int) -> int:
         channels, height, width = self.nodes[x]
-        return self._reduced(POOL, x, self._node(channels, height // 2, width // 2))
+        return self._reduced(POOL, x, channels, height // 2, width // 2)
 
     def average(self, x: int) -> int:
-        return self._reduced(AVERAGE, x, self._node(self.nodes[x].channels, 1, 1))
+        return self._reduced(AVERAGE, x, self.nodes[x].channels, 1, 1)
 
     def head(self, x: int, names: list[str]) -> None:
         self.flat, self.names = x, names
@@ -103,57 +78,56 @@ class Layers:
         self.nodes.append(Node(*shape))
         return len(self.nodes) - 1
 
-    def _reduced(self, kind: int, x: int, y: int) -> int:
-        self.operations.append(Operation(kind, x, y))
-        return y
+    def _reduced(self, kind: int, x: int, *shape: int) -> int:
+        self.operations.append(Operation(kind, x, self._node(*shape)))
+        return self.operations[-1].target
 
-    def _scaled(self, x: int) -> Operation:
-        return next(op for op in self.operations if op.target == x and op.kind == AFFINE)
-
-
-class Room:
-    """Lines of a buffer, given out from its beginning; `again` gives out what was given back, if it is large enough."""
-
-    def __init__(self, lines: int):
-        self.lines, self.free = lines, []
-
-    def take(self, count: int, again: bool = False) -> int:
-        fit = min((room for room in self.free if again and room[1] >= count), key=lambda room: room[1], default=None)
-        if fit:
-            self.free.remove(fit)
-            return fit[0]
-        self.lines += count
-        return self.lines - count
+    def _changed(self, x: int, **fields) -> int:
+        """What scales and shifts node x does more, after all that was written down: the other summand is there."""
+        op = next(op for op in self.operations if op.target == x and op.kind == AFFINE)
+        self.operations.remove(op)
+        self.operations.append(op._replace(**fields))
+        return x
 
 
-def program(layers: Layers, blocks: int, units: int) -> tuple[Program, dict[str, int]]:
-    """The tables for batches of so many blocks before a head of so many units, and the lines of each buffer."""
-    rooms = {"act": Room(units * blocks), "slope": Room(units * blocks), "raw": Room(0), "scratch": Room(0)}
-    nodes, shapes, outputs = [], layers.nodes, [layers.nodes[conv.target] for conv in layers.convs]
-    for number, shape in enumerate(shapes):
-        nodes.append(_flat(shape, blocks) if number == layers.flat else _place(shape, blocks, rooms["act"]))
-    raws = [_place(shape, blocks, rooms["raw"], border=0) for shape in outputs]
-    shared = {shape: _place(shape, 1, rooms["scratch"]) for shape in outputs}
-    back, slopes = _back(layers, blocks, rooms["slope"])
-    tables = zip(
-        (OPERATION, OPERATION, *[PLACE] * 4),
-        (_ahead(layers), back, nodes, slopes, raws, [shared[shape] for shape in outputs]),
-        strict=True,
-    )
-    found = Program(*(np.array([tuple(map(int, row)) for row in rows], kind) for kind, rows in tables), *_walks(layers))
-    return found, {name: room.lines for name, room in rooms.items()}
+class Buffer:
+    """Lines of a buffer, given out from its beginning."""
+
+    def __init__(self, lines: int = 0):
+        self.lines = lines
+
+    def place(self, shape: Node, blocks: int, border: int = 1) -> Place:
+        row, plane = _plane(shape, border)
+        base = self.lines + border * (row + 1)
+        self.lines += blocks * shape.channels * plane
+        return Place(base, shape.channels * plane, plane, row, 1, *shape)
 
 
-def _place(shape: Node, blocks: int, room: Room, border: int = 1, again: bool = False) -> tuple:
-    """A row of PLACE: base is the first pixel, behind the border."""
-    row, plane = _plane(shape, border)
-    base = room.take(blocks * shape.channels * plane, again) + border * (row + 1)
-    return (base, shape.channels * plane, plane, row, 1, *shape)
+def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, list[int]]:
+    """The tables for batches of so many blocks before a head of so many units, and the lines of each buffer.
+
+    Buffers: activations, their gradients, raw outputs of convolutions, a block of the gradient of these. where: which
+    entries of a parameter are in the flat vector, name -> bool array, in its order.
+    """
+    act, slope, raw, scratch = Buffer(units * blocks), Buffer(units * blocks), Buffer(), Buffer()
+    flat, outputs = _flat(layers.nodes[layers.flat], blocks), [layers.nodes[conv.target] for conv in layers.convs]
+    nodes = [flat if n == layers.flat else act.place(shape, blocks) for n, shape in enumerate(layers.nodes)]
+    back, slopes = _back(layers, blocks, slope, flat)
+    raws = [raw.place(shape, blocks, border=0) for shape in outputs]
+    shared = {shape: scratch.place(shape, 1) for shape in dict.fromkeys(outputs)}
+    places = (_table(Place, rows) for rows in (nodes, slopes, raws, [shared[shape] for shape in outputs]))
+    ahead = _table(Operation, _sweeps(layers, layers.operations, AFFINE))
+    found = Program(ahead, _table(Operation, back), *places, *_walks(layers, where))
+    return found, [buffer.lines for buffer in (act, slope, raw, scratch)]
 
 
-def _flat(shape: Node, blocks: int) -> tuple:
+def _table(kind, rows) -> np.ndarray:
+    return np.array([tuple(map(int, row)) for row in rows], [(name, np.int64) for name in kind._fields])
+
+
+def _flat(shape: Node, blocks: int) -> Place:
     """Inputs of the head: unit by unit, all blocks of one."""
-    return (0, 1, shape.height * shape.width * blocks, shape.width * blocks, blocks, *shape)
+    return Place(0, 1, shape.height * shape.width * blocks, shape.width * blocks, blocks, *shape)
 
 
 def _plane(shape: Node, border: int = 1) -> tuple[int, int]:
@@ -161,93 +135,89 @@ def _plane(shape: Node, border: int = 1) -> tuple[int, int]:
     return shape.width + 2 * border, (shape.height + 2 * border) * (shape.width + 2 * border)
 
 
-def _ahead(layers: Layers) -> list[tuple]:
-    """Forward: a normalization waits for its convolution in all blocks."""
-    rows, sweep, began = [], 0, {}
-    for op in layers.operations:
-        sweep += op.kind == AFFINE and layers.convs[op.conv].normal and began[op.conv] == sweep
-        began[op.conv] = sweep
-        rows.append((op.kind, sweep, op.conv, op.source, op.target, op.residual, op.relu, 0))
-    return rows
+def _sweeps(layers: Layers, operations, waits: int):
+    """Operations with their sweeps: where there is a normalization, those of a kind wait for all blocks of its others.
 
-
-def _back(layers: Layers, blocks: int, room: Room) -> tuple[list[tuple], list[tuple]]:
-    """(operations, places of gradients): a convolution waits for the sums of its normalization.
-
-    The first gradient that reaches a node is put, others add to it. Its lines are given out again in a later sweep, so
-    that they stay in the cache.
+    Forward, scale and shift wait for the moments; back, a convolution for the sums of its normalization.
     """
-    rows, sweep, began, places = [], 0, {}, {layers.flat: _flat(layers.nodes[layers.flat], blocks)}
-    done = []
-    for op in reversed(layers.operations):
-        if op.kind == CONV and layers.convs[op.conv].normal and began[op.conv] == sweep:
-            sweep, room.free, done = sweep + 1, room.free + done, []
+    sweep, began = 0, {}
+    for op in operations:
+        sweep += op.kind == waits and layers.convs[op.conv].normal and began[op.conv] == sweep
         began[op.conv] = sweep
+        yield op._replace(sweep=sweep)
+
+
+def _back(layers: Layers, blocks: int, buffer: Buffer, flat: Place) -> tuple[list[Operation], list[Place]]:
+    """(operations, places of gradients).
+
+    The first gradient that reaches a node is put, others add to it. Its place is given out again in a later sweep, so
+    that it stays in the cache.
+    """
+    rows, places, used, free, sweep = [], {layers.flat: flat}, [], defaultdict(list), 0
+    for op in _sweeps(layers, reversed(layers.operations), CONV):
+        if op.sweep > sweep:
+            for node in used:
+                free[layers.nodes[node]].append(places[node])
+            sweep, used = op.sweep, []
         reached = op.residual if op.kind == AFFINE else op.source
-        rows.append((op.kind, sweep, op.conv, op.source, op.target, op.residual, op.relu, reached in places))
+        rows.append(op._replace(adds=reached in places))
         if reached > 0 and reached not in places:
-            places[reached] = _place(layers.nodes[reached], blocks, room, again=True)
+            shape = layers.nodes[reached]
+            places[reached] = free[shape].pop() if free[shape] else buffer.place(shape, blocks)
         if op.kind != AFFINE and op.target != layers.flat:
-            row, plane = _plane(layers.nodes[op.target])
-            done.append((places[op.target][0] - row - 1, blocks * layers.nodes[op.target].channels * plane))
-    return rows, [places.get(number, (0,) * len(PLACE)) for number in range(len(layers.nodes))]
+            used.append(op.target)
+    nothing = Place(*[0] * len(Place._fields))
+    return rows, [places.get(number, nothing) for number in range(len(layers.nodes))]
 
 
-def _walks(layers: Layers) -> tuple:
+def _walks(layers: Layers, where) -> tuple:
     """(convolutions, walks, the vectors of all walks)."""
-    convs, walks, vectors = [], [], ([], [], [], [])
-    value = channel = 0
-
-    def walk(shape, whole, walked, places):
-        begin = [sum(map(len, parts)) for parts in vectors]
-        walks.append((begin[0], shape[0], begin[1], len(walked[1]), begin[3], places.shape[1], shape[1], whole))
-        for parts, part in zip(vectors, (*walked, places.ravel()), strict=True):
-            parts.append(part)
-
-    for conv in layers.convs:
-        source, (outputs, height, width) = layers.nodes[conv.source], layers.nodes[conv.target]
-        kept, whole, first = int(conv.stored.sum()), bool(conv.stored.all()), len(walks)
-        walk((outputs, height * width), whole, *_ahead_walk(conv, source, layers.nodes[conv.target]))
-        for back in _back_walks(conv, source, layers.nodes[conv.target]) if conv.source else ():
-            walk((source.channels, _plane(source)[1]), whole, *back)
-        affine = value + kept
-        running = affine + 2 * outputs
-        convs.append((value, affine, running, conv.normal, channel, first, len(walks) - first - 1))
-        value, channel = running + 2 * outputs if conv.normal else affine + outputs, channel + outputs
+    convs, walks, vectors, channel = [], [], ([], [], [], []), 0
+    at = dict(zip(where, np.cumsum([0, *(entries.sum() for entries in where.values())]), strict=False))
+    for name, stride, x, y, normal in layers.convs:
+        stored, source, target = where[f"{name}.weight"], layers.nodes[x], layers.nodes[y]
+        beside = ("norm.weight", "norm.running_mean") if normal else ("bias", "bias")
+        first = [at[f"{name}.{part}"] for part in ("weight", *beside)]
+        back = list(_back_walks(stored, stride, source, target)) if x else []
+        convs.append(Convolution(*first, normal, target.channels, channel, len(walks), len(back)))
+        channel += target.channels
+        for n, (starts, offsets, sources, places) in enumerate((_ahead_walk(stored, stride, source, target), *back)):
+            begin = [sum(map(len, parts)) for parts in vectors]
+            lines = _plane(source)[1] if n else target.height * target.width
+            walks.append(Walk(*begin[:2], len(starts) - 1, begin[3], places.shape[1], lines, stored.all()))
+            for parts, part in zip(vectors, (starts, offsets, first[0] + sources, places.ravel()), strict=True):
+                parts.append(part)
     joined = (np.concatenate(parts).astype(np.int64 if i == 0 else np.int32) for i, parts in enumerate(vectors))
-    return np.array(convs, CONVOLUTION), np.array(walks, WALK), *joined
+    return _table(Convolution, convs), _table(Walk, walks), *joined
 
 
-def _ahead_walk(conv: Convolution, source: Node, target: Node):
-    """((starts, offsets, sources), places); of each pixel: what it reads, where it lies, where its gradient lies.
+def _ahead_walk(stored: np.ndarray, stride: int, source: Node, target: Node) -> tuple[np.ndarray, ...]:
+    """(starts, offsets, sources, places) of a convolution of which `stored` [O, C, K, K] weights are stored.
 
-    Places that fill the last EIGHT write the same pixel again, and take its gradient from the border, which is zero.
+    Of each weight its offset, and its number among the stored ones; of each pixel [3, count]: what it reads, where it
+    lies, where its gradient lies. Places that fill the last EIGHT write the same pixel again, and take its gradient
+    from the border, which is zero.
     """
     (row, plane), (slope_row, _) = _plane(source), _plane(target)
-    o, c, i, j = np.nonzero(conv.stored)
-    centre, (r, q) = conv.stored.shape[-1] // 2, _pixels(target.height, target.width)
-    reads, gradient = conv.stride * (r * row + q), r * slope_row + q
+    o, c, i, j = np.nonzero(stored)
+    centre, (r, q) = stored.shape[-1] // 2, np.indices(target[1:]).reshape(2, -1)
+    reads, gradient = stride * (r * row + q), r * slope_row + q
     places = np.stack([_filled(reads), _filled(r * target.width + q), _filled(gradient, -slope_row - 1)])
-    return (_starts(o, target.channels), c * plane + (i - centre) * row + j - centre, np.arange(len(o))), places
+    return _starts(o, target.channels), c * plane + (i - centre) * row + j - centre, np.arange(len(o)), places
 
 
-def _back_walks(conv: Convolution, source: Node, target: Node):
+def _back_walks(stored: np.ndarray, stride: int, source: Node, target: Node):
     """The same for the gradient of the input; a phase of the stride has the pixels that meet the same weights."""
     (row, _), (slope_row, slope_plane) = _plane(source), _plane(target)
-    o, c, i, j = np.nonzero(conv.stored)
-    s, centre = conv.stride, conv.stored.shape[-1] // 2
-    for down, right in product(range(s), repeat=2):
-        k = np.flatnonzero(((down + centre - i) % s == 0) & ((right + centre - j) % s == 0))
+    o, c, i, j = np.nonzero(stored)
+    centre = stored.shape[-1] // 2
+    for down, right in product(range(stride), repeat=2):
+        k = np.flatnonzero(((down + centre - i) % stride == 0) & ((right + centre - j) % stride == 0))
         k = k[np.argsort(c[k], kind="stable")]
-        r, q = _pixels(-(-(source.height - down) // s), -(-(source.width - right) // s))
-        places = np.stack([_filled(r * slope_row + q), _filled((s * r + down) * row + s * q + right)])
-        dr, dq = (down + centre - i[k]) // s, (right + centre - j[k]) // s
-        yield (_starts(c[k], source.channels), o[k] * slope_plane + dr * slope_row + dq, k), places
-
-
-def _pixels(height: int, width: int) -> list[np.ndarray]:
-    """Row and column of each pixel."""
-    return [part.ravel() for part in np.indices((height, width))]
+        r, q = np.indices((-(-(source.height - down) // stride), -(-(source.width - right) // stride))).reshape(2, -1)
+        places = np.stack([_filled(r * slope_row + q), _filled((stride * r + down) * row + stride * q + right)])
+        dr, dq = (down + centre - i[k]) // stride, (right + centre - j[k]) // stride
+        yield _starts(c[k], source.channels), o[k] * slope_plane + dr * slope_row + dq, k, places
 
 
 def _starts(rows: np.ndarray, count: int) -> np.ndarray:
