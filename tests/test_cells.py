@@ -61,6 +61,9 @@ OWN = {
     "rounds": {"points": 30},
     "descent": {"points": 30},
     "plane": {},
+    "subset_sums": {"law": "uniform", "search": "exact", "step_size": 0.1, "targets": 1000},
+    "fixed_share": {"targets": 1000},
+    "rebuilt": {"law": "uniform", "tolerance": 0.01, "pooled": "row"},
 }  # fmt: skip
 """The own parameters of every arm with their defaults, for ever: another default would give records other keys."""
 

@@ -9,7 +9,7 @@ from tickets.cells import SEEDED, Cell
 from tickets.chapters import desk
 from tickets.data import sources
 
-CELLS = {study: chapters.cells(study, "desk") for study in chapters.STUDIES}
+CELLS = {study: chapters.cells(study, "desk") for study in desk.DESKS}
 SCALED = ("dataset", "model", "steps", "drops")
 
 

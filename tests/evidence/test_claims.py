@@ -9,7 +9,7 @@ import pytest
 import tickets
 from handmade import ENTRY, NETWORKS, entry, plausible
 from tickets import chapters
-from tickets.chapters import STUDIES, cells
+from tickets.chapters import STUDIES, cells, desk
 from tickets.errors import BadInput
 from tickets.evidence import claims, registration
 from tickets.evidence.asked import parts
@@ -112,7 +112,7 @@ def desks():
             pd.DataFrame([plausible(cell) for cell in cells(study, "desk")]),
             "desk", claims.of(study, profile="desk"), chapters.networks("desk"),
         )
-        for study in STUDIES
+        for study in desk.DESKS
     }  # fmt: skip
 
 

@@ -37,8 +37,9 @@ def cells(study: str, profile: str) -> list[Cell]:
 
 def main(study: str, profile: str) -> Cell:
     """The network that most of a study is about, its first replicate undisturbed and dense; at the desk the first."""
-    named = _desk(study).networks.cells if profile == "desk" else {}
-    return next(iter(named.values()), STUDIES[study].MAIN.get(profile, STUDIES[study].MAIN["paper"]))
+    if profile == "desk" and (named := _desk(study).networks.cells):
+        return next(iter(named.values()))
+    return STUDIES[study].MAIN["paper" if profile == "desk" else profile]
 
 
 def networks(profile: str) -> dict[str, Networks]:

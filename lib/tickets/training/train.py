@@ -81,7 +81,10 @@ def choose_path(model, device, cell) -> str:
     # the compiled paths want all pixels in memory, and small kernels
     if torch.device(device).type != "cpu" or cell.micro_batch or cell.dataset == "imagenet" or not model.compiled:
         return "autograd"
-    kind, beyond = ("mlp", cell.dropout or cell.augment != "none") if model.widths else ("conv", cell.own.get("pull"))
+    if model.widths:
+        kind, beyond = "mlp", cell.dropout or cell.augment != "none"
+    else:
+        kind, beyond = "conv", cell.own.get("pull") or (cell.dropout and model.channels)
     return "autograd" if beyond else f"{kind}-dense" if ARMS[cell.arm].dense else kind
 
 
