@@ -47,12 +47,13 @@ def page(found: dict | None) -> str:
         _table(frames["densities"], DENSITIES),
         "<h2>Image networks on one core</h2>",
         _figure(found, images, "cost-images", "Times faster than the plain loop by density, of four image networks"),
-        _table(frames["images"], IMAGES),
+        _table(frames["images"].replace({"network": WORDS}), IMAGES),
         "<h2>Replicates and width</h2>",
         _figure(found, growth, "cost-growth", "Milliseconds per network-step against networks, and against width"),
         "<h2>The machine's limits</h2>",
         _figure(found, roofline, "cost-roofline", "Roofline: rate of operations against operations per byte"),
-        "<h2>Convolutions of a population of two</h2>", _table(frames["convolutions"], CONVOLUTIONS),
+        "<h2>Convolutions of a population of two</h2>",
+        _table(frames["convolutions"].replace({"network": WORDS}), CONVOLUTIONS),
         "<h2>Memory</h2>", _table(frames["memory"], MEMORY),
     ]  # fmt: skip
     return "\n".join(parts)
