@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from .workloads import Unit, plain_loop
 
 PICTURES = 1000
+STORAGE = {"ours": convolutions.SPARSE_BELOW, "dense": 0, "sparse": 2}
+"""Density below which a layer is stored by its kept weights: as in training, never, always."""
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
 """Of the plain loop's images and kernels."""
 
@@ -78,12 +80,15 @@ def mask(model: Model, density: float) -> Mask:
 
 
 @cache
-def training(name: str, side: int, batch: int, density: float, steps: int) -> Unit:
-    """`steps` steps of the compiled path: momentum with weight decay where there is normalization, else Adam."""
+def training(name: str, side: int, batch: int, density: float, steps: int, storage: str = "ours") -> Unit:
+    """`steps` steps of the compiled path: momentum with weight decay where there is normalization, else Adam.
+
+    storage: one of STORAGE.
+    """
     model, kind = network(name, side), np.float32
     kept = mask(model, density)
     weights = kept.apply(model.init(stream("init"))) | {n: t[0].numpy() for n, t in model.buffers(1).items()}
-    net, generator = convolutions.Network(model, weights, kept, batch), stream("sample")
+    net, generator = convolutions.Network(model, weights, kept, batch, STORAGE[storage]), stream("sample")
     images = generator.integers(256, size=(PICTURES, 3, side, side), dtype=np.uint8)
     pictures = images, np.tile(np.arange(256, dtype=kind) / kind(255), (3, 1)), generator.integers(10, size=PICTURES)
     rule = (False, 0.9, 1e-4) if isinstance(model, NormNet) else (True, 0.0, 0.0)

@@ -25,7 +25,8 @@ CONVOLUTIONS = {
 }  # fmt: skip
 IMAGES = {
     "network": "Network", "side": "Pixels a side", "batch": "Batch", "density": "Weights kept", "ms": "Ours, ms",
-    "plain_ms": "Plain loop, ms", "times_faster": "Times faster",
+    "plain_ms": "Plain loop, ms", "times_faster": "Times faster", "all_dense_ms": "All layers whole, ms",
+    "all_sparse_ms": "All by kept weights, ms",
 }  # fmt: skip
 MEMORY = {"process": "Process", "megabytes": "Peak memory, MB"}
 

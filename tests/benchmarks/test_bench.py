@@ -22,7 +22,9 @@ COLUMNS = {
         "level", "density", "ms", "plain_ms", "times_faster", "all_dense_ms", "all_sparse_ms", "gflops",
         "operations_per_byte",
     },
-    "images": {"network", "side", "batch", "density", "ms", "plain_ms", "times_faster"},
+    "images": {
+        "network", "side", "batch", "density", "ms", "plain_ms", "times_faster", "all_dense_ms", "all_sparse_ms",
+    },
     "replicates": {"networks", "processes_ms", "stacked_ms"},
     "widths": {"width", "weights", "ms", "sparse_ms", "plain_ms"},
     "convolutions": {"network", "batch", "alone_ms", "loop_ms", "grouped_ms", "unfolded_ms", "channels_last_ms"},

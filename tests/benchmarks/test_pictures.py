@@ -19,7 +19,8 @@ FOUND = {
     "replicates": [{"networks": n, "processes_ms": 1.0 / n, "stacked_ms": 4.0} for n in (1, 2, 4)],
     "widths": [{"width": w, "weights": int(1e5 * w), "ms": w, "sparse_ms": w / 5, "plain_ms": 4 * w} for w in (1, 2)],
     "images": [
-        {"network": "conv-2x32", "side": 16, "batch": 9, "density": d, "ms": d, "plain_ms": 3.0, "times_faster": 3 / d}
+        {"network": "conv-2x32", "side": 16, "batch": 9, "density": d, "ms": d, "plain_ms": 3.0, "times_faster": 3 / d,
+         "all_dense_ms": 1.0, "all_sparse_ms": d}
         for d in (1, 0.1)
     ],
     "convolutions": [

@@ -14,9 +14,9 @@ ALGORITHM = 3
 """Of the code that trains and prunes on the compiled path: raised by hand when its roundings change."""
 PACKAGE = Path(__file__).parents[1]
 NUMBERS = ("arms.py", "cells.py", "seeds.py", "nets", "data", "pruning", "training", "connectivity", "chapters/*/*.py")
-"""What of the library can change a number: no page,"""
+"""What of the library can change a number."""
 PAGES = ("study.py", "figures.py", "tables.py")
-"""no figure, no list of cells of a chapter."""
+"""What of a chapter cannot: its list of cells and what it shows."""
 
 
 def provenance(device: str, path: str, population: int, seconds: float, precision: str) -> dict:

@@ -7,12 +7,11 @@ by then. The dense layers of the head are those of `kernels`.
 
 import numpy as np
 
+from ..nets.layers import EPSILON, MOMENTUM
 from .kernels import adam_step, compiled, compiled_entry, dense_backward, dense_forward, sgd_step, softmax_gradient
 from .lanes import LANES
 from .planes import line_of, operate
 from .program import AFFINE, CONV
-
-MOMENTUM, EPSILON = 0.1, 1e-5  # those of nets.layers, which brings torch
 
 
 @compiled
