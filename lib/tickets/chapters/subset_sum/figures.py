@@ -27,8 +27,6 @@ SEARCHES = {
 STEPS = {size: (f"step size {size:g}", place) for size, place in zip(STEP_SIZES, (1, 5, 6), strict=True)}
 WAYS = {"row": ("numbers of a unit", 0), "own": ("numbers of a weight", 4), "product": ("products of a weight", 1)}
 """What is drawn -> (label, place in the palette and among the markers)."""
-RERUN = {"uniform": 0.40, "product": 3.55}
-"""Percent of 100,000 targets missed with 15 numbers: github.com/RelationalML/LT-existence, Subset_sum_stats."""
 
 
 def course(rows: pd.DataFrame, field: str, kinds: dict, x: str, y: str, lines=None, marks=None, **axis) -> Figure:
