@@ -196,6 +196,12 @@ def test_unconfirmed_number_is_not_printed_as_the_papers():
     assert 'circle class="paper"' not in shown
 
 
+def test_what_an_own_question_asks_for_is_no_paper_s_number():
+    shown = table_of(ROW | {"paper": "", "scope": "finding", "source": table.OWN})
+    assert "not confirmed" not in shown
+    assert "0.3 points <small>as asked</small>" in shown
+
+
 @pytest.mark.parametrize(
     ("width", "places"), [(0.14, 2), (1.4, 1), (14, 0), (140, 0), (0.0, None), (float("nan"), None)]
 )
