@@ -54,14 +54,14 @@ def as_text(rows: list[dict]) -> str:
 
 
 def seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:
-    """(model, batch, level) and (model, batch, None) -> median seconds per step of the records that exist.
+    """(model, batch, level) and (model, batch, None) -> median seconds per step of the records that a core made.
 
     Networks of one level cost alike: what a step costs depends on the density.
     """
     seen: dict[tuple, list[float]] = {}
     for cell in dict.fromkeys(cells):
         record = store.get(cell)
-        if record and not measures(cell.arm):
+        if record and not measures(cell.arm) and record["provenance"]["device_kind"] == "cpu":
             for level in (round(cell.level), None):
                 kind = cell.model, cell.batch, level
                 seen.setdefault(kind, []).append(record["provenance"]["seconds"] / cell.steps)
