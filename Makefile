@@ -9,7 +9,7 @@ PY := PYTHONPATH=lib .venv/bin/python
 START := $(shell date +%s)
 ELAPSED = now=$$(date +%s); s=$$((now - $(START))); echo "$@: $$((s / 60)) min $$((s % 60)) s"
 
-.PHONY: help book test reproduce serve lab lint bench release soak clean environment
+.PHONY: help book test reproduce serve lab lint bench drawing release soak clean environment
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,6 +49,10 @@ lab: environment ## the notebooks in JupyterLab, as they stand
 
 bench: environment ## speed against a plain loop, into build/bench.json
 	@$(PY) -m benchmarks $(if $(DEVICE),--device "$(DEVICE)")
+	@$(ELAPSED)
+
+drawing: environment ## the networks of the page that one draws on, trained anew into book/results
+	@$(PY) book/_tools/drawing.py
 	@$(ELAPSED)
 
 release: environment ## the recorded tickets in one archive with its checksum, in build/release/

@@ -19,6 +19,7 @@ from tickets.arms import measures
 from tickets.book import questions, scorecard
 from tickets.book import verdicts as judged
 from tickets.cells import unseeded
+from tickets.chapters import drawing
 from tickets.chapters.collection import released
 from tickets.evidence import claims, registration
 from tickets.figures import style
@@ -48,6 +49,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "versions.md": versions(),
         "recorded.md": recorded(released(root)),
         "data_card.md": release.card(root),
+        "drawing.html": drawing.page(root / "book/results"),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
         "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
     }
