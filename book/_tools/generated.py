@@ -19,7 +19,7 @@ from tickets.arms import measures
 from tickets.book import questions, scorecard
 from tickets.book import verdicts as judged
 from tickets.cells import unseeded
-from tickets.chapters import drawing
+from tickets.chapters import drawing, regimes
 from tickets.chapters.collection import released
 from tickets.evidence import claims, registration
 from tickets.figures import style
@@ -39,6 +39,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
     """
     target = folder / "_generated"
     target.mkdir()
+    now, word = by_claim(root / "book/results/claims.csv"), lambda row: scorecard.verdict(row)[0]  # noqa: E731
     parts = {
         "scorecard.html": verdicts(root) + (own_verdicts(root, folder) if trained else ""),
         "execution.md": execution(reports),
@@ -50,10 +51,11 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "recorded.md": recorded(released(root)),
         "data_card.md": release.card(root),
         "drawing.html": drawing.page(root / "book/results"),
+        "regimes.html": scorecard.html("joined", *regimes.joined(now, word, questions.every()), questions.about(), now),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
         "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
     }
-    parts |= front.parts(root, by_claim(root / "book/results/claims.csv"))
+    parts |= front.parts(root, now)
     if not trained:
         without(folder / "_toc.yml", "reproduction")
     else:

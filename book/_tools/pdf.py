@@ -8,10 +8,7 @@ Headings become bookmarks and links stay links; what a reader can move or draw s
 import os
 import shutil
 import sys
-import threading
 from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -25,42 +22,26 @@ FOOTER = """<p style="width: 100%; text-align: center; font: 8px sans-serif">
 <span class="pageNumber"></span> / <span class="totalPages"></span></p>"""
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @contextmanager
-def served(folder):
-    """The address of a folder, as long as it is served on this machine."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@contextmanager
-def browser():
+def browser(*flags):
     """An installed Chromium; FileNotFoundError in one line where there is none."""
     with sync_playwright() as playwright:
         installed = shutil.which("chromium") or shutil.which("google-chrome") or playwright.chromium.executable_path
         if not Path(installed).exists():
             raise FileNotFoundError(NO_BROWSER)
         as_root = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-        with playwright.chromium.launch(executable_path=installed, args=as_root) as chromium:
+        with playwright.chromium.launch(executable_path=installed, args=[*as_root, *flags]) as chromium:
             yield chromium
 
 
 def write(site, target):
-    """Print the pages of a site, in the order of its contents, into the file `target`; returns how often it failed."""
+    """Print the pages of a site, in the order of its contents, into the file `target`; RuntimeError where a script fails."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with served(site) as address, browser() as chromium:
+    with browser("--allow-file-access-from-files") as chromium:
         page, wrong = chromium.new_page(color_scheme="light"), []
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.set_default_timeout(300_000)
-        page.goto(f"{address}/index.html", wait_until="load")
+        page.goto((site.resolve() / "index.html").as_uri(), wait_until="load")
         page.wait_for_selector("article.bd-article")  # the first page leads on
         page.evaluate((PARTS / "print.js").read_text("utf-8"))
         page.add_style_tag(path=PARTS / "print.css")
@@ -75,8 +56,9 @@ def write(site, target):
 
 
 if __name__ == "__main__":
+    usual = (ROOT / "build/html", ROOT / f"build/release/tickets-{VERSION}.pdf")
     try:
-        site, target = map(Path, (*sys.argv[1:], *(ROOT / "build/html", ROOT / f"build/release/tickets-{VERSION}.pdf")[len(sys.argv) - 1 :]))
-        print(f"{write(site, target)}: {target.stat().st_size / 2**20:.1f} MiB")
+        print(written := write(*map(Path, (*sys.argv[1:], *usual[len(sys.argv) - 1 :]))), end=": ")
+        print(f"{written.stat().st_size / 2**20:.1f} MiB")
     except FileNotFoundError as error:
         sys.exit(str(error))

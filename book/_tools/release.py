@@ -49,15 +49,20 @@ def members(root: Path) -> dict[str, bytes]:
 
 
 def write(root: Path, folder: Path) -> Path:
-    """Write the archive and beside it its checksum, as sha256sum reads it; the same results give the same bytes."""
+    """Write the archive and beside it its checksum; the same results give the same bytes."""
     target = folder / f"tickets-{VERSION}.zip"
     folder.mkdir(parents=True, exist_ok=True)
     with ZipFile(target, "w") as file:
         for name, content in sorted(members(root).items()):
             file.writestr(ZipInfo(f"{target.stem}/{name}"), content, ZIP_DEFLATED)
-    told = f"{sha256(target.read_bytes()).hexdigest()}  {target.name}\n"
-    write_atomically(target.with_name(f"{target.name}.sha256"), told)
+    checksum(target)
     return target
+
+
+def checksum(file: Path) -> None:
+    """Write the checksum of a file beside it, as sha256sum reads it."""
+    told = f"{sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+    write_atomically(file.with_name(f"{file.name}.sha256"), told)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import json
 
-import drawing as command
 import numpy as np
 import pytest
 from tickets.chapters import drawing
@@ -99,12 +98,12 @@ def test_what_is_too_large_is_not_written(filed, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_trains_measures_and_files(tmp_path, capsys):
+def test_networks_are_trained_measured_and_filed(tmp_path):
     """On the digits of the smoke profile, a dense network alone: its accuracy is that of the same training anywhere."""
     cell = drawing.ticket(drawing.STUDY, drawing.NETWORK, 0).cell.but(dataset="digits", steps=60)
     model, weights = drawing.drawn(cell)
     begun = {"dense": drawing.Ticket(cell, imp.dense_mask(model), weights, None)}
-    command.main(tmp_path, begun)
+    said = drawing.record(tmp_path, begun)
     card = json.loads((tmp_path / "drawing.json").read_text())
     (told,) = card["networks"]
     assert told["accuracy"] == pytest.approx(told["again"])
@@ -112,7 +111,7 @@ def test_the_command_trains_measures_and_files(tmp_path, capsys):
     assert told["accuracy"] > 50
     assert abs(told["packed"] - told["accuracy"]) < 2
     assert told["provenance"]["torch"]
-    assert f"{told['packed']:.2f} %" in capsys.readouterr().out
+    assert f"{told['packed']:.2f} %" in said
 
 
 def test_without_networks_the_page_says_so(tmp_path):
@@ -131,7 +130,7 @@ def test_what_is_recorded_is_whole_and_small():
 
 
 def test_what_is_recorded_is_what_chapter_1_trained():
-    """Masks to the bit; accuracies as far as two trainings of one network agree on two machines."""
+    """Masks to the bit; accuracies as far as two trainings agree on two machines: roundings differ, as seeds do."""
     card, networks, _ = drawing.read(RESULTS)
     for one in card["networks"]:
         at = drawing.starts(() if one["name"] == "dense" else (one["level"],))[one["name"]]
@@ -139,6 +138,6 @@ def test_what_is_recorded_is_what_chapter_1_trained():
         assert at.cell.key() == one["key"]
         assert all((mask[layer] == kept).all() for layer, kept in at.mask.items())
         assert one["accuracy"] == pytest.approx(one["again"], abs=0.005)
-        assert one["recorded"] is None or one["accuracy"] == pytest.approx(one["recorded"], abs=0.5)
+        assert one["recorded"] is None or one["accuracy"] == pytest.approx(one["recorded"], abs=1)
         assert abs(one["packed"] - one["accuracy"]) < 0.1
         assert one["provenance"]["source"]

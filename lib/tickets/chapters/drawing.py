@@ -6,7 +6,9 @@ costs in accuracy is measured and recorded with each network.
 
 import base64
 import json
+import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 
@@ -39,11 +41,18 @@ def starts(levels: Iterable[int] = LEVELS, **where) -> dict[str, Ticket]:
 
 
 def trained(begun: Ticket, device="cpu") -> tuple[Weights, dict]:
-    """(final weights, result) of a network trained from its recorded start: no earlier rung is trained for that."""
-    from ..training.train import train  # brings torch
+    """(final weights, facts) of a network trained from its recorded start: no earlier rung is trained for that.
 
-    (outcome,), _ = train([begun.cell], drawn(begun.cell)[0], [Start(begun.weights, begun.mask)], device)
-    return outcome.weights, outcome.result
+    again, recorded: its accuracy at the last step, now and in the record of its cell (None where it has none).
+    """
+    from ..results.provenance import provenance  # these bring torch
+    from ..training.train import train
+
+    began = time.perf_counter()
+    (outcome,), path = train([begun.cell], drawn(begun.cell)[0], [Start(begun.weights, begun.mask)], device)
+    made = provenance(device, path, 1, time.perf_counter() - began, begun.cell.precision)
+    recorded = begun.record["result"]["test_accuracy_end"] if begun.record else None
+    return outcome.weights, {"recorded": recorded, "again": outcome.result["test_accuracy_end"], "provenance": made}
 
 
 # in a byte a weight
@@ -98,6 +107,17 @@ def accuracy(cell, weights: Weights) -> float:
 
 
 # on file
+
+
+def record(folder: Path, begun: dict[str, Ticket], told=nullcontext) -> str:
+    """Train networks, write them, and say what a byte a weight costs. told: entered with the name of each."""
+    ended, facts = {}, {}
+    for name, at in begun.items():
+        with told(name):
+            ended[name], facts[name] = trained(at)
+    card = write(folder, begun, ended, facts)
+    line = "{name:10} {density:6.1%} {accuracy:.2f} %, in a byte a weight {packed:.2f} %"
+    return "\n".join([*(line.format(**one) for one in card["networks"]), f"{card['bytes'] / 2**20:.2f} MiB"])
 
 
 def write(folder: Path, begun: dict[str, Ticket], ended: dict[str, Weights], facts: dict[str, dict]) -> dict:
