@@ -15,42 +15,48 @@ from playwright.sync_api import sync_playwright
 from release import VERSION, checksum
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ROOT / "book/_parts"
 NO_BROWSER = "no browser: apt-get install chromium, or .venv/bin/playwright install chromium"
-MARGIN = dict.fromkeys(("top", "bottom", "left", "right"), "16mm")
 FOOTER = """<p style="width: 100%; text-align: center; font: 8px sans-serif">
 <span class="pageNumber"></span> / <span class="totalPages"></span></p>"""
 
 
 @contextmanager
-def browser(*flags):
-    """An installed Chromium; FileNotFoundError in one line where there is none."""
+def browser():
+    """An installed Chromium, which lets pages on disk read each other; FileNotFoundError where there is none."""
     with sync_playwright() as playwright:
-        installed = shutil.which("chromium") or shutil.which("google-chrome") or playwright.chromium.executable_path
-        if not Path(installed).exists():
+        if not (found := installed(playwright)):
             raise FileNotFoundError(NO_BROWSER)
-        as_root = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-        with playwright.chromium.launch(executable_path=installed, args=[*as_root, *flags]) as chromium:
+        flags = ["--allow-file-access-from-files"] + ["--no-sandbox"] * (getattr(os, "geteuid", lambda: 1)() == 0)
+        with playwright.chromium.launch(executable_path=found, args=flags) as chromium:
             yield chromium
 
 
-def write(site, target):
-    """Print the pages of a site, in the order of its contents, into the file `target`; RuntimeError where a script fails."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with browser("--allow-file-access-from-files") as chromium:
-        page, wrong = chromium.new_page(color_scheme="light"), []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.set_default_timeout(300_000)
-        page.goto((site.resolve() / "index.html").as_uri(), wait_until="load")
-        page.wait_for_selector("article.bd-article")  # the first page leads on
-        page.evaluate((PARTS / "print.js").read_text("utf-8"))
-        page.add_style_tag(path=PARTS / "print.css")
-        page.pdf(
-            path=target, format="A4", margin=MARGIN, print_background=True, outline=True, tagged=True,
-            display_header_footer=True, header_template="<p></p>", footer_template=FOOTER,
-        )  # fmt: skip
+def installed(playwright):
+    """The program of a browser, or None."""
+    return shutil.which("chromium") or shutil.which("google-chrome") or shutil.which(playwright.chromium.executable_path)
+
+
+def join(page, site):
+    """Put all pages of a site into a page of the browser, in the order of its contents, as they are printed."""
+    page.goto((site.resolve() / "index.html").as_uri(), wait_until="load")
+    page.wait_for_selector("article.bd-article")  # the first page leads on
+    page.evaluate((ROOT / "book/_parts/print.js").read_text("utf-8"))
+    page.add_style_tag(path=ROOT / "book/_parts/print.css")
+
+
+def write(site, target, chromium):
+    """Print the pages of a site into the file `target` and return that; RuntimeError where a script fails."""
+    page, wrong = chromium.new_page(color_scheme="light", viewport={"width": 670, "height": 970}), []  # A4 less margins
+    page.on("pageerror", lambda error: wrong.append(error))
+    page.set_default_timeout(300_000)
+    join(page, site)
     if wrong:
-        raise RuntimeError(f"{target}: {wrong[0]}")
+        raise RuntimeError(f"{site}: {wrong[0]}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    page.pdf(
+        path=target, format="A4", margin=dict.fromkeys(("top", "bottom", "left", "right"), "16mm"), tagged=True,
+        print_background=True, outline=True, display_header_footer=True, header_template="<p></p>", footer_template=FOOTER,
+    )  # fmt: skip
     checksum(target)
     return target
 
@@ -58,7 +64,7 @@ def write(site, target):
 if __name__ == "__main__":
     usual = (ROOT / "build/html", ROOT / f"build/release/tickets-{VERSION}.pdf")
     try:
-        print(written := write(*map(Path, (*sys.argv[1:], *usual[len(sys.argv) - 1 :]))), end=": ")
-        print(f"{written.stat().st_size / 2**20:.1f} MiB")
+        with browser() as chromium:
+            print(write(*map(Path, (*sys.argv[1:], *usual[len(sys.argv) - 1 :])), chromium))
     except FileNotFoundError as error:
         sys.exit(str(error))

@@ -186,8 +186,9 @@ def test_samples_and_density_are_chosen_by_keyboard(tab):
     assert page.locator(".draw input").get_attribute("aria-valuetext") == "2.3 % of the weights"
     after = page.locator(".draw-says").inner_text()
     dense = library(SAMPLES[3] / 255, 17)[0].argmax()
-    assert before.startswith(f"At 3.6 % of the weights: dense network: {dense} (")
-    assert after.startswith(f"At 2.3 % of the weights: dense network: {dense} (")
+    for said, kept in ((before, "3.6"), (after, "2.3")):
+        assert said.startswith(f"dense network: {dense} (")
+        assert f"At {kept} % of the weights winning ticket: " in said
     np.testing.assert_allclose(shares(page), library(SAMPLES[3] / 255, 17), atol=1e-9)
     assert page.wrong == []
 
