@@ -1,4 +1,4 @@
-"""Train the networks of the page that a reader draws on, minutes on one core: book/results/drawing.safetensors, .json."""
+"""Train the networks of the page that a reader draws on, into book/results: minutes on one core."""
 
 from build_book import ROOT, told
 from tickets.chapters import drawing

@@ -7,7 +7,6 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-import api_reference
 import front
 import pandas as pd
 import release
@@ -39,7 +38,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
     """
     target = folder / "_generated"
     target.mkdir()
-    now, word = by_claim(root / "book/results/claims.csv"), lambda row: scorecard.verdict(row)[0]  # noqa: E731
+    now, word = by_claim(root / "book/results/claims.csv"), lambda row: scorecard.verdict(row)[0]
     parts = {
         "scorecard.html": verdicts(root) + (own_verdicts(root, folder) if trained else ""),
         "execution.md": execution(reports),
@@ -53,7 +52,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "drawing.html": drawing.page(root / "book/results"),
         "regimes.html": scorecard.html("joined", *regimes.joined(now, word, questions.every()), questions.about(), now),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
-        "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
+        "api.md": api(root / "lib/tickets") + api(root / "benchmarks"),
     }
     parts |= front.parts(root, now)
     if not trained:
@@ -184,6 +183,13 @@ def execution(reports: list[dict]) -> str:
     return markdown_table(("Notebook", "Profile", "Parameters", "Seconds"), rows)
 
 
+def api(package: Path) -> str:
+    """A section for each module of a package, which autodoc fills (`_ext/docstrings.py`)."""
+    paths = [path.relative_to(package.parent) for path in sorted(package.rglob("*.py")) if path.name != "__main__.py"]
+    names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    return "".join(f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n\n" for name in names)
+
+
 def versions() -> str:
     """The packages that executed the notebooks and built the pages."""
     rows = [("Python", platform.python_version())] + [(name, version(name)) for name in PACKAGES]
@@ -193,6 +199,7 @@ def versions() -> str:
 def recorded(store: Store) -> str:
     """What a store holds, by study, profile and machine: cells, training time, dates."""
     tables = {(s, p): store.table(chapters.cells(s, p)) for s in chapters.STUDIES for p in chapters.PROFILES}
+    days = lambda dates: " to ".join(sorted({str(day)[:10] for day in (dates.min(), dates.max())}))  # noqa: E731
     rows = [
         (*named, device, torch, len(part), f"{part.seconds.sum() / 3600:.2f}", days(part.date))
         for named, table in tables.items()
@@ -200,9 +207,3 @@ def recorded(store: Store) -> str:
     ]
     heads = ("Study", "Profile", "Device", "torch", "Cells", "Hours", "Recorded")
     return markdown_table(heads, rows) if rows else "Nothing is recorded yet."
-
-
-def days(dates) -> str:
-    """First and last day of ISO dates."""
-    first, last = str(dates.min())[:10], str(dates.max())[:10]
-    return first if first == last else f"{first} to {last}"

@@ -1,8 +1,7 @@
 """The built site as one PDF: its pages, one after the other, in a browser that prints them.
 
-    pdf.py [SITE [FILE]]      default: build/html into build/release/tickets-VERSION.pdf, with its checksum
-
-Headings become bookmarks and links stay links; what a reader can move or draw stands still (`_parts/print.js`, `.css`).
+build/html becomes build/release/tickets-VERSION.pdf, with its checksum. Headings become bookmarks and links stay links;
+what a reader can move or draw stands still (`_parts/print.js`, `.css`).
 """
 
 import os
@@ -33,7 +32,8 @@ def browser():
 
 def installed(playwright):
     """The program of a browser, or None."""
-    return shutil.which("chromium") or shutil.which("google-chrome") or shutil.which(playwright.chromium.executable_path)
+    found = map(shutil.which, ("chromium", "google-chrome", playwright.chromium.executable_path))
+    return next(filter(None, found), None)
 
 
 def join(page, site):
@@ -55,16 +55,16 @@ def write(site, target, chromium):
     target.parent.mkdir(parents=True, exist_ok=True)
     page.pdf(
         path=target, format="A4", margin=dict.fromkeys(("top", "bottom", "left", "right"), "16mm"), tagged=True,
-        print_background=True, outline=True, display_header_footer=True, header_template="<p></p>", footer_template=FOOTER,
+        print_background=True, outline=True, display_header_footer=True, header_template="<p></p>",
+        footer_template=FOOTER,
     )  # fmt: skip
     checksum(target)
     return target
 
 
 if __name__ == "__main__":
-    usual = (ROOT / "build/html", ROOT / f"build/release/tickets-{VERSION}.pdf")
     try:
         with browser() as chromium:
-            print(write(*map(Path, (*sys.argv[1:], *usual[len(sys.argv) - 1 :])), chromium))
+            print(write(ROOT / "build/html", ROOT / f"build/release/tickets-{VERSION}.pdf", chromium))
     except FileNotFoundError as error:
         sys.exit(str(error))

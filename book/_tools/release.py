@@ -21,7 +21,7 @@ from tickets.results.store import read_masks
 
 PARTS = (
     *("LICENSE", "CITATION.cff", "CHANGELOG.md", "pyproject.toml", "requirements.lock", "lib/**/*.py", "lib/**/*.html"),
-    *("book/claims.yml", "book/examples/*.py", "book/results/**/*.json*", "book/results/*.csv", "book/results/*.safetensors"),
+    *("book/claims.yml", "book/examples/*.py", "book/results/**/*.json*", "book/results/*.[cs]*"),  # csv, safetensors
 )
 
 

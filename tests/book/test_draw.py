@@ -9,7 +9,9 @@ RESULTS = BOOK / "results"
 CARD, NETWORKS, SAMPLES = drawing.read(RESULTS)
 KINDS = ("dense", *drawing.KINDS)
 CSS = (BOOK / "_static/custom.css").read_text()
-PAGE = f'<!doctype html><html><head><meta charset="utf-8"><style>{CSS}</style></head><body>{drawing.page(RESULTS)}</body>'
+PAGE = (
+    f'<!doctype html><html><head><meta charset="utf-8"><style>{CSS}</style></head><body>{drawing.page(RESULTS)}</body>'
+)
 SEEN = "() => [...document.querySelector('.draw').seen]"
 INK = """() => {
   const paper = document.querySelector(".draw-paper");
@@ -45,7 +47,7 @@ def tab(chromium, file):
 
 
 def centred(ink):
-    """What MNIST would make of a drawing [280, 280] of ink 0 to 1, written anew: 20 x 20, centre of mass in the middle."""
+    """What MNIST would make of ink [280, 280], written anew: 20 x 20, centre of mass in the middle."""
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     part = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     ratio = 20 / max(part.shape)
@@ -147,7 +149,10 @@ def test_a_one_is_drawn_with_finger_and_pen(tab, kind):
     x, y = around["x"] + 140, around["y"] + 40
     client = page.context.new_cdp_session(page)
     if kind == "touch":
-        send = lambda what, **at: client.send("Input.dispatchTouchEvent", {"type": what, "touchPoints": [at] * bool(at)})  # noqa: E731
+
+        def send(what, **at):
+            client.send("Input.dispatchTouchEvent", {"type": what, "touchPoints": [at] * bool(at)})
+
         send("touchStart", x=x, y=y)
         for down in range(20, 201, 20):
             send("touchMove", x=x, y=y + down)
@@ -155,7 +160,15 @@ def test_a_one_is_drawn_with_finger_and_pen(tab, kind):
     else:
         send = lambda what, down: client.send(  # noqa: E731
             "Input.dispatchMouseEvent",
-            {"type": what, "x": x, "y": y + down, "button": "left", "buttons": 1, "clickCount": 1, "pointerType": "pen"},
+            {
+                "type": what,
+                "x": x,
+                "y": y + down,
+                "button": "left",
+                "buttons": 1,
+                "clickCount": 1,
+                "pointerType": "pen",
+            },
         )
         send("mousePressed", 0)
         for down in range(20, 201, 20):

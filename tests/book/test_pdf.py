@@ -11,21 +11,21 @@ NAV = """<nav class="bd-links"><ul><li><a class="reference internal" href="{root
 <li><a class="reference internal" href="{root}notebooks/one.html">One</a></li>
 <li><a class="reference internal" href="https://elsewhere.example/">Elsewhere</a></li></ul></nav>"""
 PAGE = """<!doctype html><html data-theme="dark"><head><meta charset="utf-8"></head><body>{nav}
-<article class="bd-article"><h1 id="top">{title}<a class="headerlink" href="#top">#</a></h1>{body}</article></body></html>"""
+<article class="bd-article"><h1 id="top">{title}<a class="headerlink" href="#top">#</a></h1>{body}</article></body>"""
 INTRO = """<p id="text">See <a href="notebooks/one.html#deep">below</a>, <a href="results/data.csv">the data</a> and
 <a href="https://elsewhere.example/">elsewhere</a>.</p>"""
 ONE = """<h2 id="deep">Deep inside</h2><p>Back <a href="../intro.html">to the front</a> or <a href="#deep">here</a>.</p>
 <img src="../dot.svg" alt="a dot"><details class="claims-beside"><summary>Parts</summary><p>folded away</p></details>
 <details class="hide above-input"><summary>code</summary><pre>secret = 1</pre></details>
-<div class="explorer"><input type="range" value="3"><output></output>
-<script>document.currentScript.closest(".explorer").querySelector("output").textContent = "stands still at 3";</script></div>"""
+<div class="explorer"><input type="range" value="3"><output></output><script>
+document.currentScript.closest(".explorer").querySelector("output").textContent = "stands still at 3";</script></div>"""
 DOT = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><circle cx="20" cy="20" r="18"/></svg>'
 LOOK = """() => ({
   text: document.body.innerText, theme: document.documentElement.dataset.theme,
   inputs: [...document.querySelectorAll("input")].filter((one) => one.offsetParent).length,
   dots: [...document.images].map((image) => image.naturalWidth),
   links: [...document.querySelectorAll("article a")].map((link) => link.getAttribute("href")),
-  lost: [...document.querySelectorAll('a[href^="#"]')].filter((link) => !document.getElementById(link.hash.slice(1))).length,
+  lost: [...document.querySelectorAll('a[href^="#"]')].filter((a) => !document.getElementById(a.hash.slice(1))).length,
 })"""
 
 
@@ -112,7 +112,9 @@ def test_its_checksum_lies_beside_it(printed):
 
 
 def test_a_script_that_fails_is_no_book(chromium, tmp_path):
-    site = small_site(tmp_path / "site", '<div class="explorer"><script>throw new Error("broken explorer");</script></div>')
+    site = small_site(
+        tmp_path / "site", '<div class="explorer"><script>throw new Error("broken explorer");</script></div>'
+    )
     with pytest.raises(RuntimeError, match="broken explorer"):
         pdf.write(site, tmp_path / "book.pdf", chromium)
     assert not (tmp_path / "book.pdf").exists()

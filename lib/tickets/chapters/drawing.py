@@ -59,7 +59,7 @@ def trained(begun: Ticket, device="cpu") -> tuple[Weights, dict]:
 
 
 def packed(weights: Weights, mask: Mask) -> Weights:
-    """One network as it is filed: per layer `kept` (a bit a weight, row by row), `values`, `scale` of each unit, `bias`.
+    """A network as it is filed: per layer `kept` (a bit a weight, row by row), `values`, `scale` of each unit, `bias`.
 
     values: int8, of the kept weights in the order of their places; a weight is value times scale.
     """
@@ -121,7 +121,7 @@ def record(folder: Path, begun: dict[str, Ticket], told=nullcontext) -> str:
 
 
 def write(folder: Path, begun: dict[str, Ticket], ended: dict[str, Weights], facts: dict[str, dict]) -> dict:
-    """Write the networks, with a test image of each class, and beside them a JSON that says what they are; returns that.
+    """Write networks, with a test image of each class, and beside them a JSON that says what they are; returns that.
 
     begun, ended: by name, how each began and its final weights; facts: by name, what else is to be said of it.
     """
@@ -168,4 +168,6 @@ def page(folder: Path) -> str:
     labels = {arm: ARMS[arm].label for arm in KINDS}
     lost = max(one["accuracy"] - one["packed"] for one in card["networks"])
     content = base64.b64encode((folder / FILE).read_bytes()).decode()
-    return Template(TEMPLATE.read_text("utf-8"), autoescape=True).render(card=card, labels=labels, lost=lost, content=content)
+    return Template(TEMPLATE.read_text("utf-8"), autoescape=True).render(
+        card=card, labels=labels, lost=lost, content=content
+    )

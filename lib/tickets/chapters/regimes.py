@@ -49,7 +49,7 @@ def regimes(rows: Mapping[str, dict], word) -> pd.DataFrame:
 
 
 def regime(entry: dict, named: Networks, profile: str) -> dict[str, str]:
-    """Axis -> value, of a claim as it stands at a profile; of what no network is pruned for, density and rewinding `none`.
+    """Axis -> value, of a claim as it stands at a profile; where nothing is pruned, density and rewinding are `none`.
 
     density: of the sparsest network that the claim reads; rewinding: whether any of them returns to a later step.
     """
@@ -66,7 +66,7 @@ def regime(entry: dict, named: Networks, profile: str) -> dict[str, str]:
 
 
 def asked(value, field: str, rungs=()) -> Iterator:
-    """All that an entry of claims.yml reads at, of one field: levels, or rewinding steps; `rung` stands for its rungs."""
+    """All that an entry of claims.yml reads at, of one field, level or rewind; `rung` stands for its rungs."""
     if isinstance(value, Mapping):
         rungs = value.get("rungs", rungs)
         for name, part in value.items():
@@ -115,7 +115,9 @@ def tally(frame: pd.DataFrame, axis: str) -> dict[str, Counter]:
 
 def decided(counts: Mapping[str, Counter]) -> dict[str, tuple[int, int]]:
     """Value -> (claims that were reproduced, claims that were decided), where any was."""
-    found = {value: (count[HOLDS], count[HOLDS] + sum(count[word] for word in FAILS)) for value, count in counts.items()}
+    found = {
+        value: (count[HOLDS], count[HOLDS] + sum(count[word] for word in FAILS)) for value, count in counts.items()
+    }
     return {value: pair for value, pair in found.items() if pair[1]}
 
 
@@ -151,7 +153,7 @@ def predictors(frame: pd.DataFrame) -> list[tuple]:
 
 
 def matrix(frame: pd.DataFrame, questions) -> tuple[list[str], list[tuple]]:
-    """(heads of columns: network at scale; of each question that has a claim: it, and head -> its rows of the frame)."""
+    """(heads of columns, network at scale; of each question that has a claim: it, and head -> rows of the frame)."""
     more = {"paper": "", "desk": ", desk", "quick": ", quick"}
     heads = frame["network"] + frame["profile"].map(more)
     order = [f"{family}{scale}" for scale in more.values() for family in FAMILIES.values()]
