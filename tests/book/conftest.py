@@ -1,4 +1,4 @@
-"""One browser for all tests of pages."""
+"""A browser for each module of tests of pages."""
 
 import os
 
@@ -6,7 +6,7 @@ import pdf
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: Playwright keeps an event loop running, which notebooks mind
 def chromium():
     try:
         with pdf.browser() as browser:
