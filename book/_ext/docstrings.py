@@ -1,4 +1,4 @@
-"""The library's docstrings as autodoc wants them: plain text with `code`; indented blocks stay as they are."""
+"""The library's docstrings as autodoc wants them: plain text with `code`; tables stay as they are."""
 
 import os
 import re
@@ -7,6 +7,8 @@ os.environ["NUMBA_DISABLE_JIT"] = "1"  # compiled kernels are documented as the 
 
 MARKUP = re.compile(r"([\\*_|<>])")
 ANNOTATED = re.compile(r"~?[\w.]*Annotated\[((?:[^][<]|\[[^][]*\])*), <typer\.[\w. ]+ at 0x\w+>\]")
+TIDY = ((ANNOTATED, r"\1"), (re.compile(r"<function (\w+)>"), r"\1"), (re.compile(r"<(?:[^<>]|<\w+>)+>"), "..."))
+TABLE = re.compile(r"  |\S.*\S {3,}\S")
 PART = "Alias for field number"  # what Python says of each part of a named tuple; of a class itself, how it is called
 
 
@@ -41,9 +43,9 @@ def rewrite(lines):
 
 
 def block(text):
-    """A paragraph, its markup escaped outside `code`, then what is indented below it, kept verbatim."""
+    """A paragraph, its markup escaped outside `code`, then what is indented or a table below it, kept verbatim."""
     lines = text.strip("\n").split("\n")
-    kept = next((index for index, line in enumerate(lines) if line.startswith("  ")), len(lines))
+    kept = next((index for index, line in enumerate(lines) if TABLE.match(line)), len(lines))
     parts = [escaped(" ".join(lines[:kept]))] if kept else []
     if kept < len(lines):
         parts.append(".. code-block:: text\n\n" + "\n".join(f"    {line}" for line in lines[kept:]))
@@ -58,5 +60,7 @@ def escaped(text):
 
 
 def signature(arguments, result):
-    """(arguments, result) of a definition, without what annotations say for a command line."""
-    return (ANNOTATED.sub(r"\1", arguments) if arguments else arguments), result
+    """(arguments, result) of a definition, without options of a command line in annotations or code in defaults."""
+    for pattern, text in TIDY:
+        arguments = pattern.sub(text, arguments) if arguments else arguments
+    return arguments, result

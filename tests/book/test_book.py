@@ -176,11 +176,21 @@ def test_docstrings_become_text_that_means_itself(docstrings):
     ]
 
 
+def test_a_table_stays_a_table(docstrings):
+    lines = ["A row says:", "", "label     how it is named", "start     where it begins,", "          as a step"]
+    docstrings.rewrite(lines)
+    kept = ["    label     how it is named", "    start     where it begins,", "              as a step"]
+    assert lines == ["A row says:", "", ".. code-block:: text", "", *kept, ""]
+
+
 def test_signatures_are_free_of_the_command_line(docstrings):
     told = "(study: ~typing.Annotated[str, <typer.models.ArgumentInfo object at 0x7f58>], files: Annotated[list[Path], "
     told += "<typer.models.OptionInfo object at 0x7f59>] = None, other: dict[str, int] = 1)"
     plain = "(study: str, files: list[Path] = None, other: dict[str, int] = 1)"
     assert docstrings.signature(told, "int") == (plain, "int")
+    code = "(start: Callable = <function begin>, redrawn: Callable = <function Arm.<lambda>>, own: dict = <factory>)"
+    plain = "(start: Callable = begin, redrawn: Callable = ..., own: dict = ...)"
+    assert docstrings.signature(code, None) == (plain, None)
     assert docstrings.signature(None, None) == (None, None)
 
 
