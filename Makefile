@@ -9,7 +9,7 @@ PY := PYTHONPATH=lib .venv/bin/python
 START := $(shell date +%s)
 ELAPSED = now=$$(date +%s); s=$$((now - $(START))); echo "$@: $$((s / 60)) min $$((s % 60)) s"
 
-.PHONY: help book test reproduce serve lab lint bench release soak clean environment
+.PHONY: help book test reproduce serve lab lint bench drawing pdf release soak clean environment
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -51,8 +51,17 @@ bench: environment ## speed against a plain loop, into build/bench.json
 	@$(PY) -m benchmarks $(if $(DEVICE),--device "$(DEVICE)")
 	@$(ELAPSED)
 
-release: environment ## the recorded tickets in one archive with its checksum, in build/release/
+drawing: environment ## the networks of the page that one draws on, trained anew into book/results
+	@$(PY) book/_tools/drawing.py
+	@$(ELAPSED)
+
+pdf: book ## the whole book as one PDF, in build/release/; needs a Chromium
+	@$(PY) book/_tools/pdf.py
+	@$(ELAPSED)
+
+release: book ## the recorded tickets in one archive, and the book as a PDF, with checksums, in build/release/
 	@$(PY) book/_tools/release.py
+	@$(PY) book/_tools/pdf.py
 	@$(ELAPSED)
 
 soak: environment ## 200 random kills of two runs on one store, and what they left

@@ -118,7 +118,7 @@ def settle(root):
     os.environ["TICKETS_COMMIT"] = name  # for the imprint of every page
     os.environ["TICKETS_PLAIN_PROGRESS"] = "yes"  # nobody watches a notebook that is being executed
     os.environ["MATPLOTLIBRC"] = str(root / "book/_tools/matplotlibrc")
-    os.environ["PYTHONPATH"] = str(root / "lib")
+    os.environ["PYTHONPATH"] = f"{root / 'lib'}{os.pathsep}{root}"
 
 
 def stage(root, folder):

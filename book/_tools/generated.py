@@ -8,7 +8,6 @@ from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
-import api_reference
 import front
 import pandas as pd
 import release
@@ -20,6 +19,7 @@ from tickets.arms import measures
 from tickets.book import questions, scorecard
 from tickets.book import verdicts as judged
 from tickets.cells import unseeded
+from tickets.chapters import drawing, regimes
 from tickets.chapters.collection import released
 from tickets.evidence import claims, registration
 from tickets.figures import style
@@ -40,6 +40,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
     target = folder / "_generated"
     target.mkdir()
     store, rows = released(root), by_claim(root / "book/results/claims.csv")
+    joined = regimes.joined(rows, lambda row: scorecard.verdict(row)[0], questions.every())
     parts = {
         "findings.md": front.findings(rows),
         "hero.html": front.hero(store, questions.written()["hero"]),
@@ -54,9 +55,11 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "versions.md": versions(),
         "recorded.md": recorded(store),
         "data_card.md": release.card(root),
+        "drawing.html": drawing.page(root / "book/results"),
+        "regimes.html": scorecard.html("joined", *joined, questions.about(), rows),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
         "costs_gpu.html": pictures.gpu_page(pictures.read(root / "book/results", "cuda")),
-        "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
+        "api.md": api(root / "lib/tickets") + api(root / "benchmarks"),
     }
     if not trained:
         without(folder / "_toc.yml", "reproduction")
@@ -184,6 +187,13 @@ def execution(reports: list[dict]) -> str:
     return markdown_table(("Notebook", "Profile", "Parameters", "Seconds"), rows)
 
 
+def api(package: Path) -> str:
+    """A section for each module of a package, which autodoc fills (`_ext/docstrings.py`)."""
+    paths = [path.relative_to(package.parent) for path in sorted(package.rglob("*.py")) if path.name != "__main__.py"]
+    names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    return "".join(f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n\n" for name in names)
+
+
 def versions() -> str:
     """The packages that executed the notebooks and built the pages."""
     rows = [("Python", platform.python_version())] + [(name, version(name)) for name in PACKAGES]
@@ -193,6 +203,7 @@ def versions() -> str:
 def recorded(store: Store) -> str:
     """What a store holds, by study, profile and machine: cells, training time, dates."""
     tables = {(s, p): store.table(chapters.cells(s, p)) for s in chapters.STUDIES for p in chapters.PROFILES}
+    days = lambda dates: " to ".join(sorted({str(day)[:10] for day in (dates.min(), dates.max())}))  # noqa: E731
     rows = [
         (*named, device, torch, len(part), f"{part.seconds.sum() / 3600:.2f}", days(part.date))
         for named, table in tables.items()
@@ -200,9 +211,3 @@ def recorded(store: Store) -> str:
     ]
     heads = ("Study", "Profile", "Device", "torch", "Cells", "Hours", "Recorded")
     return markdown_table(heads, rows) if rows else "Nothing is recorded yet."
-
-
-def days(dates) -> str:
-    """First and last day of ISO dates."""
-    first, last = str(dates.min())[:10], str(dates.max())[:10]
-    return first if first == last else f"{first} to {last}"

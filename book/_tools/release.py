@@ -21,7 +21,7 @@ from tickets.running.travel import archive
 
 PARTS = (
     *("LICENSE", "CITATION.cff", "CHANGELOG.md", "pyproject.toml", "requirements.lock", "lib/**/*.py", "lib/**/*.html"),
-    *("book/claims.yml", "book/examples/*.py", "book/results/**/*.json*", "book/results/*.csv"),
+    *("book/claims.yml", "book/examples/*.py", "book/results/**/*.json*", "book/results/*.[cs]*"),  # csv, safetensors
 )
 
 
@@ -49,12 +49,18 @@ def members(root: Path) -> dict[str, bytes]:
 
 
 def write(root: Path, folder: Path) -> Path:
-    """Write the archive and beside it its checksum, as sha256sum reads it; the same results give the same bytes."""
+    """Write the archive and beside it its checksum; the same results give the same bytes."""
     target = folder / f"tickets-{VERSION}.zip"
     packed = archive({f"{target.stem}/{name}": content for name, content in sorted(members(root).items())})
     write_atomically(target, packed)
-    write_atomically(target.with_name(f"{target.name}.sha256"), f"{sha256(packed).hexdigest()}  {target.name}\n")
+    checksum(target)
     return target
+
+
+def checksum(file: Path) -> None:
+    """Write the checksum of a file beside it, as sha256sum reads it."""
+    told = f"{sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+    write_atomically(file.with_name(f"{file.name}.sha256"), told)
 
 
 if __name__ == "__main__":

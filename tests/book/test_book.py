@@ -1,10 +1,11 @@
 """The pipeline from notebook to staged page: what may not pass, and what is left of the machine."""
 
+import importlib
 import re
 
-import api_reference
 import build_book
 import execution
+import generated
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -32,6 +33,14 @@ def write(path, *cells):
         book.cells.append(new_code_cell(source, metadata={"tags": tags}))
     nbformat.write(book, path)
     return path
+
+
+@pytest.fixture
+def docstrings(monkeypatch):
+    """The extension of Sphinx, which tells numba to leave functions as they are: here it may not."""
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "0")
+    monkeypatch.syspath_prepend(str(BOOK / "_ext"))
+    return importlib.import_module("docstrings")
 
 
 @pytest.fixture(scope="module")
@@ -158,31 +167,42 @@ def test_buttons_open_the_notebook_and_its_source(tmp_path, monkeypatch, address
     assert opened <= found if address else found == set()
 
 
-def test_docstrings_become_markdown_that_means_itself():
-    shown = api_reference.prose("Weights w[i] * `mask`, **not** <b>.\n\nTable:\n  a  1\n  b  2")
-    assert shown.startswith(r"Weights w\[i\] \* `mask`, \*\*not\*\* \<b\>.")
-    assert "```text\na  1\nb  2\n```" in shown
+def test_docstrings_become_text_that_means_itself(docstrings):
+    lines = ["Weights w[i] * `mask`, **not** <b>,", "in_one", "", "Table:", "  a  1", "    b  2"]
+    docstrings.rewrite(lines)
+    assert lines == [
+        r"Weights w[i] \* \ ``mask``\ , \*\*not\*\* \<b\>, in\_one",
+        *("", "Table:", "", ".. code-block:: text", "", "      a  1", "        b  2", ""),
+    ]
 
 
-def test_api_reference_names_public_definitions(tmp_path):
-    source = 'def seen(x: int = 1) -> int:\n    """Doc."""\n\ndef _hidden():\n    """Doc."""\n\ndef bare():\n    pass\n'
-    (tmp_path / "one.py").write_text(f'"""Module."""\n\n{source}')
-    shown = api_reference.reference(tmp_path)
-    assert "{py:function} seen(x: int=1) -> int" in shown
-    assert "hidden" not in shown
-    assert "bare" not in shown
+def test_a_table_stays_a_table(docstrings):
+    lines = ["A row says:", "", "label     how it is named", "start     where it begins,", "          as a step"]
+    docstrings.rewrite(lines)
+    kept = ["    label     how it is named", "    start     where it begins,", "              as a step"]
+    assert lines == ["A row says:", "", ".. code-block:: text", "", *kept, ""]
 
 
-def test_api_reference_goes_into_packages(tmp_path):
+def test_signatures_are_free_of_the_command_line(docstrings):
+    told = "(study: ~typing.Annotated[str, <typer.models.ArgumentInfo object at 0x7f58>], files: Annotated[list[Path], "
+    told += "<typer.models.OptionInfo object at 0x7f59>] = None, other: dict[str, int] = 1)"
+    plain = "(study: str, files: list[Path] = None, other: dict[str, int] = 1)"
+    assert docstrings.signature(told, "int") == (plain, "int")
+    code = "(start: Callable = <function begin>, redrawn: Callable = <function Arm.<lambda>>, own: dict = <factory>)"
+    plain = "(start: Callable = begin, redrawn: Callable = ..., own: dict = ...)"
+    assert docstrings.signature(code, None) == (plain, None)
+    assert docstrings.signature(None, None) == (None, None)
+
+
+def test_api_page_goes_into_packages(tmp_path):
     """Modules are named as they are imported; what only starts a program is none."""
     package = tmp_path / "whole"
     (package / "part").mkdir(parents=True)
     for name in ("__init__", "__main__", "part/__init__", "part/inner"):
         (package / f"{name}.py").write_text(f'"""Purpose of {name}."""\n')
-    shown = api_reference.reference(package)
+    shown = generated.api(package)
     assert re.findall("^## `(.*)`", shown, re.MULTILINE) == ["whole", "whole.part", "whole.part.inner"]
-    assert "{py:module} whole.part.inner" in shown
-    assert "Purpose of part/inner." in shown
+    assert ".. automodule:: whole.part.inner\n" in shown
 
 
 def test_every_entry_of_the_bibliography_is_cited():

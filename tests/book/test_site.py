@@ -2,24 +2,20 @@
 
 import os
 import re
-import shutil
 import threading
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import build_book
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
-NO_BROWSER = "no browser: apt-get install chromium, or .venv/bin/playwright install chromium"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 CHAPTERS = tuple(f"notebooks/{path.stem}" for path in sorted((build_book.ROOT / "notebooks").glob("[0-9]*.ipynb")))
-MAIN_PAGES = ("intro", "scorecard", "methods", *CHAPTERS)
+MAIN_PAGES = ("intro", "scorecard", "methods", "draw", "regimes", *CHAPTERS)
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 
 
@@ -64,17 +60,6 @@ def address(site):
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    with sync_playwright() as playwright:
-        installed = shutil.which("chromium") or shutil.which("google-chrome") or playwright.chromium.executable_path
-        if not Path(installed).exists():
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(NO_BROWSER)
-        as_root = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-        with playwright.chromium.launch(executable_path=installed, args=as_root) as browser:
-            yield browser
 
 
 @pytest.fixture
