@@ -1,0 +1,158 @@
+"""Arms of chapter 6: scores by edge-popup, what they are compared with, and what is measured on their masks."""
+
+import numpy as np
+
+from ...arms import Arm, declare
+from ...errors import BadInput
+from ...pruning import imp
+from ...pruning.imp import Start
+
+KEEPS = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Shares of the weights that are kept, where a course over them is read."""
+
+
+def edge_popup(cell, model, store, weights):
+    """Random weights, all of them in reach: what is trained is scores, by a path of its own."""
+    return Start(law(cell, model, weights), imp.dense_mask(model))
+
+
+def law(cell, model, weights):
+    """Initial weights as a search sees them: as drawn, or their signs times sqrt(2 / fan-in).
+
+    scaled: a recipe of its own, in which the fan-in counts (1 - keep)-fold. That is the authors' code, where `keep` is
+    what stays; one would expect `keep` there, and at one half the two agree.
+    """
+    from ...nets.layers import sd  # brings torch
+
+    own, made = cell.own, dict(weights)
+    for name in model.prunable:
+        if own["constant"]:
+            made[name] = np.sign(weights[name]) * np.float32(sd(model.shapes[name], "kaiming"))
+        if own["scaled"]:
+            made[name] = made[name] * np.float32((1 - own["keep"]) ** -0.5)
+    return made
+
+
+def dense(cell, model, store, weights):
+    """The dense network, whose weights are trained."""
+    return Start(weights, imp.dense_mask(model))
+
+
+def score_path(model, device) -> str:
+    """The path that trains scores by edge-popup."""
+    from ..supermasks import popup as popup  # brings torch, and puts itself among the paths
+
+    return "edge_popup-mlp" if _core(device) and model.widths else "edge_popup"
+
+
+def sampled_path(model, device) -> str:
+    """The path of chapter 3, at a rate that anneals."""
+    from ..supermasks import popup as popup
+
+    return "sampled"
+
+
+def dense_path(model, device) -> str:
+    """The path that trains weights without biases."""
+    from ..supermasks import dense as dense
+
+    if not _core(device) or not model.compiled:
+        return "plain"
+    return "plain-mlp" if model.widths else "plain-conv"
+
+
+def _core(device) -> bool:
+    return str(device).startswith("cpu")
+
+
+def check_search(cell) -> None:
+    """BadInput for another optimizer than the paper's, a rewind step, or a share that is none."""
+    if cell.optimizer != "sgd" or cell.rewind or cell.dropout or cell.init != "kaiming":
+        raise BadInput(f"{cell.arm}: scores over Kaiming weights, from initialization, by plain gradient descent")
+    if not 0 < cell.own["keep"] <= 1 or (cell.own["scaled"] and cell.own["keep"] == 1):
+        raise BadInput(f"keep {cell.own['keep']}: must lie in (0, 1], below 1 where the fan-in is scaled by the rest")
+
+
+def check_sampled(cell) -> None:
+    """BadInput for another optimizer, decay, or a rewind step."""
+    if cell.optimizer != "sgd" or cell.rewind or cell.weight_decay or cell.dropout:
+        raise BadInput("sampled: scores are trained from initialization, by plain gradient descent with momentum")
+
+
+def searched(cell) -> list:
+    """The network whose scores a measurement reads."""
+    return [cell.but(arm="edge_popup", **cell.own)]
+
+
+def course_of(cell) -> list:
+    """The networks of a course: the same search at every share."""
+    return [cell.but(arm="edge_popup", **{**cell.own, "keep": keep}) for keep in KEEPS]
+
+
+def recipes(cell) -> list:
+    """The dense networks that a search is compared with; of an image network two, of which the better one counts.
+
+    The authors' configurations: gradient descent at a tenth of the rate, or Adam without decay, batch 60, at 0.0002
+    (Conv-2) or 0.0003. A perceptron has the recipe of its scores.
+    """
+    net = cell.but(arm="trained")
+    if not cell.model.startswith("conv"):
+        return [net]
+    rate, steps = (2e-4 if cell.model.startswith("conv-2") else 3e-4), -(-cell.steps * cell.batch // 60)
+    adam = {"optimizer": "adam", "learning_rate": rate, "batch": 60, "momentum": 0, "weight_decay": 0}
+    return [net.but(learning_rate=cell.learning_rate / 10), net.but(**adam, steps=steps)]
+
+
+def compared(cell) -> list:
+    """A search and its dense networks."""
+    return [*searched(cell), *recipes(cell)]
+
+
+def against(cell, model, store, device):
+    """Accuracy of a search and of its dense network."""
+    from .measures import against  # brings torch
+
+    return against(cell, model, store, device)
+
+
+def course(cell, model, store, device):
+    """Accuracy over the share that is kept, and where it is best."""
+    from .measures import course  # brings torch
+
+    return course(cell, model, store, device)
+
+
+def left_over(cell, model, store, device):
+    """What is left of a search when only part of what it found is kept."""
+    from .measures import left_over  # brings torch
+
+    return left_over(cell, model, store, device)
+
+
+def first_layer(cell, model, store, device):
+    """Where the first layer of a search looks."""
+    from .measures import first_layer  # brings torch
+
+    return first_layer(cell, model, store)
+
+
+OWN = {"keep": 0.5, "constant": False, "scaled": False}
+SEARCH = {"own": OWN, "check": check_search}
+declare(
+    edge_popup=Arm(
+        "edge-popup", start=edge_popup, parents=lambda cell: [], together="edge_popup", path=score_path,
+        keeps_more=True, colour=1, **SEARCH,
+    ),
+    sampled=Arm(
+        "sampled mask", start=dense, parents=lambda cell: [], own={"constant": False}, check=check_sampled,
+        together="sampled", path=sampled_path, keeps_more=True,
+    ),
+    trained=Arm(
+        "dense, without biases", start=dense, parents=lambda cell: [], together="trained",
+        path=dense_path, keeps_more=True,
+    ),
+    against=Arm("search against training", measure=against, parents=compared, **SEARCH),
+    course=Arm("search over the share kept", measure=course, parents=course_of, **SEARCH),
+    left_over=Arm("what is left of a search", measure=left_over, parents=searched, **SEARCH),
+    first_layer=Arm("first layer of a search", measure=first_layer, parents=searched, **SEARCH),
+)  # fmt: skip
