@@ -6,7 +6,7 @@ ones, which have sizes to lose, those of the null ladder. Searches, like learned
 
 from collections.abc import Iterator
 
-from ...cells import Cell
+from ...cells import Cell, unseeded
 from ..subset_sum.study import MAIN as POOLS
 from .arms import KEEPS, recipes
 
@@ -26,6 +26,7 @@ CONV = Cell(
 )
 WIDTHS = {"x0.5": "lenet-150-50", "x2": "lenet-600-200", "x4": "lenet-1200-400"}
 CONV_WIDTHS = {"x0.5": "conv-4x32", "x1.5": "conv-4x96", "x2": "conv-4x128"}
+WORDS = {"sgd": "gradient descent", "adam": "Adam"}
 RATES, SAMPLED_RATES = (0.1, 0.03, 0.3), (200, 60, 600)
 """Of edge-popup and of sampled masks, the authors' first; each is read at its best."""
 
@@ -42,9 +43,21 @@ def rated(name: str, net: Cell) -> dict[str, Cell]:
     return named | {f"{name}, sampled at {rate}": sampled.but(learning_rate=rate) for rate in SAMPLED_RATES}
 
 
+def with_recipes(nets: dict[str, Cell]) -> dict[str, Cell]:
+    """Image networks with the two recipes that their dense networks are trained by, by their names."""
+    both = {name: recipes(search(net, 0)) for name, net in nets.items()}
+    told = {f"{name}, trained by {WORDS[one.optimizer]}": one for name, pair in both.items() for one in pair}
+    return nets | {name: one.but(arm="ticket", level=0) for name, one in told.items()}
+
+
+def search(net: Cell, r: int, arm: str = "edge_popup", **own) -> Cell:
+    """A search, or a measurement on one."""
+    return net.but(replicate=r, arm=arm, level=1, **own)
+
+
 PERCEPTRONS = wide("LeNet", LENET, WIDTHS) | wide("Fashion", LENET.but(dataset="fashion_mnist"), WIDTHS)
 CONVS = wide("Conv-4", CONV.but(model="conv-4"), CONV_WIDTHS)
-CONVS |= {f"Conv-{n}": CONV.but(model=f"conv-{n}") for n in (2, 6, 8)}
+CONVS = with_recipes(CONVS | {f"Conv-{n}": CONV.but(model=f"conv-{n}") for n in (2, 6, 8)})
 SMOKE = LENET.but(dataset="digits", steps=40, batch=20)
 TINY = CONV.but(dataset="digits16", augment="none", steps=2, batch=8)
 QUICK = LENET.but(steps=round(2 * EPOCH))
@@ -67,13 +80,14 @@ def cells(profile: str) -> Iterator[Cell]:
 
 
 def keeps_curves(cell: Cell) -> bool:
-    """Courses over shares, images of first layers, and subsets of fixed size."""
-    return cell.arm in ("course", "first_layer", "fixed_share")
+    """Courses over shares, images of first layers, subsets of fixed size, and how LeNet learns."""
+    return cell.arm in ("course", "first_layer", "fixed_share") or learns(cell)
 
 
-def search(net: Cell, r: int, arm: str = "edge_popup", **own) -> Cell:
-    """A search, or a measurement on one."""
-    return net.but(replicate=r, arm=arm, level=1, **own)
+def learns(cell: Cell) -> bool:
+    """Whether it is LeNet, trained, or searched as most of the chapter has it."""
+    mine = cell.arm == "trained" or (cell.arm == "edge_popup" and cell == search(cell, cell.replicate, constant=True))
+    return mine and unseeded(cell) in MAIN.values()
 
 
 def over_shares(net: Cell, r: int) -> Iterator[Cell]:
