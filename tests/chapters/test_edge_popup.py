@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from tickets import chapters
 from tickets.cells import Cell
-from tickets.chapters.edge_popup import arms, figures, measures, study
+from tickets.chapters.edge_popup import figures, study
+from tickets.chapters.popup import arms, measures
 from tickets.chapters.subset_sum import study as sums
 from tickets.chapters.subsets.shares import top
 from tickets.evidence import claims

@@ -9,9 +9,9 @@ import torch
 from oracle import plain
 from small import SMALL, assert_same
 from tickets.cells import Cell
-from tickets.chapters.edge_popup import arms
+from tickets.chapters.popup import arms, dense
+from tickets.chapters.popup import search as popup
 from tickets.chapters.subsets import searches, sums
-from tickets.chapters.supermasks import dense, popup
 from tickets.chapters.supermasks.learned import cosine
 from tickets.data import sources
 from tickets.data.reader import Reader

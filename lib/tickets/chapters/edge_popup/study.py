@@ -7,8 +7,8 @@ ones, which have sizes to lose, those of the null ladder. Searches, like learned
 from collections.abc import Iterator
 
 from ...cells import Cell, unseeded
+from ..popup.arms import KEEPS, recipes
 from ..subset_sum.study import MAIN as POOLS
-from .arms import KEEPS, recipes
 
 RULE = {
     "init": "kaiming",
@@ -86,8 +86,11 @@ def keeps_curves(cell: Cell) -> bool:
 
 def learns(cell: Cell) -> bool:
     """Whether it is LeNet, trained, or searched as most of the chapter has it."""
-    mine = cell.arm == "trained" or (cell.arm == "edge_popup" and cell == search(cell, cell.replicate, constant=True))
-    return mine and unseeded(cell) in MAIN.values()
+    net = unseeded(cell)
+    return net in MAIN.values() and cell in (
+        search(net, cell.replicate, "trained"),
+        search(net, cell.replicate, constant=True),
+    )
 
 
 def over_shares(net: Cell, r: int) -> Iterator[Cell]:

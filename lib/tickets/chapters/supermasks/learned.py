@@ -34,7 +34,7 @@ def cosine(cell) -> np.ndarray:
 class Supermasks:
     """Scores of networks that share everything but seeds and own parameters, stacked; a path of `train`.
 
-    `given`, `batches`, `drawn` and `learn` are what other ways to learn a mask have of their own (see `popup`).
+    `given`, `batches`, `drawn` and `learn` are what other ways to learn a mask have of their own (see chapters.popup).
     """
 
     samples = SAMPLES

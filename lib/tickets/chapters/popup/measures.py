@@ -11,9 +11,9 @@ from ...pruning.masks import Mask, Weights, final
 from ...seeds import stream
 from ..subsets.shares import top
 from ..supermasks.ladder import deciles
-from ..supermasks.popup import kept
 from ..supermasks.untrained import accuracy
 from .arms import KEEPS, course_of, law, recipes, searched
+from .search import kept
 
 DRAWS = 10
 """Masks, values or initializations of each kind that a mean is taken of."""

@@ -11,7 +11,7 @@ from ...training.autograd import Autograd
 from ...training.convolutions import Convolutions
 from ...training.perceptrons import Perceptrons
 from ...training.schedule import learning_rates
-from .learned import cosine
+from ..supermasks.learned import cosine
 
 
 def rates(cell) -> np.ndarray:

@@ -27,7 +27,7 @@ from ...training.kernels import (
     softmax_gradient,
 )
 from ...training.perceptrons import Perceptrons, pack, settle, unpack
-from .learned import Supermasks, cosine
+from ..supermasks.learned import Supermasks, cosine
 
 
 def kept(size: int, keep: float) -> int:

@@ -1,4 +1,4 @@
-"""Arms of chapter 6: scores by edge-popup, what they are compared with, and what is measured on their masks."""
+"""Arms: scores by edge-popup, what they are compared with, and what is measured on their masks."""
 
 import numpy as np
 
@@ -40,21 +40,21 @@ def dense(cell, model, store, weights):
 
 def score_path(model, device) -> str:
     """The path that trains scores by edge-popup."""
-    from ..supermasks import popup as popup  # brings torch, and puts itself among the paths
+    from . import search as search  # brings torch, and puts itself among the paths
 
     return "edge_popup-mlp" if _core(device) and model.widths else "edge_popup"
 
 
 def sampled_path(model, device) -> str:
     """The path of chapter 3, at a rate that anneals."""
-    from ..supermasks import popup as popup
+    from . import search as search
 
     return "sampled"
 
 
 def dense_path(model, device) -> str:
     """The path that trains weights without biases."""
-    from ..supermasks import dense as dense
+    from . import dense as dense
 
     if not _core(device) or not model.compiled:
         return "plain"
