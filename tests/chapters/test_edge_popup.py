@@ -170,6 +170,7 @@ def test_the_paper_s_settings():
         (c.optimizer, c.momentum, c.batch, c.init) for n, c in named.items() if "Adam" not in n and n != "784-500-10"
     }
     assert rule == {("sgd", 0.9, 128, "kaiming")}
+    assert {cell.inputs for cell in own} == {"standard"}
     assert (named["LeNet"].steps, named["Conv-4"].steps, named["Conv-4, trained by Adam"].steps) == (8594, 35156, 75000)
     assert {named[f"Conv-{n}"].model for n in (2, 4, 6, 8)} == {"conv-2", "conv-4", "conv-6", "conv-8"}
     assert named["LeNet, sampled at 200"].weight_decay == 0

@@ -160,10 +160,10 @@ def _elastic() -> Cells:
 # chapter 6
 
 SEARCHED = {
-    name: scaled(popup.CONV, round(30 * popup.CIFAR_EPOCH), model=model)
+    name: scaled(popup.CONV, round(20 * popup.CIFAR_EPOCH), model=model)
     for name, model in (("Conv-2", "conv-2x32"), ("Conv-4", "conv-4x32"), ("Conv-4 x2", "conv-4"))
 }
-"""30 epochs of 100; twice as wide as half of Conv-4 is Conv-4."""
+"""20 epochs of 100; twice as wide as half of Conv-4 is Conv-4."""
 
 
 def _edge_popup() -> Cells:

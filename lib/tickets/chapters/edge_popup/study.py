@@ -1,5 +1,6 @@
 """Chapter 6: Ramanujan et al. 2020. Perceptrons have the authors' own configuration for 20 of its 100 epochs.
 
+Pixels are standardized, as their loaders have them.
 Convolutional networks have all 100, with flips and crops. Signed constants are the weights of most questions; normal
 ones, which have sizes to lose, those of the null ladder. Searches, like learned masks, have no rung: they stand at 1.
 """
@@ -20,7 +21,7 @@ RULE = {
 }
 """Settings that the authors ship, for every network."""
 EPOCH, CIFAR_EPOCH = 55_000 / 128, 45_000 / 128
-LENET = Cell(**RULE, model="lenet-300-100", steps=round(20 * EPOCH))
+LENET = Cell(**RULE, model="lenet-300-100", inputs="standard", steps=round(20 * EPOCH))
 CONV = Cell(
     **RULE, model="conv-2", dataset="cifar10", inputs="standard", augment="flip_crop", steps=round(100 * CIFAR_EPOCH)
 )
