@@ -166,9 +166,8 @@ def test_the_first_layer_as_images():
 
 def test_the_paper_s_settings():
     named = study.NETWORKS["paper"]
-    rule = {
-        (c.optimizer, c.momentum, c.batch, c.init) for n, c in named.items() if "Adam" not in n and n != "784-500-10"
-    }
+    own = [cell for name, cell in named.items() if "Adam" not in name and name != "784-500-10"]
+    rule = {(cell.optimizer, cell.momentum, cell.batch, cell.init) for cell in own}
     assert rule == {("sgd", 0.9, 128, "kaiming")}
     assert {cell.inputs for cell in own} == {"standard"}
     assert (named["LeNet"].steps, named["Conv-4"].steps, named["Conv-4, trained by Adam"].steps) == (8594, 35156, 75000)

@@ -166,7 +166,7 @@ def test_both_paths_are_a_plain_loop_over_a_module(own):
 
 
 def test_an_image_network_is_a_plain_loop_too():
-    one = cell(dataset="digits16", model="conv-2", steps=3, batch=8, keep=0.4, constant=True, augment="flip_crop")
+    one = cell(dataset="digits16", model="conv-2x32", steps=3, batch=8, keep=0.4, constant=True, augment="flip_crop")
     model = models.build(one.model, *sources.described(one.dataset))
     wanted = by_hand(one, model, plain(one.model, (1, 16, 16), 10))
     found = trained(one, None, model)
@@ -292,7 +292,7 @@ def test_what_does_not_fit_is_refused(changes):
 
 
 def test_paths_are_chosen_by_network_and_device():
-    conv = models.build("conv-2", (1, 16, 16), 10)
+    conv = models.build("conv-2x32", (1, 16, 16), 10)
     assert [arms.score_path(*pair) for pair in ((SMALL, "cpu"), (conv, "cpu"), (SMALL, "cuda"))] == [
         "edge_popup-mlp", "edge_popup", "edge_popup",
     ]  # fmt: skip
@@ -307,13 +307,13 @@ def test_paths_are_chosen_by_network_and_device():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("model", ["small", "conv-2"])
+@pytest.mark.parametrize("model", ["small", "conv-2x32"])
 def test_dense_networks_have_no_biases_and_an_annealed_rate(optimizer, model):
     """Compiled and plain paths agree in float64, and with a loop over weights only."""
-    image = {"dataset": "digits16", "model": "conv-2", "steps": 3, "batch": 8} if model == "conv-2" else {}
+    image = {"dataset": "digits16", "model": "conv-2x32", "steps": 3, "batch": 8} if model == "conv-2x32" else {}
     rate = {"learning_rate": 1e-3, "momentum": 0} if optimizer == "adam" else {}
     one = cell("trained", optimizer=optimizer, **image, **rate)
-    net = models.build("conv-2", (1, 16, 16), 10) if image else SMALL
+    net = models.build("conv-2x32", (1, 16, 16), 10) if image else SMALL
     paths = ("plain", "plain-conv" if image else "plain-mlp")
     found = [trained(one, path, net) for path in paths]
     for name in net.shapes:
