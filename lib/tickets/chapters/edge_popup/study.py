@@ -1,8 +1,8 @@
 """Chapter 6: Ramanujan et al. 2020. Perceptrons have the authors' own configuration for 20 of its 100 epochs.
 
-Pixels are standardized, as their loaders have them.
-Convolutional networks have all 100, with flips and crops. Signed constants are the weights of most questions; normal
-ones, which have sizes to lose, those of the null ladder. Searches, like learned masks, have no rung: they stand at 1.
+Convolutional networks have all 100, with flips and crops; pixels are standardized, as in the authors' loaders. Signed
+constants are the weights of most questions; normal ones, which have sizes to lose, those of the null ladder. Searches,
+like learned masks, have no rung: they stand at level 1.
 """
 
 from collections.abc import Iterator
@@ -12,19 +12,13 @@ from ..popup.arms import KEEPS, recipes
 from ..subset_sum.study import MAIN as POOLS
 
 RULE = {
-    "init": "kaiming",
-    "optimizer": "sgd",
-    "learning_rate": 0.1,
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "batch": 128,
-}
+    "init": "kaiming", "inputs": "standard", "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9,
+    "weight_decay": 1e-4, "batch": 128,
+}  # fmt: skip
 """Settings that the authors ship, for every network."""
 EPOCH, CIFAR_EPOCH = 55_000 / 128, 45_000 / 128
-LENET = Cell(**RULE, model="lenet-300-100", inputs="standard", steps=round(20 * EPOCH))
-CONV = Cell(
-    **RULE, model="conv-2", dataset="cifar10", inputs="standard", augment="flip_crop", steps=round(100 * CIFAR_EPOCH)
-)
+LENET = Cell(**RULE, model="lenet-300-100", steps=round(20 * EPOCH))
+CONV = Cell(**RULE, model="conv-2", dataset="cifar10", augment="flip_crop", steps=round(100 * CIFAR_EPOCH))
 WIDTHS = {"x0.5": "lenet-150-50", "x2": "lenet-600-200", "x4": "lenet-1200-400"}
 CONV_WIDTHS = {"x0.5": "conv-4x32", "x1.5": "conv-4x96", "x2": "conv-4x128"}
 WORDS = {"sgd": "gradient descent", "adam": "Adam"}
@@ -67,11 +61,9 @@ NETWORKS = {
     "quick": wide("LeNet", QUICK, WIDTHS) | rated("LeNet", QUICK),
     "paper": PERCEPTRONS | rated("LeNet", LENET) | CONVS | rated("Conv-2", CONV),
 }
-for profile, named in NETWORKS.items():
-    named["784-500-10"] = POOLS[
-        profile
-    ]  # of chapter 8, whose subsets of fixed size are read: nothing is measured twice
 """What claims call the networks of the chapter, at each profile."""
+for profile, named in NETWORKS.items():  # of chapter 8, for its subsets of fixed size: nothing is measured twice
+    named["784-500-10"] = POOLS[profile]
 MAIN = {profile: named["LeNet"] for profile, named in NETWORKS.items()}
 
 
