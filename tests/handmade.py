@@ -95,6 +95,8 @@ def plausible(cell):
     )
     masked = dict.fromkeys([*bare, "accuracy_mask", *(f"accuracy_s{i}" for i in range(4))], 80.0)
     masked |= {"bits": 1.0, "factor": 2.5, "failed_15": 1.0, "best_share": 0.5, "change": 0.0, "share_kept": 45.0}
+    masked |= {"accuracy": 97.0, "accuracy_trained": 98.0, "behind": 1.0, "best_keep": 0.5}
+    masked |= {f"share_{name}": 0.05 for name in ("s0", "s1", "s2", "permuted", "sizes", "signs", "other")}
     rest = {"test_accuracy_mid": 98.0, "train_accuracy_end": 100.0, "validation_accuracy_end": 98.0}
     return row(cell, **layers, **spread, **barriers, **overlaps, **masked, **rest)
 

@@ -14,8 +14,8 @@ from torch.nn.functional import relu
 def plain(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """The network `name`, in training mode, with torch's own initialization."""
     channels, H, W = input_shape
-    if name == "lenet-300-100":
-        return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, 300, 100, classes))
+    if name.startswith("lenet-"):
+        return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, *map(int, name.split("-")[1:]), classes))
     if name.startswith("fc-"):
         return nn.Sequential(nn.Flatten(), *_dense(channels * H * W, int(name[3:]), classes, bias=False))
     if name.startswith("mlp-"):
@@ -30,8 +30,9 @@ def plain(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
         return module
     if name.startswith("vgg-"):
         return _vgg(channels, classes, {"vgg-13": 2, "vgg-16": 3, "vgg-19": 4}[name])
-    widths = {"conv-2": (64,), "conv-4": (64, 128), "conv-6": (64, 128, 256), "conv-2x32": (32,), "conv-4x32": (32, 64)}
-    widths, units = widths[name], 128 if name.endswith("x32") else 256
+    depth, _, first = name.removeprefix("conv-").partition("x")
+    first = int(first or 64)
+    widths, units = [first * 2**i for i in range(int(depth) // 2)], 4 * first
     pixels = (H >> len(widths)) * (W >> len(widths))
     return nn.Sequential(
         *_pooled_pairs(channels, widths), nn.Flatten(), *_dense(widths[-1] * pixels, units, units, classes)

@@ -22,6 +22,7 @@ OTHER = {
 }  # fmt: skip
 BASE = Cell(arm="random", level=3, draw=4)
 MASKED = {"constant": False, "rescaled": False}
+SEARCH = {"keep": 0.5, "constant": False, "scaled": False}
 ELASTIC = {"source_model": "", "blocks": "append", "even": False, "unmapped": False}
 OWN = {
     "supermask": MASKED,
@@ -44,6 +45,16 @@ OWN = {
     "anatomy": {},
     "degrees": {},
     "selection": {},
+    "edge_popup": SEARCH,
+    "sampled": {"constant": False},
+    "trained": {},
+    "against": SEARCH,
+    "course": SEARCH,
+    "left_over": SEARCH,
+    "first_layer": SEARCH,
+    "subset_sums": {"law": "uniform", "search": "exact", "step_size": 0.1, "targets": 1000},
+    "fixed_share": {"targets": 1000},
+    "rebuilt": {"law": "uniform", "tolerance": 0.01, "pooled": "row"},
     "transferred": {
         "source_dataset": "", "source_optimizer": "", "source_rate": 0.0, "source_momentum": 0.0, "carried": "both",
         "permuted": "layer",
@@ -61,9 +72,6 @@ OWN = {
     "rounds": {"points": 30},
     "descent": {"points": 30},
     "plane": {},
-    "subset_sums": {"law": "uniform", "search": "exact", "step_size": 0.1, "targets": 1000},
-    "fixed_share": {"targets": 1000},
-    "rebuilt": {"law": "uniform", "tolerance": 0.01, "pooled": "row"},
 }  # fmt: skip
 """The own parameters of every arm with their defaults, for ever: another default would give records other keys."""
 
@@ -194,6 +202,8 @@ def test_own_parameters_and_their_defaults_never_change():
 
 NEEDED = {
     "pulled": {"pull": 1}, "pulled_reinit": {"pull": 1}, "supermask": {"optimizer": "sgd"},
+    "sampled": {"optimizer": "sgd"},
+    **{name: {"optimizer": "sgd", "init": "kaiming"} for name, own in OWN.items() if "keep" in own},
     "deconstructed": {"criterion": "movement"}, "altered": {"zeros": "freeze"},
     "transferred": {"source_dataset": "fashion_mnist"}, "overlap": {"source_dataset": "fashion_mnist"},
     **dict.fromkeys(("elastic", "early", "own_ticket", "elastic_chord"), {"source_model": "mlp-2x300"}),  # noqa: RUF024

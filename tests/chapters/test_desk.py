@@ -45,7 +45,7 @@ def test_images_are_small_and_every_network_can_take_them():
     for cell in (cell for cells in CELLS.values() for cell in cells):
         shape, classes = sources.described(cell.dataset)
         assert shape == (3, 16, 16)
-        assert cell.model in ("conv-2x32", "conv-4x32", "resnet-14x8", "resnet-20x8")
+        assert cell.model in ("conv-2x32", "conv-4x32", "conv-4", "resnet-14x8", "resnet-20x8")
         assert classes == (10 if "cifar10_16" in cell.dataset else 20 if "coarse" in cell.dataset else 100)
 
 

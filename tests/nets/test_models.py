@@ -14,7 +14,7 @@ from torchvision.models import resnet50
 
 torch.set_num_threads(1)
 
-SMALL = dict.fromkeys(models.FAMILIES, (1, 8, 8)) | dict.fromkeys(["vgg-13", "vgg-16", "vgg-19"], (1, 16, 16))
+SMALL = dict.fromkeys(models.FAMILIES, (1, 8, 8)) | dict.fromkeys(["vgg-13", "vgg-16", "vgg-19", "conv-8"], (1, 16, 16))
 SMALL |= {"resnet-50": (3, 32, 32)}
 PAPER = dict.fromkeys(models.FAMILIES, (3, 32, 32))
 PAPER |= {name: (1, 28, 28) for name in models.FAMILIES if name.startswith(("lenet", "mlp", "fc"))}
@@ -46,6 +46,10 @@ def size(model, names):
         ("conv-2", 4_300_992, 38_592, 4_300_992),
         ("conv-4", 2_425_024, 259_776, 2_425_024),
         ("conv-6", 2_261_184, 1_144_512, 2_261_184),
+        ("conv-8", 5_275_840, 4_683_456, 5_275_840),  # 512 * 2 * 2 inputs of the head
+        ("conv-4x128", 9_691_520, 1_035_648, 9_691_520),
+        ("lenet-150-50", 125_600, 0, 125_600),
+        ("lenet-1200-400", 1_424_800, 0, 1_424_800),
         ("resnet-20", 270_896, 270_256, 270_256 - 2_560),  # all but the shortcuts
         ("resnet-14", 174_128, 173_488, 173_488 - 2_560),
         ("resnet-56", 851_504, 850_864, 850_864 - 2_560),
@@ -239,7 +243,7 @@ def test_dropout_sees_each_hidden_dense_layer_in_order():
 
 
 def test_bad_input_names_what_is_allowed():
-    with pytest.raises(BadInput, match=r"model 'lenet'.*lenet-300-100, mlp-2x300"):
+    with pytest.raises(BadInput, match=r"model 'lenet'.*lenet-300-100, .*mlp-2x300"):
         models.build("lenet", (1, 8, 8), 10)
     with pytest.raises(BadInput, match=r"vgg-19 .*at least 16x16.*8x8"):
         models.build("vgg-19", (1, 8, 8), 10)

@@ -12,6 +12,7 @@ from ..errors import choose
 from ..networks import PROFILES, Networks
 from . import desk
 from .deconstructing import study as deconstructing
+from .edge_popup import study as edge_popup
 from .elastic import study as elastic
 from .linear_mode_connectivity import study as linear_mode_connectivity
 from .subset_sum import study as subset_sum
@@ -24,6 +25,7 @@ STUDIES = {
     "03_deconstructing": deconstructing,
     "04_transfer": transfer,
     "05_elastic": elastic,
+    "06_edge_popup": edge_popup,
     "08_subset_sum": subset_sum,
 }
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..cells import Cell
 from ..networks import Networks
 from .deconstructing import study as deconstructing
+from .edge_popup import study as popup
 from .elastic import study as elastic
 from .linear_mode_connectivity import study as linear
 from .transfer import study as transfer
@@ -156,6 +157,20 @@ def _elastic() -> Cells:
         yield from elastic.moved(DEEP, [stretched], [OTHER], r, step=K)
 
 
+# chapter 6
+
+SEARCHED = {
+    name: scaled(popup.CONV, round(20 * popup.CIFAR_EPOCH), model=model)
+    for name, model in (("Conv-2", "conv-2x32"), ("Conv-4", "conv-4x32"), ("Conv-4 x2", "conv-4"))
+}
+"""20 epochs of 100; twice as wide as half of Conv-4 is Conv-4."""
+
+
+def _edge_popup() -> Cells:
+    for r in FIVE:
+        yield from popup.images(SEARCHED, r)
+
+
 DESKS = {
     "01_winning_tickets": Desk(
         Networks({"Conv-2": CONV2, "Conv-4": CONV4, "ResNet-20": RESNET20, "ResNet-20, low rate": LOW}), _winning
@@ -164,6 +179,7 @@ DESKS = {
     "03_deconstructing": Desk(Networks({"Conv-2": CONV2, "Conv-2, supermasks": SCORED}), _deconstructing),
     "04_transfer": Desk(Networks(TRANSFER, EPOCH), _transfer),
     "05_elastic": Desk(Networks(DEEP, {name: {"k": K} for name in DEEP}), _elastic),
+    "06_edge_popup": Desk(Networks(popup.with_recipes(SEARCHED)), _edge_popup),
 }
 """Study -> its desk."""
 NONE = Desk(Networks({}), tuple)

@@ -21,12 +21,9 @@ Shape = tuple[int, int, int]
 Layout = tuple[int | str, ...]  # widths of 3x3 convolutions and pools, input to output
 
 POOL = "pool"
-CONV_2 = (64, 64, POOL)
-CONV_4 = (*CONV_2, 128, 128, POOL)
-CONV_6 = (*CONV_4, 256, 256, POOL)
-SLIM_2 = (32, 32, POOL)
-SLIM_4 = (*SLIM_2, 64, 64, POOL)
-VGGS = {3 * n + 7: (*CONV_4, *[256] * n, POOL, *[512] * n, POOL, *[512] * n) for n in (2, 3, 4)}
+CONVS = {2: (64, 64, POOL), 4: (64, 64, POOL, 128, 128, POOL)}
+CONVS |= {6: (*CONVS[4], 256, 256, POOL), 8: (*CONVS[4], 256, 256, POOL, 512, 512, POOL)}
+VGGS = {3 * n + 7: (*CONVS[4], *[256] * n, POOL, *[512] * n, POOL, *[512] * n) for n in (2, 3, 4)}
 
 
 class Model:
@@ -113,9 +110,9 @@ class MLP(Model):
 
 
 class ConvNet(Model):
-    """Conv-2, -4, -6: 3x3 convolutions with biases and rectifiers, pooled two by two, then dense layers 256, 256.
+    """Conv-2 to -8: 3x3 convolutions with biases and rectifiers, pooled two by two, then dense layers 256, 256.
 
-    conv-2x32 and conv-4x32, whose first width is 32, are half as wide in every layer.
+    conv-4x32, whose first width is 32, is half as wide in every layer, conv-4x128 twice.
     """
 
     compiled = True
@@ -243,6 +240,11 @@ class ResNet50(NormNet):
         return x
 
 
+def _wide(layout: Layout, first: int) -> Callable[..., Model]:
+    """A ConvNet whose first width is not 64 but `first`, and all others in proportion."""
+    return partial(ConvNet, layout=tuple(w if w == POOL else w * first // 64 for w in layout), units=4 * first)
+
+
 def _steps(layout: Layout) -> list[str]:
     """Names of the steps of a layout: conv1, conv2, ... and POOL."""
     number = count(1)
@@ -273,14 +275,11 @@ def _add_head(model: Model, widths: tuple[int, ...], bias: bool = True) -> list[
 
 
 FAMILIES: dict[str, Callable[..., Model]] = {
-    "lenet-300-100": partial(MLP, hidden=(300, 100)),
+    **{f"lenet-{3 * w}-{w}": partial(MLP, hidden=(3 * w, w)) for w in (100, 50, 200, 400)},
     **{f"mlp-{n}x{w}": partial(MLP, hidden=(w,) * n + (w // 3,)) for n, w in ((2, 300), (3, 300), (4, 300), (2, 150))},
     **{f"fc-{w}": partial(MLP, hidden=(w,), bias=False) for w in (500, 2508)},
-    "conv-2": partial(ConvNet, layout=CONV_2),
-    "conv-4": partial(ConvNet, layout=CONV_4),
-    "conv-6": partial(ConvNet, layout=CONV_6),
-    "conv-2x32": partial(ConvNet, layout=SLIM_2, units=128),
-    "conv-4x32": partial(ConvNet, layout=SLIM_4, units=128),
+    **{f"conv-{n}": partial(ConvNet, layout=layout) for n, layout in CONVS.items()},
+    **{f"conv-{n}x{w}": _wide(CONVS[n], w) for n, w in ((2, 32), (4, 32), (4, 96), (4, 128))},
     **{f"resnet-{6 * n + 2}": partial(ResNet, widths=(16,) * n + (32,) * n + (64,) * n) for n in (2, 3, 5, 7, 9)},
     **{f"resnet-{6 * n + 2}x8": partial(ResNet, widths=(8,) * n + (16,) * n + (32,) * n) for n in (2, 3, 5)},
     "resnet-50": partial(ResNet50, layout=((64, 3), (128, 4), (256, 6), (512, 3))),

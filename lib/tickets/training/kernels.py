@@ -206,7 +206,7 @@ def lines(rows, columns, like):
 
 
 @compiled
-def _gather(images, picked, x):
+def gather(images, picked, x):
     """x[features, B] = the picked rows of images [N, features], LANES at a time; padding repeats the last row."""
     n, flat, at = images.shape[1], images.ravel(), np.empty(LANES, np.int64)
     for b in range(0, x.shape[1], LANES):
@@ -233,7 +233,7 @@ def advance(index, value, keep, slow, fast, goal, pull, images, labels, order, d
     classes = widths[-1]
     for s in range(len(rates)):
         picked = order[s]
-        _gather(images, picked, act[: widths[0]])
+        gather(images, picked, act[: widths[0]])
         dense_forward(index, value, act[: widths[0]], act, quiet)
         logits, slopes = act[len(act) - classes :], delta[len(delta) - classes :]
         softmax_gradient(logits, labels[picked], slopes)

@@ -11,6 +11,7 @@ import numpy as np
 from ...seeds import stream
 from ..subsets import sums
 from ..subsets.searches import SEARCHES
+from ..subsets.shares import top
 
 SMALLEST = 0.01
 """Smallest size of a number of the hyperbolic law: the tolerance, below which a number changes little."""
@@ -97,13 +98,3 @@ def measure_sizes(cell) -> tuple[dict, dict]:
     left = sums.by_size(uniform(generator, (len(targets), COUNTED)), targets)[:, 1:-1]
     bits, shares = -np.log2(np.maximum(left, 1e-16)).mean(0), np.arange(1, COUNTED) / COUNTED
     return {"best_share": top(shares, bits)}, {"share": shares.tolist(), "gained": bits.tolist()}
-
-
-def top(x: np.ndarray, y: np.ndarray) -> float:
-    """Where the parabola through the largest y and its neighbours has its top; x is evenly spaced. At an end: there."""
-    at = int(y.argmax())
-    if at in (0, len(y) - 1):
-        return float(x[at])
-    before, here, after = y[at - 1 : at + 2]
-    bend = before - 2 * here + after
-    return float(x[at] + (x[1] - x[0]) * (0.5 * (before - after) / bend if bend else 0))

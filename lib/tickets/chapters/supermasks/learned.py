@@ -26,43 +26,63 @@ READING = 2**31
 """Numbers of draws from here on are those of readings, the same at every reading; below it stand those of steps."""
 
 
+def cosine(cell) -> np.ndarray:
+    """Learning rate of every step [steps]: as `learning_rates` has it, times half a cosine that falls from 1 to 0."""
+    return learning_rates(cell) * (1 + np.cos(np.pi * np.arange(cell.steps) / cell.steps)) / 2
+
+
 class Supermasks:
-    """Scores of networks that share everything but seeds and own parameters, stacked; a path of `train`."""
+    """Scores of networks that share everything but seeds and own parameters, stacked; a path of `train`.
+
+    `given`, `batches`, `drawn` and `learn` are what other ways to learn a mask have of their own (see chapters.popup).
+    """
+
+    samples = SAMPLES
 
     def __init__(self, cells, model, starts, device="cpu", begin=0):
-        self.cell, self.model, self.device = cells[0], model, device
+        self.cells, self.cell, self.model, self.device = cells, cells[0], model, device
         self.dtype, self.rates = getattr(torch, self.cell.precision), learning_rates(self.cell)
         self.reader = Reader(cells, device, self.dtype)
         self.places = [Places(cell, self.reader.index["train"].shape[1]) for cell in cells]
-        drawn = [
-            signed_constants(model, start.weights) if cell.own["constant"] else start.weights
-            for cell, start in zip(cells, starts, strict=True)
-        ]
+        drawn = [self.given(cell, start) for cell, start in zip(cells, starts, strict=True)]
         stack = lambda name: torch.from_numpy(np.stack([w[name] for w in drawn])).to(device, self.dtype)  # noqa: E731
         self.frozen = {name: stack(name) for name in model.shapes}
         self.scores = {name: torch.zeros_like(self.frozen[name]) for name in model.prunable}
         self.slow, self.best = ({name: s.clone() for name, s in self.scores.items()} for _ in range(2))
-        self.rescaled = torch.tensor([float(cell.own["rescaled"]) for cell in cells], device=device, dtype=self.dtype)
+        rescaled = [float(cell.own.get("rescaled", False)) for cell in cells]
+        self.rescaled = torch.tensor(rescaled, device=device, dtype=self.dtype)
         self.keys = [int(stream("sample", c.replicate, c.level, c.draw).integers(2**32)) for c in cells]
 
-    def advance(self, begin: int, end: int) -> None:
-        """Take the steps from `begin` to `end`."""
+    def given(self, cell, start) -> Weights:
+        """Weights of a network, which stay as they are."""
+        return signed_constants(self.model, start.weights) if cell.own["constant"] else start.weights
+
+    def batches(self, begin: int, end: int):
+        """Steps with their images and labels."""
         size = self.cell.batch
         taken = [places.take(begin * size, end * size).reshape(-1, size) for places in self.places]
         picked = np.stack([train[t] for train, t in zip(self.reader.index["train"], taken, strict=True)])
         self.reader.picked = torch.from_numpy(picked).to(self.device)
         for step, place in zip(range(begin, end), torch.arange(end - begin, device=self.device).split(1), strict=True):
-            x, y = self.reader.batch(place)
+            yield step, *self.reader.batch(place)
+
+    def advance(self, begin: int, end: int) -> None:
+        """Take the steps from `begin` to `end`."""
+        for step, x, y in self.batches(begin, end):
             masks, chances = self.drawn(self.scores, step)
             params, scales = self.masked(masks)
             for name in masks:
                 params[name].requires_grad_()
             logits = self.model.forward(params, {}, x, training=True)
-            (cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / size).backward()
+            (cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / self.cell.batch).backward()
             for name in masks:
-                slope, chance = self.slope(name, params[name].grad, masks[name], scales[name]), chances[name]
-                self.slow[name].mul_(self.cell.momentum).add_(slope * chance * (1 - chance))
-                self.scores[name].sub_(self.slow[name], alpha=float(self.rates[step]))
+                slope = self.slope(name, params[name].grad, masks[name], scales[name])
+                self.learn(name, slope, chances[name], float(self.rates[step]))
+
+    def learn(self, name: str, slope: Tensor, chance: Tensor, rate: float) -> None:
+        """Move the scores of a layer against the gradient in its mask, which passes to their chances."""
+        self.slow[name].mul_(self.cell.momentum).add_(slope * chance * (1 - chance))
+        self.scores[name].sub_(self.slow[name], alpha=rate)
 
     @torch.no_grad()
     def drawn(self, scores, count: int) -> tuple[dict, dict]:
@@ -99,9 +119,9 @@ class Supermasks:
     def read(self, part: str, best: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Mean cross-entropy [R] and right answers [R, N] over a part of the data, now or at the best validation.
 
-        Of the test images as they are now, right answers are shares of SAMPLES masks; elsewhere one mask is drawn.
+        Of the test images as they are now, right answers are shares of `samples` masks; elsewhere one mask is drawn.
         """
-        samples = SAMPLES if part == "test" and not best else 1
+        samples = self.samples if part == "test" and not best else 1
         loss, right = 0.0, 0
         for sample in range(samples):
             params, _ = self.masked(self.drawn(self.best if best else self.scores, READING + sample)[0])

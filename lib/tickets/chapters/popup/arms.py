@@ -1,0 +1,108 @@
+"""Arms: scores by edge-popup, what they are compared with, and what is measured on their masks."""
+
+from ...arms import Arm, declare
+from ...errors import BadInput
+from ...pruning import imp
+from ...pruning.imp import Start
+from .recipes import compared, course_of, law, searched
+
+
+def edge_popup(cell, model, store, weights):
+    """Random weights, all of them in reach: what is trained is scores, by a path of its own."""
+    return Start(law(cell, model, weights), imp.dense_mask(model))
+
+
+def dense(cell, model, store, weights):
+    """The dense network, whose weights are trained."""
+    return Start(weights, imp.dense_mask(model))
+
+
+def score_path(model, device) -> str:
+    """The path that trains scores by edge-popup."""
+    from . import search as search  # brings torch, and puts itself among the paths
+
+    return "edge_popup-mlp" if _core(device) and model.widths else "edge_popup"
+
+
+def sampled_path(model, device) -> str:
+    """The path of chapter 3, at a rate that anneals."""
+    from . import search as search
+
+    return "sampled"
+
+
+def dense_path(model, device) -> str:
+    """The path that trains weights without biases."""
+    from . import dense as dense
+
+    if not _core(device) or not model.compiled:
+        return "plain"
+    return "plain-mlp" if model.widths else "plain-conv"
+
+
+def _core(device) -> bool:
+    return str(device).startswith("cpu")
+
+
+def check_search(cell) -> None:
+    """BadInput for another optimizer than the paper's, a rewind step, or a share that is none."""
+    if cell.optimizer != "sgd" or cell.rewind or cell.dropout or cell.init != "kaiming":
+        raise BadInput(f"{cell.arm}: scores over Kaiming weights, from initialization, by plain gradient descent")
+    if not 0 < cell.own["keep"] <= 1 or (cell.own["scaled"] and cell.own["keep"] == 1):
+        raise BadInput(f"keep {cell.own['keep']}: must lie in (0, 1], below 1 where the fan-in is scaled by the rest")
+
+
+def check_sampled(cell) -> None:
+    """BadInput for another optimizer, decay, or a rewind step."""
+    if cell.optimizer != "sgd" or cell.rewind or cell.weight_decay or cell.dropout:
+        raise BadInput("sampled: scores are trained from initialization, by plain gradient descent with momentum")
+
+
+def against(cell, model, store, device):
+    """Accuracy of a search and of its dense network."""
+    from .measures import against  # brings torch
+
+    return against(cell, model, store, device)
+
+
+def course(cell, model, store, device):
+    """Accuracy over the share that is kept, and where it is best."""
+    from .measures import course  # brings torch
+
+    return course(cell, model, store, device)
+
+
+def left_over(cell, model, store, device):
+    """What is left of a search when only part of what it found is kept."""
+    from .measures import left_over  # brings torch
+
+    return left_over(cell, model, store, device)
+
+
+def first_layer(cell, model, store, device):
+    """Where the first layer of a search looks."""
+    from .measures import first_layer  # brings torch
+
+    return first_layer(cell, model, store)
+
+
+OWN = {"keep": 0.5, "constant": False, "scaled": False}
+SEARCH = {"own": OWN, "check": check_search}
+declare(
+    edge_popup=Arm(
+        "edge-popup", start=edge_popup, parents=lambda cell: [], together="edge_popup", path=score_path,
+        keeps_more=True, colour=1, **SEARCH,
+    ),
+    sampled=Arm(
+        "sampled mask", start=dense, parents=lambda cell: [], own={"constant": False}, check=check_sampled,
+        together="sampled", path=sampled_path, keeps_more=True,
+    ),
+    trained=Arm(
+        "dense, without biases", start=dense, parents=lambda cell: [], together="trained",
+        path=dense_path, keeps_more=True,
+    ),
+    against=Arm("search against training", measure=against, parents=compared, **SEARCH),
+    course=Arm("search over the share kept", measure=course, parents=course_of, **SEARCH),
+    left_over=Arm("what is left of a search", measure=left_over, parents=searched, **SEARCH),
+    first_layer=Arm("first layer of a search", measure=first_layer, parents=searched, **SEARCH),
+)  # fmt: skip
