@@ -30,7 +30,7 @@ from tickets.running.run import check_device
 from tickets.running.work import settle
 from tqdm.std import tqdm
 
-from . import images, workloads
+from . import gpu, images, workloads
 from .workloads import STORAGE, WAYS, convolutions, plain, population, products, sums, training
 
 FILES = {"cpu": "bench_cpu.json", "cuda": "bench_cuda.json"}
@@ -40,8 +40,6 @@ IMAGE_NETS = {"conv-2": 60, "resnet-20": 128}  # batch sizes
 IMAGES = {("resnet-20x8", 16): 128, ("conv-2x32", 16): 60, ("resnet-20", 32): 128, ("conv-2", 32): 60}
 """Batch sizes of the networks, and sides of the images, that are timed on one core at several densities."""
 KEPT = (1, 0.7, 0.5, 0.168, 0.1, 0.036)
-STACKED = {"lenet-300-100": (1, 50), "conv-2": (1, 10), "resnet-20": (1, 10)}
-"""Networks trained together on a GPU."""
 VECTOR = 2**26
 MOST_SECONDS = 180
 """After so many no new round of a group of cases begins."""
@@ -56,13 +54,13 @@ def bench(device: str, out: Path, quick: bool = False) -> dict:
     check_device(device)
     if out.is_dir():
         raise BadInput(f"out {str(out)!r} is a folder: give the name of a file")
-    gpu = device.startswith("cuda")
-    name = torch.cuda.get_device_name(device) if gpu else processor()
+    on_a_gpu = device.startswith("cuda")
+    name = torch.cuda.get_device_name(device) if on_a_gpu else processor()
     facts = {"device": name, "cores": os.cpu_count(), "torch": torch.__version__, "numba": numba.__version__}
     facts |= {"algorithm": ALGORITHM, "date": datetime.now(UTC).date().isoformat()}
     facts |= {"quick": quick, "notes": " ".join(__doc__.split())}
     steps, rounds = (10, 1) if quick else (100, 9)
-    found = facts | (on_gpu(steps, rounds, device) if gpu else on_cpu(steps, rounds))
+    found = facts | (on_gpu(steps, rounds, device) if on_a_gpu else on_cpu(steps, rounds))
     write_atomically(out, json.dumps(found, indent=1) + "\n")
     return found
 
@@ -224,25 +222,10 @@ def _memory(steps: int) -> list[dict]:
 
 
 def on_gpu(steps: int, rounds: int, device: str) -> dict:
-    """Populations on the autograd path against the plain loop, and each way of convolving, all on `device`."""
-    few, stacks = 20 * steps, STACKED["lenet-300-100"]
-    cases = {("ours", R): partial(_seconds, population, R, few, device) for R in stacks}
-    cases["plain",] = partial(_seconds, plain, 0, steps, 1, device)
-    for name in IMAGE_NETS:
-        for way in WAYS:
-            for R in STACKED[name]:
-                work = convolutions, name, way, R, IMAGE_NETS[name], steps, device
-                cases[name, way, R] = partial(_seconds, *work)
-    seconds = _medians(cases, rounds)
-    ms, other = {R: 1000 * seconds["ours", R] / (few * R) for R in stacks}, 1000 * seconds["plain",] / steps
-    rows = [{"networks": R, "ms": ms[R], "plain_ms": other, "times_faster": other / ms[R]} for R in stacks]
-    nets = [
-        {"network": name, "networks": R}
-        | {f"{way.replace(' ', '_')}_ms": 1000 * seconds[name, way, R] / (steps * R) for way in WAYS}
-        for name in IMAGE_NETS
-        for R in STACKED[name]
-    ]
-    return {"replicates": rows, "convolutions": nets}
+    """Populations on the path of a GPU against the plain loop, and what else that path could be."""
+    units = gpu.cases(steps, device)
+    seconds = _medians({case: partial(_seconds, unit) for case, unit in units.items()}, max(1, rounds // 2))
+    return {"populations": gpu.rows(seconds, steps), "ways": gpu.ways(seconds, steps)}
 
 
 # how it is timed

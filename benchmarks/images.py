@@ -105,16 +105,16 @@ def training(name: str, side: int, batch: int, density: float, steps: int, stora
 
 
 @cache
-def plain(name: str, side: int, batch: int, layout: str, steps: int) -> Unit:
+def plain(name: str, side: int, batch: int, layout: str, steps: int, device: str = "cpu") -> Unit:
     """The same in a plain loop, whatever the density: pruned weights are put back to zero."""
     model, form = network(name, side), LAYOUTS[layout]
-    module = Module(model).to(memory_format=form)
+    module = Module(model).to(device, memory_format=form)
     if isinstance(model, NormNet):
         optimizer = torch.optim.SGD(module.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
     else:
         optimizer = torch.optim.Adam(module.parameters(), 1e-3)
-    x, y = torch.rand(PICTURES, 3, side, side).to(memory_format=form), torch.randint(10, (PICTURES,))
-    order = torch.randint(PICTURES, (steps, batch))
+    x = torch.rand(PICTURES, 3, side, side).to(device, memory_format=form)
+    y, order = (torch.randint(n, shape).to(device) for n, shape in ((10, (PICTURES,)), (PICTURES, (steps, batch))))
     pruned = [(p, torch.ones_like(p)) for p in module.parameters() if p.ndim > 1]
 
     def unit():

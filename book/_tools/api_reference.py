@@ -70,17 +70,13 @@ def signature(node: Definition) -> str:
 
 def prose(docstring: str | None) -> str:
     """Docstring as Markdown: paragraphs with their markup escaped outside `code`, indented blocks kept verbatim."""
-    blocks = (docstring or "").split("\n\n")
-    return "\n\n".join(block(text) for text in blocks if text.strip()) + "\n"
-
-
-def block(text: str) -> str:
-    lines = text.split("\n")
-    kept = next((index for index, line in enumerate(lines) if line.startswith("  ")), len(lines))
-    parts = [escaped(" ".join(lines[:kept]))] if kept else []
-    if kept < len(lines):
-        parts.append("```text\n" + dedent("\n".join(lines[kept:])) + "\n```")
-    return "\n\n".join(parts)
+    parts = []
+    for text in (docstring or "").split("\n\n"):
+        plain, indented, table = f"\n{text}".partition("\n  ")
+        parts.append(escaped(plain.strip().replace("\n", " ")))
+        if indented:
+            parts.append("```text\n" + dedent(f"  {table}") + "\n```")
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def escaped(text: str) -> str:

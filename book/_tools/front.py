@@ -7,7 +7,6 @@ import nbformat
 from tickets import chapters
 from tickets.book import questions, scorecard
 from tickets.cells import like
-from tickets.chapters.collection import released
 from tickets.chapters.winning_tickets import figures
 from tickets.figures import style
 from tickets.figures.show import figure
@@ -71,19 +70,7 @@ def doubts(rows: dict[str, dict]) -> str:
         "have a verdict that the correction for many claims does not bear out": "q > 0.05",
     }
     named = {why: [row["claim"] for row in decided if mark in row["verdict"]] for why, mark in reasons.items()}
-    named["are known to us from another text than the paper"] = [
-        row["claim"] for row in decided if row["source"] == "second-hand"
-    ]
+    second_hand = [row["claim"] for row in decided if row["source"] == "second-hand"]
+    named["are known to us from another text than the paper"] = second_hand
     shown = (f"- {len(names)} of {len(decided)} {why}: {', '.join(names) or 'none'}." for why, names in named.items())
     return "\n".join(shown) + "\n"
-
-
-def parts(root: Path, rows: dict[str, dict]) -> dict[str, str]:
-    """File name -> content."""
-    store = released(root)
-    return {
-        "findings.md": findings(rows),
-        "hero.html": hero(store, questions.written()["hero"]),
-        "chapters.md": cards(root, rows),
-        "doubts.md": doubts(rows),
-    }

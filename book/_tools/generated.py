@@ -5,6 +5,7 @@ They land in `_generated/` of the staged book, where the pages under book/ inclu
 
 import platform
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import api_reference
@@ -38,7 +39,12 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
     """
     target = folder / "_generated"
     target.mkdir()
+    store, rows = released(root), by_claim(root / "book/results/claims.csv")
     parts = {
+        "findings.md": front.findings(rows),
+        "hero.html": front.hero(store, questions.written()["hero"]),
+        "chapters.md": front.cards(root, rows),
+        "doubts.md": front.doubts(rows),
         "scorecard.html": verdicts(root) + (own_verdicts(root, folder) if trained else ""),
         "execution.md": execution(reports),
         "scope.md": scope(root),
@@ -46,18 +52,16 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "open_claims.md": open_claims(root),
         "error_rates.md": error_rates(root / "book/results/error_rates.csv"),
         "versions.md": versions(),
-        "recorded.md": recorded(released(root)),
+        "recorded.md": recorded(store),
         "data_card.md": release.card(root),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
         "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
     }
-    parts |= front.parts(root, by_claim(root / "book/results/claims.csv"))
     if not trained:
         without(folder / "_toc.yml", "reproduction")
     else:
-        parts["reproduction.md"], cells = reproduction.report(
-            released(root), Store(root / "build/results", recorded=None)
-        )
+        here = Store(root / "build/results", recorded=None)
+        parts["reproduction.md"], cells = reproduction.report(store, here)
         if len(cells):
             cells.to_csv(folder / "results/reproduction.csv", index=False, lineterminator="\n")
     for name, text in parts.items():
@@ -99,12 +103,11 @@ def open_claims(root: Path) -> str:
     """What was not run, network by network: what is missing, what it would cost, and which claims it decides."""
     store = released(root)
     now, rows = by_claim(root / "book/results/claims.csv"), []
-    timed = status.seconds_per_step(
-        store, [c for study in chapters.STUDIES for p in ("paper", "desk") for c in chapters.cells(study, p)]
-    )
+    plans = list(product(("paper", "desk"), chapters.STUDIES))
+    timed = status.seconds_per_step(store, [cell for p, study in plans for cell in chapters.cells(study, p)])
     for row in (pictures.read(root / "book/results") or {}).get("convolutions", ()):
         timed[row["network"], row["batch"], None] = row["alone_ms"] / 1000
-    for profile, study in ((p, name) for p in ("paper", "desk") for name in chapters.STUDIES):
+    for profile, study in plans:
         cells, entries = chapters.cells(study, profile), claims.of(study, profile=profile).values()
         for name, network in chapters.networks(profile)[study].cells.items():
             missing = [c for c in cells if unseeded(c) == unseeded(network) and c not in store and not measures(c.arm)]

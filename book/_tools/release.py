@@ -10,7 +10,6 @@ import os
 import sys
 from hashlib import sha256
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from jinja2 import Template
 from safetensors.numpy import save
@@ -18,6 +17,7 @@ from tickets.chapters.collection import chains, released
 from tickets.files import write_atomically
 from tickets.results.provenance import VERSION
 from tickets.results.store import read_masks
+from tickets.running.travel import archive
 
 PARTS = (
     *("LICENSE", "CITATION.cff", "CHANGELOG.md", "pyproject.toml", "requirements.lock", "lib/**/*.py", "lib/**/*.html"),
@@ -51,12 +51,9 @@ def members(root: Path) -> dict[str, bytes]:
 def write(root: Path, folder: Path) -> Path:
     """Write the archive and beside it its checksum, as sha256sum reads it; the same results give the same bytes."""
     target = folder / f"tickets-{VERSION}.zip"
-    folder.mkdir(parents=True, exist_ok=True)
-    with ZipFile(target, "w") as file:
-        for name, content in sorted(members(root).items()):
-            file.writestr(ZipInfo(f"{target.stem}/{name}"), content, ZIP_DEFLATED)
-    told = f"{sha256(target.read_bytes()).hexdigest()}  {target.name}\n"
-    write_atomically(target.with_name(f"{target.name}.sha256"), told)
+    packed = archive({f"{target.stem}/{name}": content for name, content in sorted(members(root).items())})
+    write_atomically(target, packed)
+    write_atomically(target.with_name(f"{target.name}.sha256"), f"{sha256(packed).hexdigest()}  {target.name}\n")
     return target
 
 

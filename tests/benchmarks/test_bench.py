@@ -8,13 +8,12 @@ import sys
 
 import pytest
 import torch
-from tickets.data import dataset
 from tickets.files import ROOT
 from tickets.nets import layers, models
 from torch import nn
 from typer.testing import CliRunner
 
-from benchmarks import bench, images, workloads
+from benchmarks import bench, gpu, images, workloads
 from benchmarks.__main__ import app
 
 COLUMNS = {
@@ -152,15 +151,17 @@ def test_quick_figures_are_not_recorded(tmp_path):
 
 def test_a_gpu_is_timed_with_populations(monkeypatch):
     """What `--device cuda` does, here on a CPU and small."""
-    monkeypatch.setattr(bench, "STACKED", {"lenet-300-100": (1, 2), "resnet-20": (2,)})
-    monkeypatch.setattr(bench, "IMAGE_NETS", {"resnet-20": 2})
-    few = torch.arange(50).numpy()
-    monkeypatch.setattr(dataset, "split", lambda images, replicate: (few, few))
+    monkeypatch.setattr(gpu, "STACKED", {"lenet-300-100": (1, 2), "resnet-20": (1, 2)})
+    monkeypatch.setattr(gpu, "CELLS", {name: cell.but(batch=4) for name, cell in gpu.CELLS.items()})
+    monkeypatch.setattr(gpu, "PICTURES", 5100)
     found = bench.on_gpu(1, 1, "cpu")
-    assert [row["networks"] for row in found["replicates"]] == [1, 2]
-    assert all(set(row) == {"networks", "ms", "plain_ms", "times_faster"} for row in found["replicates"])
-    assert positive(value for row in found["replicates"] for value in row.values())
-    assert [row["networks"] for row in found["convolutions"]] == [2]
+    rows, ways = found["populations"], found["ways"]
+    assert [(row["network"], row["networks"]) for row in rows] == [
+        ("lenet-300-100", 1), ("lenet-300-100", 2), ("resnet-20", 1), ("resnet-20", 2),
+    ]  # fmt: skip
+    assert all(set(row) == {"network", "networks", "ms", "plain_ms", "times_faster"} for row in rows)
+    assert set(ways[1]) - set(ways[0]) == {"grouped_ms", "unfolded_ms", "channels_last_ms"}
+    assert positive(value for row in rows + ways for name, value in row.items() if name != "network")
 
 
 # what is counted

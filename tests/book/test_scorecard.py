@@ -196,6 +196,23 @@ def test_unconfirmed_number_is_not_printed_as_the_papers():
     assert 'circle class="paper"' not in shown
 
 
+@pytest.mark.parametrize("nothing", ["", float("nan")])
+def test_a_claim_that_nothing_decides_yet_shows_no_number(nothing):
+    """As M2 while none of its settings is decided: replicates are there, a share is not."""
+    shown = table_of(ROW | {"ours": nothing, "low": nothing, "high": nothing, "verdict": "inconclusive: 0 of 8"})
+    assert "no number yet" in shown
+    assert "nan" not in shown
+    brief = scorecard.html("brief", [ROW | {"ours": nothing, "low": nothing, "high": nothing}])
+    assert "L2a" in brief
+    assert "nan" not in brief
+
+
+def test_what_an_own_question_asks_for_is_no_paper_s_number():
+    shown = table_of(ROW | {"paper": "", "scope": "finding", "source": table.OWN})
+    assert "not confirmed" not in shown
+    assert "0.3 points <small>as asked</small>" in shown
+
+
 @pytest.mark.parametrize(
     ("width", "places"), [(0.14, 2), (1.4, 1), (14, 0), (140, 0), (0.0, None), (float("nan"), None)]
 )

@@ -108,7 +108,7 @@ def test_analogs_of_two_chapters_keep_their_budgets_apart(tmp_path):
 @pytest.mark.parametrize(("profile", "study"), JUDGED)
 def test_a_run_under_the_claims_as_they_stand_is_not_post_hoc(profile, study, store):
     """At every profile, of every claim that shows a number there."""
-    name = registration.register(store, chapters.registered())
+    name = store.register(registration.hashes(chapters.registered()))
     registered = Kept(lambda cell: plausible(cell) | {"registration": name}, registrations=store.registrations())
     frame = verdicts.rows(verdicts.judge(registered, profile, [study]), profile)
     assert (frame["n"] > 0).all()
@@ -179,7 +179,7 @@ def test_the_own_questions_of_the_book():
     assert set(own["paper"]) == {""}
     assert set(own["scope"]) == {"finding", "part"}
     assert set(own["verdict"].str.extract(r"^(yes|no|open|not run)", expand=False)) <= {"yes", "no", "open", "not run"}
-    assert not set(own["claim"]) & {name for name, _ in verdicts.counted(verdicts.judge(Kept(lenets), "paper"))}
+    assert not set(own["claim"]) & set(verdicts.counted(verdicts.judge(Kept(lenets), "paper")))
     assert (frame.loc[frame["source"] != verdicts.OWN, "paper"] != "").all()
 
 

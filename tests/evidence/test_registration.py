@@ -14,7 +14,7 @@ from tickets.evidence import claims, registration, several, verdicts
 from tickets.evidence.asked import parts
 from tickets.evidence.contrasts import Records
 from tickets.evidence.judge import Judge
-from tickets.evidence.registration import at_profile, entry_hash, hashes, register, standing
+from tickets.evidence.registration import at_profile, entry_hash, hashes, standing
 from tickets.files import digest
 from tickets.networks import Networks, mentioned
 
@@ -233,12 +233,12 @@ def test_claims_are_registered_at_every_profile_that_has_their_network():
 
 def test_the_registered_claims_are_kept_with_the_records(store):
     profiles = chapters.registered()
-    name = register(store, profiles)
+    name = store.register(hashes(profiles))
     assert store.registrations() == {name: hashes(profiles)}
-    assert register(store, profiles) == name
+    assert store.register(hashes(profiles)) == name
     assert len(store.registrations()) == 1
     cell = Cell(steps=4000)
-    other = register(store, changed_network(profiles, "quick", STUDY, "LeNet", cell))
+    other = store.register(hashes(changed_network(profiles, "quick", STUDY, "LeNet", cell)))
     assert set(store.registrations()) == {name, other}
 
 

@@ -76,8 +76,9 @@ def gpu(monkeypatch, few_digits):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(run, "check_device", lambda *_, **__: None)
     monkeypatch.setattr(work, "settle", lambda device: None)
-    monkeypatch.setattr(autograd, "sgd", watched(autograd.sgd, fused=False))
-    monkeypatch.setattr(autograd, "adam", watched(autograd.adam))
+    monkeypatch.setattr(autograd, "sgd", watched(autograd.sgd, fused=False, lr=0.1))
+    monkeypatch.setattr(autograd, "adam", watched(autograd.adam, lr=0.1))
+    monkeypatch.setattr(autograd, "recordable", lambda device: False)
     monkeypatch.setattr(FakeTensor, "__new__", claimed(FakeTensor.__new__))
     monkeypatch.setattr(FakeTensor, "numpy", made_up)
     with torch.autograd.set_multithreading_enabled(False), FakeTensorMode(allow_non_fake_inputs=True):

@@ -175,13 +175,12 @@ def test_masks_are_not_dropped_for_masks_that_are_not_there(both):
 
 
 def test_registrations_travel_with_records(both):
-    both.register({"L1": "abc"}, "then")
-    both.register({"L1": "other"}, "unused")
-    put(both, NET)
+    then, unused = both.register({"L1": "abc"}), both.register({"L1": "other"})
+    both.put(a_record(NET, registration=then))
     record(both, [NET])
     fresh = Store(both.local / "none", both.recorded)
-    assert fresh.registrations() == {"then": {"L1": "abc"}}
-    assert both.registrations() == {"then": {"L1": "abc"}, "unused": {"L1": "other"}}
+    assert fresh.registrations() == {then: {"L1": "abc"}}
+    assert both.registrations() == {then: {"L1": "abc"}, unused: {"L1": "other"}}
 
 
 def test_studies_do_not_disturb_each_other(both):

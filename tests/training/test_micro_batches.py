@@ -62,7 +62,7 @@ def by_hand(cell, model, start):
     optimizer = torch.optim.SGD(module.parameters(), lr=cell.learning_rate, **named)
     reader = Reader([cell], dtype=torch.float64)
     for step in range(cell.steps):
-        (x,), (y,) = reader.batch(step)
+        (x,), (y,) = reader.batch(torch.tensor([step]))
         optimizer.zero_grad()
         for part, labels in zip(x.split(cell.micro_batch), y.split(cell.micro_batch), strict=True):
             (cross_entropy(module(part), labels, reduction="sum") / cell.batch).backward()

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import yaml
 
@@ -37,9 +36,9 @@ class Question:
 
 
 @cache
-def written(path: Path = BOOK / "questions.yml") -> dict:
+def written() -> dict:
     """The file as it is."""
-    return yaml.safe_load(path.read_text("utf-8"))
+    return yaml.safe_load((BOOK / "questions.yml").read_text("utf-8"))
 
 
 def of(study: str) -> dict[str, Question]:
@@ -84,9 +83,8 @@ def answer(asked: Question, rows: Rows) -> tuple[list[str], list[dict]]:
     """
     standing = [sentence for sentence in asked.answer if stands(sentence, rows)]
     told = {name for sentence in standing for name in sentence["claims"]}
-    return [filled_in(sentence["text"], rows) for sentence in standing], [
-        row for name, row in counted(asked, rows).items() if name not in told and scorecard.filled(row["ours"])
-    ]
+    rest = [row for name, row in counted(asked, rows).items() if name not in told and scorecard.filled(row["ours"])]
+    return [filled_in(sentence["text"], rows) for sentence in standing], rest
 
 
 def counted(asked: Question, rows: Rows) -> dict[str, dict]:
@@ -96,9 +94,8 @@ def counted(asked: Question, rows: Rows) -> dict[str, dict]:
 
 @cache
 def _readings() -> frozenset[str]:
-    return frozenset(
-        entry["id"] for entry in registration.entries() if not entry["headline"] and entry["source"] != OWN
-    )
+    second = (claim for claim in registration.entries() if not claim["headline"] and claim["source"] != OWN)
+    return frozenset(claim["id"] for claim in second)
 
 
 def reasons(study: str, rows: Rows) -> dict[str, str]:

@@ -4,11 +4,11 @@ The input is the outside contract `book/results/claims.csv`, or rows with the sa
 what a page says about a claim is what the row says. How it looks stands in templates/scorecard.html.
 """
 
-import csv
 import math
 import re
 from collections import Counter
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 
@@ -17,16 +17,9 @@ from .verdicts import COLUMNS, suffix
 
 CONFIRMED = "read in the paper"
 SIGNS = {
-    "reproduced": "✓",
-    "partly": "◐",
-    "not reproduced": "✗",
-    "contradicted": "⇄",
-    "inconclusive": "?",
-    "not run": "–",
-    "yes": "✓",
-    "no": "✗",
-    "open": "?",
-}
+    "reproduced": "✓", "partly": "◐", "not reproduced": "✗", "contradicted": "⇄", "inconclusive": "?", "not run": "–",
+    "yes": "✓", "no": "✗", "open": "?",
+}  # fmt: skip
 """Verdicts on claims, then findings on our own questions and controls."""
 SCALES = {
     "points": (lambda x: math.asinh(20 * x), -30, 30, 0),
@@ -54,12 +47,10 @@ PAPERS = {"frankle2019lottery": "Frankle & Carbin 2019"}
 
 def read(path) -> list[dict]:
     """The rows of a claims table, as dictionaries of text; BadInput if a column of the contract is missing."""
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
-        if missing:
-            raise BadInput(f"{path}: no column {', '.join(missing)}; a claims table has {', '.join(COLUMNS)}")
-        return list(reader)
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := [column for column in COLUMNS if column not in frame]:
+        raise BadInput(f"{path}: no column {', '.join(missing)}; a claims table has {', '.join(COLUMNS)}")
+    return frame.to_dict("records")
 
 
 def html(macro: str, *given) -> str:

@@ -67,37 +67,31 @@ def rows(judged: Judged, profile: str, others: list[Verdict] = ()) -> pd.DataFra
 
     others: verdicts on claims of other chapters, which one correction for many claims covers too.
     """
-    q = _q_values(judged, others) if profile == "paper" else {}
+    own = counted(judged) if profile == "paper" else {}
+    q = dict(zip(own, several.q_values([*own.values(), *others]), strict=False))  # those of the others are theirs
     found = []
-    for entry, whole, own in judged:
-        named = list(zip(parts(entry), own, strict=True)) if own else []
+    for entry, whole, of_parts in judged:
+        named = list(zip(parts(entry), of_parts, strict=True)) if of_parts else []
         shown = next((part["unit"] for part, f in named if f.verdict.word == whole.verdict.word), entry["unit"])
         found.append(_row({**entry, "unit": shown}, whole, profile, q.get(entry["id"], nan)))
         found += [{**_row(part, finding, profile, nan), "scope": "part"} for part, finding in named]
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
-def counted(judged: Judged) -> list[tuple[str, Verdict]]:
+def counted(judged: Judged) -> dict[str, Verdict]:
     """The claims that ran at their paper's scale; a second reading is no claim of its own."""
-    return [
-        (entry["id"], whole.verdict)
+    return {
+        entry["id"]: whole.verdict
         for entry, whole, _ in judged
         if entry["scope"] == "paper" and (entry["headline"] or entry.get("kind") == "value") and whole.verdict.n
-    ]
-
-
-def _q_values(judged: Judged, others: list[Verdict]) -> dict[str, float]:
-    names, own = zip(*counted(judged), strict=True) if counted(judged) else ((), ())
-    return dict(zip(names, several.q_values([*own, *others])[: len(names)], strict=True))
+    }
 
 
 def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     analog, verdict = profile not in ("paper", "smoke"), finding.verdict
     own = entry["source"] == OWN
     scope = "finding" if own else "analog" if analog else entry["scope"] if entry["headline"] else "reading"
-    marks = "; ".join(
-        [*([finding.beside] if finding.beside else []), *finding.marks, *(["q > 0.05"] if q > verdicts.MOST_Q else [])]
-    )
+    marks = "; ".join(filter(None, (finding.beside, *finding.marks, "q > 0.05" if q > verdicts.MOST_Q else "")))
     note = f": {in_words(verdict.note)}" if verdict.note else ""
     return {
         **{name: entry[name] for name in ("statement", "theirs", "source")},
@@ -139,17 +133,10 @@ def _needs(entry: dict, verdict: Verdict, analog: bool) -> str:
 
 def of_study(store: Store, study: str, profile: str) -> pd.DataFrame:
     """The rows of one chapter. Of the others it reads no records but their p-values, as they were recorded."""
-    others = [] if profile != "paper" else [verdict for other, verdict in _recorded_rates(store) if other != study]
+    path, others = store.recorded and store.recorded / RATES, []
+    if path and path.exists():
+        others = [Verdict(row.verdict, p=row.p) for row in pd.read_csv(path).itertuples() if row.study != study]
     return rows(judge(store, profile, [study]), profile, others)
-
-
-def _recorded_rates(store: Store) -> list[tuple[str, Verdict]]:
-    """(study, verdict with its word and p) of every counted claim that is recorded."""
-    path = store.recorded and store.recorded / RATES
-    if not path or not path.exists():
-        return []
-    frame = pd.read_csv(path)
-    return [(row.study, Verdict(row.verdict, p=row.p)) for row in frame.itertuples()]
 
 
 def publish(store: Store, path: Path = TABLE) -> pd.DataFrame:
@@ -169,16 +156,14 @@ def publish(store: Store, path: Path = TABLE) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, path: Path = TABLE) -> None:
     """Write a table of claims with fixed decimals, so that a re-run shows as a readable difference."""
-    text = frame.copy()
-    for name in ("ours", "low", "high", "q"):
-        text[name] = [f"{x:.3f}" if x == x else "" for x in frame[name].astype(float)]
+    text = frame.astype(dict.fromkeys(("ours", "low", "high", "q"), float))
     text["theirs"] = [f"{x:g}" if x == x else "" for x in frame["theirs"].astype(float)]
-    write_atomically(Path(path), text.to_csv(index=False, lineterminator="\n"))
+    write_atomically(Path(path), text.to_csv(index=False, float_format="%.3f", lineterminator="\n"))
 
 
 def _write_rates(judged: Judged, path: Path) -> None:
     study = {entry["id"]: entry["study"] for entry, _, _ in judged}
-    found = [(name, study[name], verdict.word, f"{verdict.p:.6g}") for name, verdict in counted(judged)]
+    found = [(name, study[name], verdict.word, f"{verdict.p:.6g}") for name, verdict in counted(judged).items()]
     frame = pd.DataFrame(found, columns=["claim", "study", "verdict", "p"])
     write_atomically(path, frame.to_csv(index=False, lineterminator="\n"))
 

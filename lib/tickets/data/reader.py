@@ -4,6 +4,7 @@ Axes: R networks, B images of a batch, N images, C channels, H x W pixels.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,35 +31,37 @@ class Reader:
         train, validation = zip(*(images.split(self.data, cell.replicate) for cell in cells), strict=True)
         self.index = {"train": np.stack(train), "validation": np.stack(validation)}
         self.index["test"] = np.stack([np.arange(len(self.data.test_labels))] * len(cells))
+        self._places = {part: torch.from_numpy(places).to(device) for part, places in self.index.items()}
         self._images = {"train": self.data.train_images.to(device), "test": self.data.test_images.to(device)}
         self._labels = {"train": self.data.train_labels.to(device), "test": self.data.test_labels.to(device)}
-        self._moves = self._order = None
 
-    @property
+    @cached_property
     def order(self) -> np.ndarray:
         """Training image of every place of every step, [R, steps, batch], the same for all arms at a level."""
-        if self._order is None:
-            shape = self.index["train"].shape[1], self.cell.batch, self.cell.steps
-            placed = [images.order(*shape, c.replicate, c.level, c.order) for c in self.cells]
-            self._order = np.stack([train[place] for train, place in zip(self.index["train"], placed, strict=True)])
-        return self._order
+        shape = self.index["train"].shape[1], self.cell.batch, self.cell.steps
+        placed = [images.order(*shape, c.replicate, c.level, c.order) for c in self.cells]
+        return np.stack([train[place] for train, place in zip(self.index["train"], placed, strict=True)])
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images [R, B, C, H, W] and labels [R, B] of a step."""
-        picked = torch.from_numpy(self.order[:, step]).to(self.device)
-        x = self._parts(step, picked) if self.cell.augment == "resized_crop" else self._images["train"][picked]
+    @cached_property
+    def picked(self) -> Tensor:
+        """`order`, on the device."""
+        return torch.from_numpy(self.order).to(self.device)
+
+    def batch(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [R, B, C, H, W] and labels [R, B] of the step whose number is in `step` [1], on the device."""
+        of_step = lambda tensor: tensor.index_select(1, step).squeeze(1)  # noqa: E731
+        picked = of_step(self.picked)
+        x = self._parts(int(step), picked) if self.cell.augment == "resized_crop" else self._images["train"][picked]
         if self.cell.augment == "flip_crop":
-            x = images.augment(x, *(part[:, step] for part in self.moves), self.data.pad)
+            x = images.augment(x, *map(of_step, self.moves), self.data.pad)
         return self._scaled(x), self._labels["train"][picked]
 
-    @property
+    @cached_property
     def moves(self) -> list[Tensor]:
         """Flips, rows and columns of the crop of every place of every step, [R, steps, batch] each."""
-        if self._moves is None:
-            pad = self.data.pad
-            drawn = [images.augmentation(c.replicate, c.level, c.order, c.steps, c.batch, pad) for c in self.cells]
-            self._moves = [torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*drawn, strict=True)]
-        return self._moves
+        pad = self.data.pad
+        drawn = [images.augmentation(c.replicate, c.level, c.order, c.steps, c.batch, pad) for c in self.cells]
+        return [torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*drawn, strict=True)]
 
     def _parts(self, step: int, picked: Tensor) -> Tensor:
         """Random parts of images on disk, [R, B, C, H, W]."""
@@ -70,12 +73,12 @@ class Reader:
     def parts(self, name: str, size: int = CHUNK) -> Iterator[tuple[Tensor, Tensor]]:
         """Images [R, B, C, H, W] and labels [R, B] of one part of the data, in its order and without augmentation."""
         source = "test" if name == "test" else "train"
-        for picked in torch.from_numpy(self.index[name]).to(self.device).split(size, dim=1):
+        for picked in self._places[name].split(size, dim=1):
             yield self._scaled(self._images[source][picked]), self._labels[source][picked]
 
     def labels(self, name: str) -> Tensor:
         """Labels [R, N] of one part of the data."""
-        return self._labels["test" if name == "test" else "train"][torch.from_numpy(self.index[name]).to(self.device)]
+        return self._labels["test" if name == "test" else "train"][self._places[name]]
 
     def _scaled(self, x: Tensor) -> Tensor:
         return images.scale(x, self.data, self.cell.inputs, self.dtype)

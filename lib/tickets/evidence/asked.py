@@ -62,14 +62,10 @@ def crossing(part: dict, readings: dict[float, Reading], kept: pd.Series) -> str
     logs = np.log(kept[list(frame)].to_numpy())
     found, beyond = [], 0
     for gaps in frame.to_numpy():
-        fails = np.flatnonzero(gaps < 0)
-        first = fails[0] if len(fails) else len(gaps)
+        first = next(iter(np.flatnonzero(gaps < 0)), len(gaps))
         beyond += first in (0, len(gaps))
-        if first in (0, len(gaps)):
-            found.append(logs[min(first, len(gaps) - 1)])
-        else:
-            share = gaps[first - 1] / (gaps[first - 1] - gaps[first])
-            found.append(logs[first - 1] + share * (logs[first] - logs[first - 1]))
+        around = slice(max(first - 1, 0), first + 1)  # beyond the rungs: only that at the end
+        found.append(np.interp(0, gaps[around][::-1], logs[around][::-1]))
     sample = verdicts.Sample.of(found)
     low, high = np.exp(sample.interval())
     ends = f", {beyond} of {sample.n} beyond the rungs tested" if beyond else ""
@@ -78,13 +74,8 @@ def crossing(part: dict, readings: dict[float, Reading], kept: pd.Series) -> str
 
 def filled(contrast: dict, case: dict) -> dict:
     """A contrast with the fields of one setting in place of the word `case`."""
-    terms = {name: dict(term) for name, term in contrast.items() if isinstance(term, dict)}
-    filled = {name: {k: case[k] if v == "case" else v for k, v in term.items()} for name, term in terms.items()}
-    return {**contrast, **filled}
-
-
-def at_level(rule, values, bound: float, least_n: int, level: float) -> Verdict:
-    return rule(values, bound, least_n=least_n, level=level)
+    terms = {name: term for name, term in contrast.items() if isinstance(term, dict)}
+    return contrast | {name: {k: case[k] if v == "case" else v for k, v in t.items()} for name, t in terms.items()}
 
 
 def rule_of(part: dict, level: float = verdicts.LEVEL):
@@ -107,16 +98,14 @@ def accepted(part: dict) -> tuple[float, float] | None:
         return None
     if part["kind"] == "value":
         return part["theirs"] - part["margin"], part["theirs"] + part["margin"]
-    if "margin" in part:
-        margin = scaled(part, part["margin"])
-        ends = (-margin, margin if part.get("two_sided") else inf)
-    else:
-        ends = _band(part)
-    return tuple(sorted(natural(part)(end) for end in ends))
+    return tuple(sorted(natural(part)(end) for end in _band(part)))
 
 
 def _band(part: dict) -> tuple[float, float]:
-    """Sizes that reproduce an effect: half to double the printed one, or as the entry says."""
+    """Sizes that reproduce a match: within its margin; an effect: half to double the printed one, or as it says."""
+    if "margin" in part:
+        margin = scaled(part, part["margin"])
+        return -margin, margin if part.get("two_sided") else inf
     if "size" in part:
         return scaled(part, part["size"]) / 2, scaled(part, part["size"]) * 2
     if "band" in part:

@@ -10,7 +10,7 @@ import pandas as pd
 from ..arms import measures
 from ..networks import Networks, Scene
 from . import gates, several, verdicts
-from .asked import at_level, crossing, direction, filled, natural, parts, rule_of, said, scaled
+from .asked import crossing, direction, filled, natural, parts, rule_of, said, scaled
 from .contrasts import Reading, Records, in_blocks
 from .registration import entry_hash, registered_as
 from .resample import images_matter
@@ -134,8 +134,8 @@ class Judge:
             scene = self.scene(part, case["network"])
             both = {name: self.records.read(filled(part[name], case), scene) for name in CONCORDANCE}
             x, y = in_blocks(both).values()
-            holds = partial(at_level, verdicts.effect, x.values, 0, part["n"])
-            matches = partial(at_level, verdicts.match, y.values, case["margin"], part["n"])
+            holds = partial(verdicts.effect, x.values, 0, least_n=part["n"])
+            matches = partial(verdicts.match, y.values, case["margin"], least_n=part["n"])
             sides.append((holds, matches))
             readings += [reading for reading in (x, y) if len(reading.values)]
         if not readings:
@@ -176,8 +176,7 @@ class Judge:
         accuracy = part["contrast"].get("stat") == "test_accuracy" and part["kind"] != "range"
         if verdicts.fragile(finding.verdict) or (accuracy and images_matter(finding.verdict, finding.rows)):
             marks.append("fragile")
-        marks += self._other_order(part, finding)
-        marks += self._post_hoc(part, entry, rows)
+        marks += [*self._other_order(part, finding), *self._post_hoc(part, entry, rows)]
         if count := int(rows["diverged"].eq(True).sum()):
             marks.append(f"{count} of {len(rows)} diverged")
         if count := int(rows["censored"].sum()):

@@ -8,7 +8,6 @@ import yaml
 from ..errors import BadInput
 from ..files import BOOK, digest
 from ..networks import PROFILES, Networks, mentioned
-from ..results.store import Store
 from .asked import parts
 from .verdicts import VERSIONS
 
@@ -87,11 +86,3 @@ def hashes(profiles: Profiles, path: Path = CLAIMS) -> dict[str, str]:
         for entry in standing(profile, path)
         if any(name in networks[entry["study"]].cells for name in mentioned(entry))
     }
-
-
-def register(store: Store, profiles: Profiles) -> str:
-    """Keep the claims as they stand now in the store; the digest that records carry."""
-    standing = hashes(profiles)
-    name = digest(standing)
-    store.register(standing, name)
-    return name

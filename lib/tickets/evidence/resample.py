@@ -29,12 +29,10 @@ def images_matter(verdict: Verdict, rows: pd.DataFrame, images: int = 10_000) ->
 
 def interval(rows: pd.DataFrame, images: int) -> tuple[float, float]:
     """95 % bootstrap interval of the mean contrast over images and replicates."""
-    counts = _image_counts(images)
-    gains = counts @ _contributions(rows, images).T  # [times, replicates]
+    gains = _image_counts(images) @ _contributions(rows, images).T  # [times, replicates]
     picks = stream("sample", draw=1).integers(gains.shape[1], size=gains.shape)
     means = np.take_along_axis(gains, picks, axis=1).mean(axis=1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    return tuple(np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
 
 
 def _contributions(rows: pd.DataFrame, images: int) -> np.ndarray:

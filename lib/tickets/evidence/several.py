@@ -81,7 +81,7 @@ def concordance(settings) -> Verdict:
     below 5 %, whatever the number of settings. Each pair of decisions is as sure as the less sure of the two.
     """
     strict = 1 - (1 - LEVEL) / max(1, len(settings))
-    sides = [[(x(level), y(level)) for x, y in settings] for level in (LEVEL, strict)]
+    sides = [[(x(level=level), y(level=level)) for x, y in settings] for level in (LEVEL, strict)]
     decided, firmly = ([pair for pair in pairs if pair[0].decided and pair[1].decided] for pairs in sides)
     against = [max(x.p, y.p) for x, y in firmly if _holds(x) != _holds(y)]
     wrong = sum(_holds(x) != _holds(y) for x, y in decided)

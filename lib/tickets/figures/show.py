@@ -86,6 +86,5 @@ def _svg(drawn) -> str:
 
 def interactive(drawn, name: str) -> str:
     """A plotly figure, which takes its colours from the page (book/_static/plots.js)."""
-    return drawn.to_html(
-        full_html=False, include_plotlyjs=False, div_id=f"{name}-plot", config={"displayModeBar": False}
-    )
+    options = {"full_html": False, "include_plotlyjs": False, "config": {"displayModeBar": False}}
+    return drawn.to_html(div_id=f"{name}-plot", **options)

@@ -34,7 +34,7 @@ def record_of(cell: Cell, result: dict, curves: dict, wrong: list[int], provenan
     return dict(zip(PARTS, values, strict=True))
 
 
-def parse(text: str, where: str) -> dict:
+def parse(text: str | bytes, where: str) -> dict:
     """The record in a text, if it is whole and its key is that of its cell; BadInput naming `where` otherwise."""
     try:
         record = json.loads(text)
@@ -57,10 +57,7 @@ def parse(text: str, where: str) -> dict:
 
 def check_record(path: Path, key: str) -> dict:
     """The record in a local file, which must be that of the cell it is named after; BadInput naming the file if not."""
-    try:
-        record = parse(path.read_text(), path.name)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path.name}: not a readable record ({error})") from error
+    record = parse(path.read_bytes(), path.name)
     if record["key"] != key:
         raise BadInput(f"{path.name}: holds the record of another cell than {key}")
     return record

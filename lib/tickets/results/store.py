@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save
 
 from ..arms import own_defaults
 from ..cells import FIELDS, Cell
-from ..files import BOOK, LOCAL, ROOT, array_digest, write_atomically
+from ..files import BOOK, LOCAL, ROOT, array_digest, digest, write_atomically
 from ..pruning.masks import FINAL, LEVELS, Weights, final, pruned_at
 from .records import RESULT, check_record, parse
 
@@ -107,9 +107,9 @@ class Store:
         path = self.beside(trunk, f"{cell.rewind}.safetensors")
         try:
             with safe_open(path, framework="np") as file:
-                digest = (file.metadata() or {}).get("digest")
+                told = (file.metadata() or {}).get("digest")
             found = load_file(path)
-            return found if array_digest(found) == digest else None
+            return found if array_digest(found) == told else None
         except (OSError, SafetensorError):
             _, path = self.chains.get(chain(cell.ticket(1)), (0, None))
             recorded = read_masks(path) if path else {}
@@ -184,15 +184,17 @@ class Store:
 
     # registration of claims
 
-    def register(self, hashes: dict[str, str], name: str) -> None:
-        """Keep which claims, in which wording, stood when records were made."""
+    def register(self, hashes: dict[str, str]) -> str:
+        """Keep which claims, in which wording, stand when records are made; the digest that these carry."""
+        name = digest(hashes)
         if name not in self.registrations():
-            content = json.dumps(hashes, indent=1, sort_keys=True)
+            content = json.dumps(hashes, indent=1, sort_keys=True) + "\n"
             write_atomically(self.local / "registrations" / f"{name}.json", content)
+        return name
 
     def registrations(self) -> dict[str, dict[str, str]]:
         """Digest -> {claim: hash of its entry} for every set of claims that some record was made under."""
-        folders = [self.local / "registrations", *([self.recorded / "registrations"] if self.recorded else [])]
+        folders = [layer / "registrations" for layer in (self.local, self.recorded) if layer]
         return {path.stem: json.loads(path.read_text()) for folder in folders for path in sorted(folder.glob("*.json"))}
 
     # files

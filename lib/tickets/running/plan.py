@@ -93,7 +93,8 @@ def population_size(model: str, device) -> int:
     """Networks trained together on a device."""
     if not str(device).startswith("cuda"):
         return 1
-    return {"lenet-300-100": 60, "vgg-16": 5, "vgg-19": 5, "resnet-50": 1}.get(model, 10)
+    perceptron = model.startswith(("lenet", "mlp"))
+    return 60 if perceptron else {"vgg-16": 5, "vgg-19": 5, "resnet-50": 1}.get(model, 10)
 
 
 def in_shard(cells, text: str) -> list[Cell]:

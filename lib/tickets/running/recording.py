@@ -32,11 +32,9 @@ def record(store: Store, study: str, profile: str) -> int:
     text = (json.dumps(found, separators=(",", ":")) + "\n" for found in sorted(lines.values(), key=place))
     write_atomically(store.recorded / f"{study}.jsonl", "".join(text))
     _record_masks(store, cells, main, {*store.records, *lines})
-    used = {found["registration"] for found in lines.values()}
-    for name, hashes in store.registrations().items():
-        if name in used:
-            text = json.dumps(hashes, indent=1, sort_keys=True) + "\n"
-            write_atomically(store.recorded / "registrations" / f"{name}.json", text)
+    known, committed = store.registrations(), Store(store.recorded, recorded=None)
+    for name in {found["registration"] for found in lines.values()} & set(known):
+        committed.register(known[name])
     there = json.dumps(digests(Store(store.local, store.recorded)), indent=1)
     write_atomically(store.recorded / "masks.json", there + "\n")
     for name in ("records", "chains"):  # read before

@@ -9,6 +9,7 @@ import io
 import json
 import zlib
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -62,7 +63,10 @@ def export(path: Path, store: Store, cells: list[Cell], weights: bool = False, l
     if there := [target for target in files if target.exists()]:
         raise BadInput(f"{there[0]}: is there already; name a new file")
     for target, batch in files.items():
-        write_atomically(target, _pack(head, batch))
+        members = {"registrations.json": head, "records.jsonl": "".join(f"{text}\n" for text, _ in batch)}
+        for _, own in batch:
+            members |= own
+        write_atomically(target, archive(members))
         lines.append(f"{target}: {len(batch)} results")
     return lines
 
@@ -91,10 +95,8 @@ def _size(text: str, tensors: dict[str, bytes]) -> int:
     return OVERHEAD + sum(len(zlib.compress(one)) + OVERHEAD for one in (text.encode(), *tensors.values()))
 
 
-def _pack(head: str, batch: list[tuple[str, dict[str, bytes]]]) -> bytes:
-    members = {"registrations.json": head, "records.jsonl": "".join(f"{text}\n" for text, _ in batch)}
-    for _, tensors in batch:
-        members |= tensors
+def archive(members: Mapping[str, str | bytes]) -> bytes:
+    """A zip archive of these members, name -> content: the same ones give the same bytes."""
     buffer = io.BytesIO()
     with ZipFile(buffer, "w") as file:
         for name, content in members.items():
@@ -125,8 +127,8 @@ def merge(paths: list[Path], store: Store) -> Merged:
     merged = Merged()
     for path in paths:
         registrations, parcels = contents(path)
-        for digest, hashes in registrations.items():
-            store.register(hashes, digest)
+        for hashes in registrations.values():
+            store.register(hashes)
         for parcel in parcels:
             _take(store, merged, *parcel)
         for cell, _, arrays, _ in parcels:

@@ -14,7 +14,7 @@ from ..arms import ARMS
 from ..cells import Cell
 from ..data import sources
 from ..errors import BadInput, MachineFault
-from ..evidence.registration import register
+from ..evidence import registration
 from ..nets import models
 from ..pruning import imp, masks
 from ..results.provenance import fingerprint, name_of, provenance
@@ -50,12 +50,11 @@ def compute(cells: Population, store: Store, device: str, leaves: Leaves, deadli
     """Train or measure the cells of one population and store what they leave. Paused at the deadline."""
     began = time.perf_counter()
     settle(device)
-    owner = {"cells": " ".join(cell.key() for cell in cells), "device": name_of(device)}
-    owner |= {"torch": torch.__version__, "source": fingerprint()}
     saves = sorted({step for cell in cells for step in missing_steps(cell, store, leaves[cell])})
-    owner["saves"] = " ".join(map(str, saves))  # a sitting that was not asked for them has passed them by
+    owner = {"cells": " ".join(cell.key() for cell in cells), "device": name_of(device), "torch": torch.__version__}
+    owner |= {"source": fingerprint(), "saves": " ".join(map(str, saves))}  # a sitting not asked for one passes it by
     keep = Checkpoint(store.beside(cells[0], "part.safetensors"), owner, deadline)
-    digest = register(store, chapters.registered())
+    digest = store.register(registration.hashes(chapters.registered()))
     with threadpool_limits(1 if device == "cpu" else None):
         model = models.build(cells[0].model, *sources.described(cells[0].dataset))
         if ARMS[cells[0].arm].measure:

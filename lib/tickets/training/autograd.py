@@ -15,6 +15,7 @@ from ..nets.layers import Tensors
 from ..pruning.imp import Start
 from ..pruning.masks import Weights
 from ..seeds import stream
+from .graphs import recordable, recorded
 from .schedule import learning_rates
 
 
@@ -24,7 +25,10 @@ class Autograd:
     def __init__(self, cells, model, starts: list[Start], device="cpu", begin=0):
         self.cells, self.cell, self.model = cells, cells[0], model
         self.device, self.dtype = device, getattr(torch, self.cell.precision)
-        self.reader, self.rates = Reader(cells, device, self.dtype), learning_rates(self.cell)
+        self.reader = Reader(cells, device, self.dtype)
+        # torch's fused optimizers want it as a float32 on a GPU
+        kind = torch.float64 if torch.device(device).type == "cpu" else torch.float32
+        self.rates = torch.from_numpy(learning_rates(self.cell)).to(device, kind)
         weights = [start.begun() for start in starts]
         self.params = {name: self._stacked(weights, name).requires_grad_() for name in model.shapes}
         self.buffers = model.buffers(len(cells), device, self.dtype)
@@ -36,6 +40,7 @@ class Autograd:
         self.frozen = {name: self.params[name].detach().clone() for name in self.gone if frozen}
         self.pull = self._pull(starts) if any(start.pull for start in starts) else None
         self.best = {name: tensor.detach().clone() for name, tensor in self.now.items()}
+        self.at, self.step = torch.zeros(1, dtype=torch.int64, device=device), None
 
     def _stacked(self, weights: list[Weights], name: str) -> Tensor:
         return torch.stack([torch.from_numpy(own[name]) for own in weights]).to(self.device, self.dtype)
@@ -47,20 +52,33 @@ class Autograd:
 
     def advance(self, begin: int, end: int) -> None:
         """Take the steps from `begin` to `end`."""
+        self.step = self.step or self._recorded()
         for step in range(begin, end):
-            size = self.cell.micro_batch or self.cell.batch
-            for x, y in zip(*(part.split(size, dim=1) for part in self.reader.batch(step)), strict=True):
-                logits = self.model.forward(self.params, self.buffers, x, training=True, dropout=self.dropout)
-                # mean over the batch, sum over the networks: each gets the gradient it would get alone
-                (cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / self.cell.batch).backward()
-            if self.pull:
-                (-self.pull(self.params)).backward()
-            # a pruned weight has no gradient, hence no moments: it stays at zero, or where it is frozen
-            for name, pruned in self.gone.items():
-                self.params[name].grad.masked_fill_(pruned, 0)
-            self.optimizer.step(float(self.rates[step]))
-            for name, before in self.frozen.items():  # which weight decay would have moved
-                self.params[name].data.copy_(torch.where(self.gone[name], before, self.params[name].data))
+            self.at.fill_(step)
+            self.step()
+
+    def _recorded(self):
+        """A step, as a graph where there is a GPU and no image comes from disk."""
+        if not recordable(self.device) or self.cell.augment == "resized_crop":
+            return self._step
+        changed = [*self.params.values(), *self.buffers.values(), *self.optimizer.moments.values()]
+        return recorded(self._step, changed, self._generators())
+
+    def _step(self) -> None:
+        """The step whose number stands in `at`."""
+        size = self.cell.micro_batch or self.cell.batch
+        for x, y in zip(*(part.split(size, dim=1) for part in self.reader.batch(self.at)), strict=True):
+            logits = self.model.forward(self.params, self.buffers, x, training=True, dropout=self.dropout)
+            # mean over the batch, sum over the networks: each gets the gradient it would get alone
+            (cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / self.cell.batch).backward()
+        if self.pull:
+            (-self.pull(self.params)).backward()
+        # a pruned weight has no gradient, hence no moments: it stays at zero, or where it is frozen
+        for name, pruned in self.gone.items():
+            self.params[name].grad.masked_fill_(pruned, 0)
+        self.optimizer.step(self.rates.index_select(0, self.at).squeeze())
+        for name, before in self.frozen.items():  # which weight decay would have moved
+            self.params[name].data.copy_(torch.where(self.gone[name], before, self.params[name].data))
 
     @torch.no_grad()
     def read(self, part: str, best: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +148,7 @@ class _Optimizer:
             self.moments |= {f"steps/{name}": torch.zeros((), device=p.device) for name, p in params.items()}
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
+    def step(self, rate: Tensor) -> None:
         """Change the parameters in place, along their gradients, which are used up, and by weight decay."""
         params, decay = list(self.params.values()), self.cell.weight_decay
         gradients = [p.grad for p in params]  # laid out as the parameters are, which the fused kernels rely on

@@ -49,9 +49,10 @@ class Supermasks:
         """Take the steps from `begin` to `end`."""
         size = self.cell.batch
         taken = [places.take(begin * size, end * size).reshape(-1, size) for places in self.places]
-        self.reader._order = np.stack([train[t] for train, t in zip(self.reader.index["train"], taken, strict=True)])
-        for step in range(begin, end):
-            x, y = self.reader.batch(step - begin)
+        picked = np.stack([train[t] for train, t in zip(self.reader.index["train"], taken, strict=True)])
+        self.reader.picked = torch.from_numpy(picked).to(self.device)
+        for step, place in zip(range(begin, end), torch.arange(end - begin, device=self.device).split(1), strict=True):
+            x, y = self.reader.batch(place)
             masks, chances = self.drawn(self.scores, step)
             params, scales = self.masked(masks)
             for name in masks:
