@@ -92,12 +92,7 @@ def training(name: str, side: int, batch: int, density: float, steps: int, stora
     net = flat.Network(model, Start(model.init(stream("init")), kept), "float32", batch, STORAGE[storage])
     generator = stream("sample")
     images = generator.integers(256, size=(PICTURES, 3, side, side), dtype=np.uint8)
-    pictures = (
-        images,
-        np.tile(np.arange(256, dtype=kind) / kind(255), (3, 1)),
-        generator.integers(10, size=PICTURES),
-        np.zeros((0, 0), kind),
-    )
+    pictures = images, np.tile(np.arange(256, dtype=kind) / kind(255), (3, 1)), generator.integers(10, size=PICTURES)
     rule = (False, 0.9, 1e-4) if isinstance(model, NormNet) else (True, 0.0, 0.0)
     order, rates = generator.integers(PICTURES, size=(steps, batch)), np.full(steps, 1e-3)
     told = order, STILL, 0, np.zeros((0, 0, 0), kind), 0, rates, rule

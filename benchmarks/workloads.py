@@ -62,12 +62,12 @@ def mask(level: int, width: float = 1) -> Mask:
 @cache
 def training(level: int, storage: str, steps: int, width: float = 1) -> Unit:
     """Our path: `steps` steps of one LeNet on one core, and a validation. storage: one of STORAGE."""
-    pixels, images, labels, order, held_out = _task(steps)
+    _, images, labels, order, held_out = _task(steps)
     model, done, rates = lenet(width), count(0, steps), np.full(steps, CELL.learning_rate)
     start = Start(model.init(stream("init")), mask(level, width))
     network = Network(model, start, "float32", CELL.batch, STORAGE[storage])
     table, none = (np.arange(256, dtype=np.float32) / np.float32(255))[None], np.zeros((0, 0, 0), np.float32)
-    pictures, validated = (pixels[:, None], table, labels, images), np.arange(len(labels))[held_out]
+    pictures, validated = (images, table, labels), np.arange(len(labels))[held_out]
     inputs = prepared(images, validated)
 
     def unit():

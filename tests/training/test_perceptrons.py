@@ -1,11 +1,14 @@
 """The path of perceptrons: what autograd says, from any storage, and what a network costs in memory."""
 
 import os
+import subprocess
+import sys
 from functools import cache
 
 import numpy as np
 import pytest
 from small import MASKS, NET, RULES, SMALL, assert_close, assert_same, random_mask, starts_of
+from tickets.files import ROOT
 from tickets.nets import models
 from tickets.pruning import imp
 from tickets.pruning.imp import Start
@@ -154,9 +157,30 @@ def test_kernels_are_compiled_by_another_process_and_once(monkeypatch):
     ran = []
     monkeypatch.setattr(compiled.subprocess, "run", lambda command, **_: ran.append(command[-1]))
     monkeypatch.setenv("TICKETS_COMPILED", "")
-    for precision in ("float32", "float64", "float32"):
-        compiled.settle(precision)
-    assert len(ran) == 2
-    assert "float32" in ran[0]
-    assert "float64" in ran[1]
-    assert os.environ["TICKETS_COMPILED"].split() == ["float32", "float64"]  # a worker inherits it
+    conv = models.build("conv-2", (1, 8, 8), 10)
+    for precision, model in (("float32", SMALL), ("float64", SMALL), ("float32", conv), ("float32", SMALL)):
+        compiled.settle(precision, model)
+    assert [command.partition("; ")[2] for command in ran] == [
+        "compile_now('lenet-300-100', 'float32')",
+        "compile_now('lenet-300-100', 'float64')",
+        "compile_now('conv-2', 'float32')",
+    ]
+    assert len(os.environ["TICKETS_COMPILED"].split()) == 3  # a worker inherits it
+
+
+@pytest.mark.parametrize("name", ["lenet-300-100", "conv-2"])
+def test_training_runs_what_another_process_compiled(name):
+    """Nothing is compiled in the process that trains, where it would round differently (see `settle`)."""
+    code = f"""if True:
+        from small import NET, random_mask, starts_of
+        from tickets.nets import models
+        from tickets.training import passes
+        from tickets.training.train import train
+        model, cell = models.build({name!r}, (1, 8, 8), 10), NET.but(precision="float32", steps=2)
+        train([cell], model, starts_of([cell], [random_mask(model, 0.3)], model))
+        read, taken = passes.evaluate.stats, passes.advance.stats
+        print(len(read.cache_misses) + len(taken.cache_misses), len(read.cache_hits) + len(taken.cache_hits))
+    """
+    there = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in ("lib", "tests"))}
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, env=there, text=True).split() == ["0", "2"]

@@ -112,7 +112,7 @@ class Mixtures:
 
     def _read_compiled(self, c: Tensor, part: str, statistics: str) -> tuple[np.ndarray, np.ndarray]:
         """`read`, one mixture after the other: what no network kept costs nothing (see `training.compiled`)."""
-        settle(self.cell.precision)
+        settle(self.cell.precision, self.model)
         picked, train = self.reader.index[part][0], self.reader.index["train"][0]
         seen = {name: pictures(self.cell, name) for name in ("train", "test")}
         read = []

@@ -41,7 +41,7 @@ class Compiled:
 
     def __init__(self, cells, model, starts: list[Start], device="cpu", begin=0, below=None):
         self.cell, self.model, self.begin = cells[0], model, begin
-        settle(self.cell.precision)
+        settle(self.cell.precision, model)
         self.reader, self.rates, self.dropout = Reader(cells), learning_rates(self.cell), dropout(cells, "cpu")
         self.pictures = {part: pictures(self.cell, part, alone=bool(model.widths)) for part in ("train", "test")}
         self.networks = [Network(model, start, self.cell.precision, self.cell.batch, below) for start in starts]
@@ -81,7 +81,7 @@ class Compiled:
         picked, pictures = self.reader.index[part][r], self.pictures["test" if part == "test" else "train"]
         inputs = self._inputs.get((r, part))
         if inputs is None and self.model.widths:
-            inputs = prepared(pictures[3], picked)
+            inputs = prepared(pictures[0], picked)
             self._inputs |= {(r, part): inputs} if part != "train" else {}
         loss, predicted = self.networks[r].read(value, pictures, picked, inputs)
         return loss, predicted == pictures[2][picked]
@@ -114,12 +114,12 @@ class Compiled:
 
 
 def pictures(cell, part: str, alone: bool = False) -> tuple[np.ndarray, ...]:
-    """Training or test images as `passes` reads them: bytes, what a byte is worth, labels; pixels of a head alone."""
+    """Training or test images as `passes` reads them: bytes, or pixels of a head alone; a byte's worth; labels."""
     data, kind = sources.load(cell.dataset), getattr(torch, cell.precision)
     every = torch.arange(256, dtype=torch.uint8).expand(data.shape[0], 1, 256)
     table = scale(every, data, cell.inputs, kind)[:, 0].contiguous().numpy()
-    pixels = _pixels(cell.dataset, part, cell.inputs, kind) if alone else np.zeros((0, 0), cell.precision)
-    return getattr(data, f"{part}_images").numpy(), table, getattr(data, f"{part}_labels").numpy(), pixels
+    images = _pixels(cell.dataset, part, cell.inputs, kind) if alone else getattr(data, f"{part}_images").numpy()
+    return images, table, getattr(data, f"{part}_labels").numpy()
 
 
 @lru_cache(maxsize=4)
@@ -132,25 +132,27 @@ def _pixels(name: str, part: str, inputs: str, kind: torch.dtype) -> np.ndarray:
 # compiled once
 
 
-def settle(precision: str) -> None:
-    """Have another process compile for a precision: this one, like all later ones, runs the code of the cache.
+def settle(precision: str, model) -> None:
+    """Have another process compile for a precision and a kind of network: this one runs the code of the cache.
 
     Code that was just compiled rounds differently from the same code out of the cache (seen with numba 0.68.1).
     """
     done = os.environ.get(_COMPILED, "").split()
-    if precision not in done:
+    kind = "lenet-300-100" if model.widths else "conv-2"
+    if (what := f"{kind}:{precision}") not in done:
         there = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        command = f"from {__name__} import compile_now; compile_now({precision!r})"
+        command = f"from {__name__} import compile_now; compile_now({kind!r}, {precision!r})"
         subprocess.run([sys.executable, "-c", command], check=True, env=there, capture_output=True, text=True)
-        os.environ[_COMPILED] = " ".join([*done, precision])  # workers inherit it
+        os.environ[_COMPILED] = " ".join([*done, what])  # workers inherit it
 
 
-def compile_now(precision: str) -> None:
-    """Compile both entries for a precision, on two images of four pixels by four."""
-    model = models.build("conv-2", (1, 4, 4), 2)
+def compile_now(kind: str, precision: str) -> None:
+    """Compile both entries for a precision and networks like one, on two images of four pixels by four."""
+    model = models.build(kind, (1, 4, 4), 2)
     weights = {name: np.ones(shape, precision) for name, shape in model.shapes.items()}
     network, labels = Network(model, Start(weights, dense_mask(model)), precision, batch=2), np.zeros(2, np.int64)
-    pictures = np.zeros((2, 1, 4, 4), np.uint8), np.zeros((1, 256), precision), labels, np.zeros((0, 0), precision)
+    images = np.zeros((2, 16), precision) if model.widths else np.zeros((2, 1, 4, 4), np.uint8)
+    pictures = images, np.zeros((1, 256), precision), labels
     told = labels[:0].reshape(0, 2), STILL, 0, np.zeros((0, 0, 0), precision), 0, np.zeros(0), (False, 0.0, 0.0)
     advance(*network.tables, network.state, pictures, *told)
     network.read(network.value, pictures, labels)

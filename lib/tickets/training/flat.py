@@ -51,7 +51,8 @@ class Network:
         self.where = {n: kept if _thin(kept, below, start) else np.ones_like(kept) for n, kept in trained.items()}
         dense = [f"{name}.weight" for name in layers.names]
         self.head = _head([self.where[name] for name in dense], [_thin(trained[name], below, start) for name in dense])
-        self.program, counts = program(layers, self.where, columns // LANES, int(self.head.widths.sum()))
+        found, counts = program(layers, self.where, columns // LANES, int(self.head.widths.sum()))
+        self.program = None if model.widths else found
         self.value, self.keep = self.flat(weights), self.flat(trained | {n: ~trained[n] for n in running})
         self.slow, self.fast = np.zeros_like(self.value), np.zeros_like(self.value)
         self.goal, self.pull = self.value[:0], float(start.pull)
@@ -60,15 +61,15 @@ class Network:
             kept = {name: array.astype(precision) for name, array in start.mask.apply(start.goal).items()}
             goal = self.flat(nothing | {name: kept[name] for name in start.mask})
             self.goal = goal / np.linalg.norm(goal)
-        self.buffers = self._buffers(counts, batch, columns)
+        self.buffers = self._buffers(found, counts, batch, columns)
 
-    def _buffers(self, counts: list[int], batch: int, columns: int) -> Buffers:
-        kind, channels = self.value[:0], self.program.convs["outputs"].sum()
+    def _buffers(self, program, counts: list[int], batch: int, columns: int) -> Buffers:
+        kind, channels = self.value[:0], program.convs["outputs"].sum()
         lanes = [lines.py_func(count, LANES, kind) for count in counts]  # as it is written, not compiled
         real = (np.arange(columns) < batch).astype(kind.dtype).reshape(-1, LANES)
         sums = [np.zeros((channels, 2)) for _ in range(2)]
         affine = [np.zeros((channels, n), kind.dtype) for n in (2, 3)]
-        return Buffers(*lanes, np.zeros(len(self.program.sources), kind.dtype), real, *sums, *affine)
+        return Buffers(*lanes, np.zeros(len(program.sources), kind.dtype), real, *sums, *affine)
 
     @property
     def tables(self):
@@ -102,9 +103,10 @@ class Network:
 
 def prepared(pixels: np.ndarray, picked: np.ndarray) -> np.ndarray:
     """What a perceptron reads of picked rows of pixels [N, features], once for all readings: [n, features, WIDE]."""
-    rows = pixels[np.append(picked, np.repeat(picked[-1:], -len(picked) % WIDE))].reshape(-1, WIDE, pixels.shape[1])
-    found = lines.py_func(len(rows) * pixels.shape[1], WIDE, pixels).reshape(len(rows), -1, WIDE)
-    found[:] = rows.transpose(0, 2, 1)
+    whole = np.append(picked, np.repeat(picked[-1:], -len(picked) % WIDE)).reshape(-1, WIDE)
+    found = lines.py_func(len(whole) * pixels.shape[1], WIDE, pixels).reshape(len(whole), -1, WIDE)
+    for block, some in zip(found, whole, strict=True):
+        block[:] = pixels[some].T
     return found
 
 

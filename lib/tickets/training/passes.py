@@ -140,18 +140,18 @@ def _place(node, images, table, picked, moves, act):
 
 @compiled
 def _predict(program, head, value, b, pictures, picked, inputs, moves, noise, training):
-    """Activations of the head [units, columns] for the picked pictures, or for inputs of the head, if there are any.
+    """Activations of the head [units, columns] for the picked pictures, or of a head alone for prepared inputs, if any.
 
-    pictures: images and table, see `_place`, labels [N], and pixels [N, features] for a head that is alone.
+    pictures: images and table, see `_place`, or pixels [N, features] for a head alone; labels [N].
     """
-    images, table, _, pixels = pictures
-    units, columns = head.widths.sum(), inputs.shape[1] if len(inputs) > 0 else len(b.real) * LANES
-    act = b.act[: units * columns // LANES].reshape(units, columns)
+    columns = inputs.shape[1] if len(inputs) > 0 else len(b.real) * LANES
+    act = b.act[: head.widths.sum() * columns // LANES].reshape(-1, columns)
     x = inputs if len(inputs) > 0 else act[: head.widths[0]]
-    if len(inputs) == 0 and len(pixels) > 0:
-        _gather(pixels, picked, x)
-    elif len(inputs) == 0:
-        _place(program.nodes[0], images, table, picked, moves, b.act)
+    if program is None:
+        if len(inputs) == 0:
+            _gather(pictures[0], picked, x)
+    else:
+        _place(program.nodes[0], pictures[0], pictures[1], picked, moves, b.act)
         _forward(program, value, b, -(-len(picked) // LANES), len(picked), training)
     dense_forward(head, value[len(value) - head.first[-1] :], x, act, noise)
     return act
@@ -161,9 +161,10 @@ def _predict(program, head, value, b, pictures, picked, inputs, moves, noise, tr
 def advance(program, head, b, state, pictures, order, moves, border, noise, done, rates, rule):
     """Train in place on the minibatches `order` [n, batch] at the learning rates `rates` [n].
 
-    program, head, b: see `flat.Network`, and of state too; moves: flips, rows and columns [n, batch] and the border,
-    see `_place`; noise: factors of the head's hidden units [n, units, columns], or of no length; done: steps this
-    network took before (Adam's bias correction counts on); rule: adam, momentum, decay.
+    program, head, b, state: see `flat.Network`; without a program, for a head alone, this is compiled by itself. moves:
+    flips, rows and columns [n, batch] and the border, see `_place`; noise: factors of the head's hidden units
+    [n, units, columns], or of no length; done: steps this network took before (Adam's bias correction counts on);
+    rule: adam, momentum, decay.
     """
     (value, keep, slow, fast, goal, strength), (adam, momentum, decay) = state, rule
     gradient, body, images = np.zeros_like(value), len(value) - head.first[-1], order.shape[1]
@@ -176,10 +177,11 @@ def advance(program, head, b, state, pictures, order, moves, border, noise, done
         act = _predict(program, head, value, b, pictures, order[s], nothing, moved, factors, True)
         softmax_gradient(act[units - classes :], pictures[2][order[s]], delta[units - classes :])
         gradient[:body] = 0
-        dense_backward(head, value[body:], act, delta, gradient[body:], factors, len(program.convs) > 0)
-        _backward(program, value, gradient, b, -(-images // LANES), images)
-        if strength != 0:
-            pull(head, value[body:], goal[body:], strength, gradient[body:])
+        dense_backward(head, value[body:], act, delta, gradient[body:], factors, program is not None)
+        if program is not None:
+            _backward(program, value, gradient, b, -(-images // LANES), images)
+        elif strength != 0:
+            pull(head, value, goal, strength, gradient)
         if adam:
             adam_step(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay)
         else:
@@ -190,8 +192,9 @@ def advance(program, head, b, state, pictures, order, moves, border, noise, done
 def evaluate(program, head, b, value, pictures, picked, inputs, training, predicted):
     """Mean cross-entropy over the picked pictures; fills predicted [n] with their classes.
 
-    inputs: what a head that is alone reads of them, prepared, [n, features, columns], or of no length. training: one batch after the other passes as in training, which brings running statistics up to date; they
-    are of the size that the network was laid out for, and there are whole ones only.
+    inputs: those of a head alone, prepared, [n, features, columns], or of no length. training: one batch after the
+    other passes as in training, which brings running statistics up to date; they are of the size that the network was
+    laid out for, and there are whole ones only.
     """
     size = int(b.real.sum()) if training else len(b.real) * LANES
     size = inputs.shape[2] if len(inputs) > 0 else size

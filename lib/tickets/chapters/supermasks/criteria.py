@@ -92,8 +92,6 @@ CRITERIA: dict[str, Callable] = {
 }
 AT_INIT = ("large_init", "small_init", "random")
 """Criteria that need no training: pruned round by round or at once, the mask is the same."""
-SIGNED = tuple(name for name in CRITERIA if name.endswith("_sign"))
-"""Criteria with a condition on the sign: made for masks of untrained weights."""
 
 
 def scores(name: str, initial: Weights, trained: Weights, alive: Mask, generator) -> Mapping[str, np.ndarray]:
