@@ -13,7 +13,7 @@ import numpy as np
 
 from ..pruning.imp import Start
 from ..pruning.masks import Weights
-from .kernels import WIDE, lines
+from .kernels import WIDE
 from .lanes import LANES
 from .passes import evaluate
 from .planes import Buffers
@@ -37,10 +37,10 @@ class Network:
 
     batch: images of a step; below: density under which a layer is stored by its kept weights (0: none is; 2: every one
     is), by default SPARSE_BELOW; where weights are frozen, what is pruned counts, so all are stored. where: the stored
-    entries of each parameter, name -> bool array, in the order of the flat vector; value, keep, slow, fast: [P]
-    parameters and running statistics, which of them may change (bool), and the two optimizer moments (momentum uses the
-    first only); goal, pull: the loss falls by pull times the cosine of kept weights, biases aside, to this vector of
-    length 1 (pull 0: no goal), of a perceptron only.
+    entries of each parameter, name -> bool array, in the order of the flat vector; program: None of a perceptron;
+    value, keep, slow, fast: [P] parameters and running statistics, which of them may change (bool), and the two
+    optimizer moments (momentum uses the first only); goal, pull: the loss falls by pull times the cosine of kept
+    weights, biases aside, to this vector of length 1 (pull 0: no goal), of a perceptron only.
     """
 
     def __init__(self, model, start: Start, precision: str, batch: int, below: float | None = None):
@@ -65,7 +65,7 @@ class Network:
 
     def _buffers(self, program, counts: list[int], batch: int, columns: int) -> Buffers:
         kind, channels = self.value[:0], program.convs["outputs"].sum()
-        lanes = [lines.py_func(count, LANES, kind) for count in counts]  # as it is written, not compiled
+        lanes = [_lines(count, LANES, kind.dtype) for count in counts]
         real = (np.arange(columns) < batch).astype(kind.dtype).reshape(-1, LANES)
         sums = [np.zeros((channels, 2)) for _ in range(2)]
         affine = [np.zeros((channels, n), kind.dtype) for n in (2, 3)]
@@ -104,10 +104,17 @@ class Network:
 def prepared(pixels: np.ndarray, picked: np.ndarray) -> np.ndarray:
     """What a perceptron reads of picked rows of pixels [N, features], once for all readings: [n, features, WIDE]."""
     whole = np.append(picked, np.repeat(picked[-1:], -len(picked) % WIDE)).reshape(-1, WIDE)
-    found = lines.py_func(len(whole) * pixels.shape[1], WIDE, pixels).reshape(len(whole), -1, WIDE)
+    found = _lines(len(whole) * pixels.shape[1], WIDE, pixels.dtype).reshape(len(whole), -1, WIDE)
     for block, some in zip(found, whole, strict=True):
         block[:] = pixels[some].T
     return found
+
+
+def _lines(rows: int, columns: int, kind: np.dtype) -> np.ndarray:
+    """Zeros [rows, columns] from the start of a cache line of 64 bytes: a load across two lines takes twice as long."""
+    flat = np.zeros(rows * columns + LANES, kind)
+    skip = -(flat.ctypes.data // flat.itemsize) % LANES
+    return flat[skip : skip + rows * columns].reshape(rows, columns)
 
 
 def _thin(kept: np.ndarray, below: float | None, start: Start) -> bool:

@@ -195,11 +195,3 @@ def sgd_step(value, keep, gradient, slow, rate, momentum, decay):
     for i in range(len(value)):
         slow[i] = mu * slow[i] + (gradient[i] + lam * value[i] if keep[i] else zero)
         value[i] -= size * slow[i]
-
-
-@compiled
-def lines(rows, columns, like):
-    """Zeros [rows, columns] from the start of a cache line of 64 bytes: a load across two lines takes twice as long."""
-    flat = np.zeros(rows * columns + LANES, like.dtype)
-    skip = -(flat.ctypes.data // flat.itemsize) % LANES
-    return flat[skip : skip + rows * columns].reshape(rows, columns)
