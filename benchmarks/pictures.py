@@ -1,6 +1,7 @@
 """What training costs: pictures of a recorded benchmark (`make bench`) for the page "What it costs"."""
 
 import json
+import math
 from html import escape
 from pathlib import Path
 
@@ -27,6 +28,15 @@ IMAGES = {
     "network": "Network", "side": "Pixels a side", "batch": "Batch", "density": "Weights kept", "ms": "Ours, ms",
     "plain_ms": "Plain loop, ms", "times_faster": "Times faster", "all_dense_ms": "All layers whole, ms",
     "all_sparse_ms": "All by kept weights, ms",
+}  # fmt: skip
+POPULATIONS = {
+    "network": "Network", "networks": "Trained together", "ms": "Ours, ms", "plain_ms": "Plain loop, ms",
+    "times_faster": "Times faster",
+}  # fmt: skip
+WAYS = {
+    "network": "Network", "networks": "Trained together", "loop_ms": "One graph, as in training, ms",
+    "launched_ms": "Kernel by kernel, ms", "grouped_ms": "Grouped, ms", "unfolded_ms": "Unfolded, ms",
+    "channels_last_ms": "Channels last, ms",
 }  # fmt: skip
 MEMORY = {"process": "Process", "megabytes": "Peak memory, MB"}
 
@@ -60,6 +70,16 @@ def page(found: dict | None) -> str:
     return "\n".join(parts)
 
 
+def gpu_page(found: dict | None) -> str:
+    """The part of the page on a GPU, HTML: where and when, populations against the plain loop, other ways to step."""
+    if found is None:
+        return '<h2>On a GPU</h2><p class="not-run">Not run: no benchmark of a GPU is recorded yet.</p>'
+    frames = [pd.DataFrame(found[name]).replace({"network": WORDS}) for name in ("populations", "ways")]
+    facts = f"{escape(found['device'])}, torch {found['torch']}, on {found['date']}"
+    tables = [_table(frame, heads) for frame, heads in zip(frames, (POPULATIONS, WAYS), strict=True)]
+    return "\n".join(["<h2>On a GPU</h2>", f"<p>Measured on one {facts}.</p>", *tables])
+
+
 def _facts(found: dict) -> str:
     whole, dense = found["whole"], found["densities"][0]
     shares = {name: f"{whole[f'share_of_{name}']:.0%}" for name in ("layer_shapes", "1024_cubed")}
@@ -81,12 +101,14 @@ def _figure(found: dict, draw, name: str, alt: str) -> str:
 
 
 def _table(frame: pd.DataFrame, heads: dict[str, str]) -> str:
-    return pages.table(frame[list(heads)].rename(columns=heads).map(_short)).data
+    return pages.table(frame[[name for name in heads if name in frame]].rename(columns=heads).map(_short)).data
 
 
 def _short(value):
     if not isinstance(value, float):
         return value
+    if math.isnan(value):
+        return "–"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

@@ -54,7 +54,7 @@ def cases(n: int) -> dict:
     def together(x_means, y_means):
         def draw(generator):
             pairs = [(sample(generator, x), sample(generator, y)) for x, y in zip(x_means, y_means, strict=True)]
-            return several.concordance([(partial(_x, x), partial(_y, y)) for x, y in pairs])
+            return several.concordance([(partial(verdicts.effect, x, 0), partial(match, y)) for x, y in pairs])
 
         return draw
 
@@ -81,14 +81,6 @@ def cases(n: int) -> dict:
         ("concordance", "true everywhere, at the margin"): together([2] * half + [-2] * half, [-1] * SETTINGS),
         ("concordance", "false in half of the settings"): together([2] * SETTINGS, [0] * half + [-3] * half),
     }
-
-
-def _x(values, level: float):
-    return verdicts.effect(values, 0, level=level)
-
-
-def _y(values, level: float):
-    return verdicts.match(values, 1, level=level)
 
 
 if __name__ == "__main__":

@@ -124,8 +124,7 @@ def settle(root):
 def stage(root, folder):
     """Copy the book's sources into `folder`, with launch buttons only where the public address is known."""
     shutil.copytree(root / "book", folder, ignore=shutil.ignore_patterns("_tools", "__pycache__"))
-    address = os.environ.get("TICKETS_REPOSITORY", "")
-    if address:
+    if address := os.environ.get("TICKETS_REPOSITORY", ""):
         path = folder / "_config.yml"
         config = yaml.safe_load(path.read_text("utf-8"))
         config["repository"] = {"url": address, "branch": os.environ.get("TICKETS_BRANCH", "main")}

@@ -49,8 +49,7 @@ def execute(source, target, parameters, root):
 def resolve(source, parameters):
     """All parameters of a notebook, as text, with the given ones in place of their defaults."""
     declared = papermill.inspect_notebook(str(source))
-    unknown = sorted(set(parameters) - set(declared))
-    if unknown:
+    if unknown := sorted(set(parameters) - set(declared)):
         allowed = ", ".join(declared) or "it has none"
         raise BadInput(f"{source.name}: unknown parameter {', '.join(unknown)}; allowed: {allowed}")
     defaults = {name: entry["default"] for name, entry in declared.items()}

@@ -55,6 +55,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "recorded.md": recorded(store),
         "data_card.md": release.card(root),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
+        "costs_gpu.html": pictures.gpu_page(pictures.read(root / "book/results", "cuda")),
         "api.md": api_reference.reference(root / "lib/tickets") + api_reference.reference(root / "benchmarks"),
     }
     if not trained:
@@ -105,8 +106,8 @@ def open_claims(root: Path) -> str:
     now, rows = by_claim(root / "book/results/claims.csv"), []
     plans = list(product(("paper", "desk"), chapters.STUDIES))
     timed = status.seconds_per_step(store, [cell for p, study in plans for cell in chapters.cells(study, p)])
-    for row in (pictures.read(root / "book/results") or {}).get("convolutions", ()):
-        timed[row["network"], row["batch"], None] = row["alone_ms"] / 1000
+    for row in (pictures.read(root / "book/results") or {}).get("images", ()):
+        timed |= {(row["network"], row["batch"], None): row["ms"] / 1000} if row["density"] == 1 else {}
     for profile, study in plans:
         cells, entries = chapters.cells(study, profile), claims.of(study, profile=profile).values()
         for name, network in chapters.networks(profile)[study].cells.items():

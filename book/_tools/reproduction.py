@@ -59,8 +59,7 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
     each other but once in 1 / RARE; odd: it is further off; spread unknown: fewer than LEAST replicates are recorded.
     """
     known = [cell for cell in cells if cell in recorded]
-    both = [cell for cell in known if cell in new]
-    if not both:
+    if not (both := [cell for cell in known if cell in new]):
         return pd.DataFrame()
     table, ours = recorded.table(known), new.table(both)
     alike = table.groupby([group(cell) for cell in known])["test_accuracy"]

@@ -79,3 +79,21 @@ def test_the_page_has_every_table_and_escapes_names(tmp_path):
 def test_without_a_benchmark_it_says_so(tmp_path):
     assert pictures.read(tmp_path) is None
     assert "not-run" in pictures.page(None)
+
+
+def test_a_gpu_has_its_tables_and_its_absence_a_line():
+    found = {"device": "a <GPU>", "torch": "2", "date": "2026-01-01"}
+    found["populations"] = [
+        {"network": name, "networks": 2, "ms": 0.25, "plain_ms": 1.0, "times_faster": 4.0}
+        for name in ("lenet-300-100", "resnet-20")
+    ]
+    found["ways"] = [
+        {"network": "lenet-300-100", "networks": 2, "loop_ms": 0.25, "launched_ms": 0.5},
+        {"network": "resnet-20", "networks": 2, "loop_ms": 2.0, "launched_ms": 3.0, "grouped_ms": 1234.5},
+    ]
+    shown = pictures.gpu_page(found)
+    assert "a &lt;GPU&gt;" in shown
+    assert shown.count("<table") == 2
+    assert "1,234" in shown
+    assert "–" in shown  # a perceptron has no other way of convolving
+    assert "Not run" in pictures.gpu_page(None)

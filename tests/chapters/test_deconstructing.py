@@ -9,6 +9,7 @@ from tickets import chapters
 from tickets.cells import Cell
 from tickets.chapters.deconstructing import actions
 from tickets.chapters.deconstructing.study import LENET
+from tickets.chapters.pruning_at_init.scores import of_network
 from tickets.chapters.supermasks import criteria
 from tickets.errors import BadInput
 from tickets.evidence import claims
@@ -264,6 +265,21 @@ def test_a_criterion_of_initial_weights_needs_no_training_and_is_chapter_1s(stor
     assert all((start(cell, store).mask[n] == start(other, chains).mask[n]).all() for n in MODEL.prunable)
 
 
+@pytest.mark.parametrize("name", criteria.BY_GRADIENT)
+def test_a_criterion_of_the_gradient_asks_anew_in_every_round_and_trains_nothing(store, name):
+    """With the initial weights, under the mask so far: what is pruned first changes what the loss feels next."""
+    cells = [deconstructed(level, criterion=name) for level in (1, 2)]
+    assert cells[1].parents() == []
+    one, two = (start(cell, store).mask for cell in cells)
+    w0 = imp.initial(SHORT, MODEL)
+    asked = of_network(name, SHORT, MODEL, w0, one)
+    assert two.counts() == imp.ladder(SHORT.but(level=2), MODEL)
+    for layer, kept in two.items():
+        assert asked[layer][kept].min() >= asked[layer][one[layer] & ~kept].max()
+    unasked = of_network(name, SHORT, MODEL, w0, imp.dense_mask(MODEL))
+    assert any(unasked[layer][kept].min() < unasked[layer][one[layer] & ~kept].max() for layer, kept in two.items())
+
+
 def test_an_altered_ticket_has_the_tickets_mask(chains):
     ticket = start(SHORT.but(level=3), chains)
     for own in ({"ones": "constant"}, {"zeros": "variant_1"}):
@@ -295,6 +311,7 @@ def test_what_returns_to_a_later_step_can_be_frozen_where_it_began(monkeypatch, 
         ("deconstructed", {}, "make the ticket of chapter 1"),
         ("deconstructed", {"criterion": "largest"}, "criterion 'largest'"),
         ("deconstructed", {"criterion": "small_init", "ones": "reinit"}, "asks for no training"),
+        ("deconstructed", {"criterion": "snip", "zeros": "freeze"}, "asks for no training"),
         ("deconstructed", {"zeros": "random_zeros"}, "zeros of a chain"),
         ("altered", {}, "name an action"),
         ("altered", {"ones": "redraw"}, "ones 'redraw'"),

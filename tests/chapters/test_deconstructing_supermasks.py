@@ -103,7 +103,7 @@ def test_the_first_step_moves_scores_by_the_rate_times_a_quarter_of_the_gradient
     found, twin = networks(CELL), networks(CELL)
     found.advance(0, 1)
     twin.reader._order = None
-    x, y = twin.reader.batch(0)
+    x, y = twin.reader.batch(torch.tensor([0]))
     drawn, _ = twin.drawn(twin.scores, 0)
     params, scales = twin.masked(drawn)
     params["fc2.weight"].requires_grad_()

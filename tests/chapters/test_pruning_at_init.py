@@ -53,6 +53,7 @@ A, W = [[2.0, 1.0], [1.0, 3.0]], np.array([1.0, -2.0])  # gradient Aw = (0, -5),
 def test_of_a_quadratic_by_hand(batches):
     """Whatever the batches: sums over all images."""
     params = params_of({"w": W}, ["w"])
+    assert scores.gradient(quadratic(A, batches), params, ["w"])["w"][0] == pytest.approx([0, 5])
     assert scores.snip(quadratic(A, batches), params, ["w"])["w"][0] == pytest.approx([0, 10])
     assert scores.grasp(quadratic(A, batches), params, ["w"])["w"][0] == pytest.approx([5, 30])
 

@@ -69,3 +69,20 @@ def small_cifar100(folder, monkeypatch):
     monkeypatch.setattr(CIFAR100, "test_list", [["test", sums["test"]]])
     monkeypatch.setattr(CIFAR100, "meta", {**CIFAR100.meta, "md5": sums["meta"]})
     return base, contents
+
+
+@pytest.fixture
+def small_svhn(folder, monkeypatch):
+    """An SVHN of 30 + 10 images in the folder, with its own checksums; the digit 0 has the label 10."""
+    from scipy.io import savemat
+    from torchvision.datasets import SVHN
+
+    rng, contents, lists = np.random.default_rng(0), {}, dict(SVHN.split_list)
+    for part, n in (("train", 30), ("test", 10)):
+        address, name, _ = lists[part]
+        images = rng.integers(256, size=(32, 32, 3, n), dtype=np.uint8)
+        contents[part] = {"X": images, "y": np.arange(n)[:, None] % 10 + 1}
+        savemat(folder / name, contents[part])
+        lists[part] = [address, name, md5((folder / name).read_bytes())]
+    monkeypatch.setattr(SVHN, "split_list", lists)
+    return folder, contents

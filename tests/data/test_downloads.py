@@ -5,7 +5,8 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer, SimpleHTTPRequestHandler
 
 import pytest
 from tickets.data import sources
@@ -51,6 +52,8 @@ def send_to(monkeypatch, address):
         monkeypatch.setattr(kind, "mirrors", [address])
     for kind in (datasets.CIFAR10, datasets.CIFAR100):
         monkeypatch.setattr(kind, "url", f"{address}cifar.tar.gz")
+    lists = {part: [address + name, name, md5] for part, (_, name, md5) in datasets.SVHN.split_list.items()}
+    monkeypatch.setattr(datasets.SVHN, "split_list", lists)
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
@@ -80,7 +83,23 @@ def without():
         server.shutdown()
 
 
-@pytest.mark.parametrize("name", ["mnist", "cifar100"])
+def test_both_parts_of_svhn_are_fetched(small_svhn, tmp_path, monkeypatch):
+    folder, contents = small_svhn
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    (tmp_path / "new").mkdir()
+    monkeypatch.setenv("TICKETS_DATA", str(tmp_path / "new"))
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        send_to(monkeypatch, f"http://127.0.0.1:{server.server_port}/")
+        found = sources.load("svhn")
+        server.shutdown()
+    assert len(found.train_labels) == contents["train"]["y"].size
+    assert len(found.test_labels) == contents["test"]["y"].size
+    assert {path.name for path in (tmp_path / "new").glob("*.mat")} == {"train_32x32.mat", "test_32x32.mat"}
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar100", "svhn"])
 def test_a_failed_download_says_why(folder, monkeypatch, without, name):
     send_to(monkeypatch, without)
     with pytest.raises(BadInput, match=r"download failed: .*404.* no such thing here") as caught:
@@ -95,7 +114,7 @@ def test_a_folder_that_cannot_be_written_fails_the_download(folder, monkeypatch)
         sources.load("mnist")
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"])
 def test_a_failed_download_is_one_line(folder, name):
     with pytest.raises(BadInput, match=f"{name} is not in .*TICKETS_DATA.*download failed") as caught:
         sources.load(name)

@@ -146,7 +146,7 @@ def test_small_images_are_read_in_parts_that_are_padded_by_two(monkeypatch):
     colours(monkeypatch)
     cell = Cell(dataset="cifar10_16", augment="flip_crop", model="conv-2x32", steps=3, batch=50)
     reader, small = Reader([cell]), sources.load("cifar10_16")
-    x, _ = reader.batch(2)
+    x, _ = reader.batch(torch.tensor([2]))
     flip, dy, dx = (part[2] for part in dataset.augmentation(0, 0, 0, 3, 50, pad=2))
     assert max(*dy, *dx) == 4
     expected = []

@@ -79,12 +79,12 @@ def test_without_augmentation_an_image_is_the_middle_of_its_picture(folder):
 
 def test_the_random_parts_of_a_step_follow_replicate_level_order_and_step(folder):
     def batch(step, **changes):
-        return Reader([NET.but(**changes)]).batch(step)[0][0]
+        return Reader([NET.but(**changes)]).batch(torch.tensor([step]))[0][0]
 
     first = batch(1)
     assert first.shape == (3, 3, 224, 224)
     assert torch.equal(first, batch(1))
-    both = Reader([NET, NET.but(order=1)]).batch(1)[0]
+    both = Reader([NET, NET.but(order=1)]).batch(torch.tensor([1]))[0]
     assert torch.equal(both[0], first)
     assert torch.equal(both[1], batch(1, order=1))
     keys = [{}, {"replicate": 1}, {"level": 1}, {"order": 1}]

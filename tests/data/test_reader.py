@@ -17,7 +17,7 @@ DIGITS = sources.load("digits")
 def batches(*cells, steps=5):
     """Images and labels of the first steps of a population, [steps, R, ...] each."""
     reader = Reader(list(cells))
-    return [torch.stack(part) for part in zip(*map(reader.batch, range(steps)), strict=True)]
+    return [torch.stack(part) for part in zip(*map(reader.batch, torch.arange(steps).split(1)), strict=True)]
 
 
 def test_what_is_read_has_the_axes_of_a_population():
@@ -26,7 +26,7 @@ def test_what_is_read_has_the_axes_of_a_population():
         "train": (3, 1297), "validation": (3, 200), "test": (3, 300),
     }  # fmt: skip
     assert reader.order.shape == (3, 30, 60)
-    x, y = reader.batch(4)
+    x, y = reader.batch(torch.tensor([4]))
     assert (x.shape, x.dtype) == ((3, 60, 1, 8, 8), torch.float32)
     assert (y.shape, y.dtype) == ((3, 60), torch.int64)
     assert reader.labels("validation").shape == (3, 200)
@@ -37,7 +37,7 @@ def test_what_is_read_has_the_axes_of_a_population():
 def test_a_batch_holds_the_training_images_of_its_step():
     cells = [NET.but(replicate=1), NET.but(replicate=2, level=3)]
     reader = Reader(cells, dtype=torch.float64)
-    x, y = reader.batch(9)
+    x, y = reader.batch(torch.tensor([9]))
     for r, cell in enumerate(cells):
         picked, _ = dataset.split(DIGITS, cell.replicate)
         place = picked[dataset.order(1297, 60, 30, cell.replicate, cell.level)[9]]
@@ -83,7 +83,7 @@ def test_flipped_and_shifted_batches_are_those_draws_applied_by_hand():
     reader, data = Reader(cells), sources.load("digits16")
     moved = 0
     for step in (0, 3, 29):
-        x, y = reader.batch(step)
+        x, y = reader.batch(torch.tensor([step]))
         for r, cell in enumerate(cells):
             draws = dataset.augmentation(cell.replicate, cell.level, cell.order, cell.steps, cell.batch)
             place = reader.order[r, step]
@@ -128,6 +128,6 @@ def test_training_and_validation_images_are_all_there_are_and_never_the_same():
 @pytest.mark.parametrize(("inputs", "dtype"), [("unit", torch.float32), ("standard", torch.float64)])
 def test_images_are_scaled_as_the_cell_says_in_the_precision_that_is_asked_for(inputs, dtype):
     reader = Reader([NET.but(inputs=inputs)], dtype=dtype)
-    x, _ = reader.batch(0)
+    x, _ = reader.batch(torch.tensor([0]))
     assert torch.equal(x, dataset.scale(DIGITS.train_images[reader.order[:, 0]], DIGITS, inputs, dtype))
     assert next(reader.parts("test"))[0].dtype == x.dtype == dtype

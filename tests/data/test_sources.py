@@ -71,8 +71,26 @@ def test_cifar100_is_read_from_its_files(small_cifar100):
     assert (cifar.test_images.numpy().reshape(10, -1) == contents["test"]["data"]).all()
 
 
-def test_wrong_bytes_are_named(small_mnist, small_cifar100):
-    for name, file in (("mnist", small_mnist / "t10k-labels-idx1-ubyte"), ("cifar100", small_cifar100[0] / "train")):
+def test_svhn_is_read_from_its_files(small_svhn):
+    """As torchvision reads it: the digit 0 has the label 0."""
+    from torchvision.datasets import SVHN
+
+    folder, contents = small_svhn
+    found, theirs = sources.load("svhn"), SVHN(folder, "test")
+    assert found.shape == (3, 32, 32) == sources.described("svhn")[0]
+    assert (found.test_images.numpy() == theirs.data).all()
+    assert found.test_labels.tolist() == theirs.labels.tolist() == [*range(1, 10), 0]
+    assert found.train_images[7, 2, 3, 4] == contents["train"]["X"][3, 4, 2, 7]
+    assert len(found.train_labels) == 30
+
+
+def test_wrong_bytes_are_named(small_mnist, small_cifar100, small_svhn):
+    files = {
+        "mnist": small_mnist / "t10k-labels-idx1-ubyte",
+        "cifar100": small_cifar100[0] / "train",
+        "svhn": small_svhn[0] / "test_32x32.mat",
+    }
+    for name, file in files.items():
         content = bytearray(file.read_bytes())
         content[-1] ^= 1
         file.write_bytes(content)
@@ -134,6 +152,7 @@ FOLDERS = {
     "fashion_mnist": "FashionMNIST/raw",
     "cifar10": "cifar-10-batches-py",
     "cifar100": "cifar-100-python",
+    "svhn": "test_32x32.mat",
 }
 
 
@@ -148,7 +167,7 @@ FOLDERS = {
 )
 def test_real_data(name, shape, n, mean, sd):
     root = os.environ.get("TICKETS_DATA")
-    if not root or not (Path(root) / FOLDERS[name]).is_dir():
+    if not root or not (Path(root) / FOLDERS[name]).exists():
         pytest.skip(f"no {FOLDERS[name]} in TICKETS_DATA: set it to a folder with torchvision's {name}")
     dataset = sources.load(name)
     assert dataset.shape == shape

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
-from tickets.figures import show
+from tickets.figures import show, style
 
 DATA = pd.DataFrame({"x": [1, 2], "y": [0.5, 0.25]})
 SHOWN = ("ladder", "An <alt>.", "tickets.figures.style.finish", "What & how.")
@@ -68,7 +68,20 @@ def test_stacked_panels_have_labels_of_their_own():
     assert upper.get_position().y0 > lower.get_position().y1
     assert lower.get_ylabel() == "accuracy"
     assert lower.yaxis.get_tick_params()["labelleft"]
-    assert figure.legends[0]._ncols == 2
+
+
+def test_a_legend_is_no_wider_than_a_phone():
+    figure = drawn(2)
+    for i in range(4):
+        figure.axes[0].plot([1], [1], label=f"a longer name {i}")
+    style.legend_below(figure, figure.axes)
+    figure.legends[0].remove()  # that of `drawn`
+    figure.canvas.draw()
+    wide = figure.legends[0].get_window_extent().width / figure.dpi
+    show.stack(figure, figure.axes)
+    figure.canvas.draw()
+    narrow = figure.legends[0].get_window_extent().width / figure.dpi
+    assert wide > show.NARROW > narrow
 
 
 def test_pictures_stand_two_in_a_row():

@@ -55,6 +55,19 @@ def test_an_unfinished_chain_goes_on_elsewhere(home, store, tmp_path):
     assert_equal_tables(table, serial(LONG, Store(tmp_path / "copy", recorded=None)))
 
 
+def test_masks_of_every_perceptron_travel(store, tmp_path):
+    """Those of elastic tickets are stretched elsewhere: without them a whole chain would be trained again."""
+    tickets = [NET.but(model="mlp-2x150", level=level) for level in (0, 1, 2)]
+    serial(tickets, store)
+    travel.export(tmp_path / "chain.zip", store, tickets)
+    other = Store(tmp_path / "other", recorded=None)
+    travel.merge([tmp_path / "chain.zip"], other)
+    for cell in tickets[1:]:
+        for name, array in store.levels(cell).items():
+            np.testing.assert_array_equal(other.levels(cell)[name], array)
+    assert plan([tickets[1].but(arm="random")], other) == [(tickets[1].but(arm="random"),)]
+
+
 def test_running_statistics_travel_with_the_weights(store, tmp_path):
     """A network with batch normalization whose ticket is to be found elsewhere."""
     fields = {"model": "resnet-20", "steps": 2, "batch": 4, "optimizer": "sgd", "scope": "global", "output_rate": 0}

@@ -4,11 +4,11 @@ The input is the outside contract `book/results/claims.csv`, or rows with the sa
 what a page says about a claim is what the row says. How it looks stands in templates/scorecard.html.
 """
 
+import csv
 import math
 import re
 from collections import Counter
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 
@@ -47,10 +47,11 @@ PAPERS = {"frankle2019lottery": "Frankle & Carbin 2019"}
 
 def read(path) -> list[dict]:
     """The rows of a claims table, as dictionaries of text; BadInput if a column of the contract is missing."""
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if missing := [column for column in COLUMNS if column not in frame]:
-        raise BadInput(f"{path}: no column {', '.join(missing)}; a claims table has {', '.join(COLUMNS)}")
-    return frame.to_dict("records")
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if missing := [column for column in COLUMNS if column not in (reader.fieldnames or [])]:
+            raise BadInput(f"{path}: no column {', '.join(missing)}; a claims table has {', '.join(COLUMNS)}")
+        return list(reader)
 
 
 def html(macro: str, *given) -> str:

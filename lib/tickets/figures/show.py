@@ -14,6 +14,8 @@ from IPython.display import HTML
 from jinja2 import Template
 from matplotlib.gridspec import GridSpec
 
+from .style import legend_below
+
 NARROW = 4.6
 """Inches of a figure for narrow screens, where panels stand below each other."""
 NOT_RUN = "Not run: nothing of this is recorded at this profile yet."
@@ -73,8 +75,9 @@ def stack(drawn, panels) -> None:
         for label in ("ylabel", "xlabel"):
             shared = next((text for other in panels if (text := other.properties()[label])), "")
             axes.set(**{label: axes.properties()[label] or shared})
-    for legend in drawn.legends:
-        legend.set_ncols(2)
+    if drawn.legends:  # laid out when it is made
+        drawn.legends[0].remove()
+        legend_below(drawn, panels, columns=2)
     drawn.tight_layout()
 
 

@@ -144,7 +144,7 @@ def panels(count: int, height: float = 3.6):
 def legend_below(figure: Figure, grid, columns: int = 4) -> None:
     """One legend below all panels, each label once."""
     found = {}
-    for axes in grid.flat:
+    for axes in np.ravel(grid):
         found |= dict(reversed(pair) for pair in zip(*axes.get_legend_handles_labels(), strict=True))
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "frameon": False}
     figure.legend(found.values(), found.keys(), ncols=min(columns, max(1, len(found))), **place)

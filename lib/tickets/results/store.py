@@ -25,7 +25,9 @@ from .records import RESULT, check_record, parse
 REWOUND = "at_rewind_step/"
 """Prefix of the weights W_k in a recorded unfinished chain."""
 SMALL = ("lenet-300-100",)
-"""Networks whose masks are small enough to be recorded and to travel (0.13 MB a chain)."""
+"""Networks whose masks are small enough to be recorded (0.13 MB a chain)."""
+LIGHT = (*SMALL, "mlp-2x300", "mlp-3x300", "mlp-4x300", "mlp-2x150")
+"""Networks whose masks are small enough to travel (0.25 MB a chain at most)."""
 
 
 class Store:

@@ -91,8 +91,7 @@ def report(store: Store, cells: list[Cell]) -> list[str]:
 
 def without_data(todo, say) -> set:
     """The populations of `todo` whose images must be put in place by hand and are not; says so in one line."""
-    lost = {group for group in todo if group[0].dataset == "imagenet"}
-    if lost:
+    if lost := {group for group in todo if group[0].dataset == "imagenet"}:
         from ..data import sources  # brings torch
 
         try:

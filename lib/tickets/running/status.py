@@ -15,8 +15,7 @@ def status(store: Store) -> list[dict]:
     """One row per study, profile and network.
 
     cells; there: recorded or local; missing; failed: those of the missing that raised or killed their worker; hours:
-    what the missing ones would take on one worker of the kind that made the existing records, None where nothing
-    comparable has been recorded.
+    what the missing ones would take on one core, None where no core has recorded anything comparable.
     """
     plans = {(study, name): chapters.cells(study, name) for study in chapters.STUDIES for name in chapters.PROFILES}
     rates = seconds_per_step(store, [cell for cells in plans.values() for cell in cells])
@@ -54,14 +53,11 @@ def as_text(rows: list[dict]) -> str:
 
 
 def seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:
-    """(model, batch, level) and (model, batch, None) -> median seconds per step of the records that exist.
-
-    Networks of one level cost alike: what a step costs depends on the density.
-    """
+    """(model, batch, level or None) -> median seconds per step of a core's records; the density sets what it costs."""
     seen: dict[tuple, list[float]] = {}
     for cell in dict.fromkeys(cells):
         record = store.get(cell)
-        if record and not measures(cell.arm):
+        if record and not measures(cell.arm) and record["provenance"]["device_kind"] == "cpu":
             for level in (round(cell.level), None):
                 kind = cell.model, cell.batch, level
                 seen.setdefault(kind, []).append(record["provenance"]["seconds"] / cell.steps)

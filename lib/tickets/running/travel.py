@@ -22,7 +22,7 @@ from ..errors import BadInput
 from ..files import write_atomically
 from ..pruning.masks import FINAL, KEPT, LEVELS
 from ..results.records import differences
-from ..results.store import SMALL, Store, deepest
+from ..results.store import LIGHT, Store, deepest
 from .parcels import MOST, Arrays, contents
 
 OVERHEAD = 500
@@ -75,7 +75,7 @@ def _tensors(here: Store, missing: list[Cell], records, weights: bool) -> dict[C
     """Cell -> member -> bytes: masks of each chain's deepest network, all of a parent's; W_k of those that return."""
     there = [cell for cell in records if cell.arm == "ticket" and here.beside(cell, "safetensors").exists()]
     needed = {parent for cell in missing for parent in cell.parents()} if weights else set()
-    last = set(deepest(cell for cell in there if cell.level and not cell.order and cell.model in SMALL).values())
+    last = set(deepest(cell for cell in there if cell.level and not cell.order and cell.model in LIGHT).values())
     found: dict[Cell, dict[str, bytes]] = defaultdict(dict)
     for cell in there:
         if cell in needed or cell in last:
@@ -83,7 +83,7 @@ def _tensors(here: Store, missing: list[Cell], records, weights: bool) -> dict[C
             some = {name: a for name, a in arrays.items() if cell in needed or name.startswith(LEVELS)}
             found[cell][f"tensors/{cell.key()}.safetensors"] = save(some)
     for cell in missing:
-        if cell.rewind and (weights or cell.model in SMALL):
+        if cell.rewind and (weights or cell.model in LIGHT):
             path = here.beside(trunk := cell.trunk(), f"{cell.rewind}.safetensors")
             if path.exists() and here.rewound(cell):
                 found[trunk][f"rewound/{trunk.key()}-{cell.rewind}.safetensors"] = path.read_bytes()

@@ -8,7 +8,7 @@ from ...pruning import imp, prune
 from ...pruning.imp import Start
 from ...pruning.masks import final
 from ...seeds import stream
-from ..supermasks.criteria import AT_INIT, CRITERIA, scores
+from ..supermasks.criteria import AT_INIT, BY_GRADIENT, CRITERIA, scores
 from .actions import ANEW, ONES, RULED, ZEROS
 
 PLAIN = {"ones": "rewind", "zeros": "zero"}
@@ -26,12 +26,25 @@ def deconstructed(cell, model, store, weights):
         full = imp.dense_mask(model)
         found = scores(name, weights, weights, full, generator)
         return _acted(cell, model, weights, prune.keep_top(found, full, imp.ladder(cell, model)))
+    if name in BY_GRADIENT:
+        return _acted(cell, model, weights, _by_gradient(cell, model, weights))
     trained, mask = imp.left(level_before(cell), model, store)
     mask = imp.next_mask(cell, model, scores(name, weights, trained, mask, generator), mask)
     began = weights
     if cell.level > 1 and _anew(cell):
         began = deconstructed(level_before(cell), model, store, weights).weights
     return _acted(cell, model, began, mask, trained)
+
+
+def _by_gradient(cell, model, weights):
+    """The mask of a chain without training: each round asks the weights returned to, under the mask so far."""
+    from ..pruning_at_init.scores import of_network  # brings torch
+
+    mask = imp.dense_mask(model)
+    for level in range(1, int(cell.level) + 1):
+        found = of_network(cell.own["criterion"], cell, model, weights, mask)
+        mask = imp.next_mask(cell.but(level=level), model, found, mask)
+    return mask
 
 
 def level_before(cell):
@@ -41,7 +54,7 @@ def level_before(cell):
 
 def in_chain(cell) -> list:
     """What a chain goes on from: the level before, or all levels where an action acts on what that one began with."""
-    if cell.own["criterion"] in AT_INIT:
+    if cell.own["criterion"] in (*AT_INIT, *BY_GRADIENT):
         return []
     levels = range(1, int(cell.level)) if _anew(cell) else range(max(1, int(cell.level) - 1), int(cell.level))
     return [*([cell.dense()] if _anew(cell) or cell.level == 1 else []), *(cell.but(level=level) for level in levels)]
@@ -92,10 +105,10 @@ def check_chain(cell) -> None:
     """BadInput for chapter 1's own chain, and for what is not made for chains."""
     check_actions(cell)
     own = dict(cell.own)
-    name = choose("criterion", own.pop("criterion"), CRITERIA)
+    name = choose("criterion", own.pop("criterion"), (*CRITERIA, *BY_GRADIENT))
     if own == PLAIN and name == "large_final":
         raise BadInput("deconstructed: large_final, rewind and zero make the ticket of chapter 1")
-    if own != PLAIN and name in AT_INIT:
+    if own != PLAIN and name in (*AT_INIT, *BY_GRADIENT):
         raise BadInput(f"criterion {name}: asks for no training, and is made without actions")
     choose("zeros of a chain", own["zeros"], [name for name in ZEROS if name not in CONTROLS])
 

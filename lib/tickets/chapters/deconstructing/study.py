@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from ...arms import measures
 from ...cells import Cell
+from ..supermasks.criteria import BY_GRADIENT
 from ..winning_tickets.study import CONV2, CONV4, CONV6, LENET, arm, ladder
 from .actions import ONES
 
@@ -210,8 +211,10 @@ def _smoke() -> Iterator[Cell]:
         yield from _kept(net, r, [2])
         yield from _pruned(net, r, [2], (*FROZEN, *CONTROLS))
         yield from arm(net, "deconstructed", [2], [r], criterion="small_init")
-        for criterion in (*CHAINS, *SMALL):
+        for criterion in (*CHAINS, *SMALL, "large_final_same_sign"):
             yield from chain(net, 2, [r], criterion=criterion)
+        for criterion in BY_GRADIENT:
+            yield from arm(net, "deconstructed", [2], [r], criterion=criterion)
         for own in ({"ones": "signed_reshuffle"}, {"zeros": "variant_2"}, {"ones": "constant", "zeros": "freeze"}):
             yield from chain(net, 2, [r], **own)
         yield from learned(net.but(**SUPERMASKS, steps=10), r, *LEARNED)

@@ -26,10 +26,15 @@ ROUNDS = 100
 """Of SynFlow (Tanaka et al. 2020, sec. 6)."""
 
 
+def gradient(losses: Losses, params: Tensors, names) -> Weights:
+    """|dL/dw|: what the loss would feel first of a weight that moves."""
+    return {name: part.abs().detach().cpu().numpy() for name, part in _gradient(losses, params, names).items()}
+
+
 def snip(losses: Losses, params: Tensors, names) -> Weights:
     """|w dL/dw| (Lee et al. 2019, eq. 5): what the loss would feel first of a connection that is weakened."""
-    gradient = _gradient(losses, params, names)
-    return {name: (params[name] * gradient[name]).abs().detach().cpu().numpy() for name in names}
+    slope = _gradient(losses, params, names)
+    return {name: (params[name] * slope[name]).abs().detach().cpu().numpy() for name in names}
 
 
 def grasp(losses: Losses, params: Tensors, names) -> Weights:
@@ -38,10 +43,10 @@ def grasp(losses: Losses, params: Tensors, names) -> Weights:
     To first order half the change of the squared norm of g when a weight shrinks. GraSP's authors keep what has the
     highest signed score; Chen et al. keep the largest in absolute value.
     """
-    gradient, product = _gradient(losses, params, names), {name: torch.zeros_like(params[name]) for name in names}
+    slope, product = _gradient(losses, params, names), {name: torch.zeros_like(params[name]) for name in names}
     for loss in losses(params):
         parts = torch.autograd.grad(loss, [params[name] for name in names], create_graph=True)
-        along = sum((part * gradient[name]).sum() for part, name in zip(parts, names, strict=True))
+        along = sum((part * slope[name]).sum() for part, name in zip(parts, names, strict=True))
         for name, part in zip(names, torch.autograd.grad(along, [params[name] for name in names]), strict=True):
             product[name] += part
     return {name: (params[name] * product[name]).abs().detach().cpu().numpy() for name in names}
@@ -49,8 +54,8 @@ def grasp(losses: Losses, params: Tensors, names) -> Weights:
 
 def synflow(flow: Callable[[Tensors], Tensor], params: Tensors, names) -> Weights:
     """w dR/dw (Tanaka et al. 2020, eq. 3); flow: parameters without a sign -> R, the sum of what flows out."""
-    gradient = torch.autograd.grad(flow(params), [params[name] for name in names])
-    scores = zip(names, gradient, strict=True)
+    parts = torch.autograd.grad(flow(params), [params[name] for name in names])
+    scores = zip(names, parts, strict=True)
     return {name: (params[name] * part).abs().detach().cpu().numpy() for name, part in scores}
 
 
@@ -116,7 +121,7 @@ def stacked(weights: Weights, device, dtype, names=()) -> Tensors:
 
 
 def of_network(name: str, cell, model, weights: Weights, mask: Mask, device="cpu") -> Weights:
-    """snip, grasp, synflow or magnitude of each weight of a network under a mask, on its training images."""
+    """snip, gradient, grasp, synflow or magnitude of each weight of a network under a mask, on its training images."""
     names, kept = list(mask), mask.apply({name: weights[name] for name in model.shapes})
     if name == "magnitude":
         return magnitude(kept, names)
@@ -125,7 +130,7 @@ def of_network(name: str, cell, model, weights: Weights, mask: Mask, device="cpu
         found = synflow(flow_of(model, device), params, names)
     else:
         params = stacked(kept, device, getattr(torch, cell.precision), names)
-        score, temperature = {"snip": (snip, 1), "grasp": (grasp, TEMPERATURE)}[name]
+        score, temperature = {"snip": (snip, 1), "gradient": (gradient, 1), "grasp": (grasp, TEMPERATURE)}[name]
         found = score(losses_of(cell, model, weights, device, temperature), params, names)
     return {name: score[0] for name, score in found.items()}
 

@@ -92,6 +92,8 @@ CRITERIA: dict[str, Callable] = {
 }
 AT_INIT = ("large_init", "small_init", "random")
 """Criteria that need no training: pruned round by round or at once, the mask is the same."""
+BY_GRADIENT = ("snip", "gradient")
+"""Criteria of the authors' code that ask the loss: its gradient at the weights returned to (`pruning_at_init`)."""
 
 
 def scores(name: str, initial: Weights, trained: Weights, alive: Mask, generator) -> Mapping[str, np.ndarray]:

@@ -3,8 +3,8 @@
 The paper's networks are VGG-19 and ResNet-50; its protocol is in appendix A. LeNet on MNIST, its halves and
 Fashion-MNIST are analogs with ids of their own, at the protocol of chapter 1: pruned layer by layer, returned to
 initialization, so that their MNIST tickets are those of chapter 1. The paper trains on all training images; we keep the
-book's split and count epochs on what is left. A half of MNIST is trained for as many epochs as the whole, in half as
-many steps.
+book's split and count epochs on what is left of CIFAR; other data get as many steps. A half of MNIST is trained for as
+many epochs as the whole, in half as many steps.
 """
 
 from collections.abc import Iterator
@@ -61,6 +61,7 @@ NETWORKS = {
         "VGG-19, CIFAR-100": VGG.but(dataset="cifar100"),
         "VGG-19, CIFAR-100 coarse": VGG.but(dataset="cifar100_coarse"),
         "VGG-19, Fashion": VGG.but(dataset="fashion_mnist32"),
+        "VGG-19, SVHN": VGG.but(dataset="svhn"),
         "VGG-19, CIFAR-10, Adam": VGG.but(**ADAM),
         "ResNet-20, CIFAR-10 half a": RESNET_HALF.but(dataset="cifar10-a"),
         "ResNet-20, CIFAR-10 half b": RESNET_HALF.but(dataset="cifar10-b"),
@@ -165,12 +166,14 @@ def _image_networks(named: dict[str, Cell], replicates) -> Iterator[Cell]:
     """T1, T2, T3 and T5 at the paper's protocol, T1 and T2 on a ResNet: hours of a GPU."""
     vgg = lambda *names: [f"VGG-19, {name}" for name in names]  # noqa: E731
     halves = vgg("CIFAR-10 half a", "CIFAR-10 half b")
-    ten, hundred, coarse, fashion, adam = vgg("CIFAR-10", "CIFAR-100", "CIFAR-100 coarse", "Fashion", "CIFAR-10, Adam")
+    ten, hundred, coarse, fashion = vgg("CIFAR-10", "CIFAR-100", "CIFAR-100 coarse", "Fashion")
+    numbers, adam = vgg("SVHN", "CIFAR-10, Adam")
     half_a, half_b, whole, fine, labels = (name for name in named if name.startswith("ResNet-20"))
     for pairs in (
         [halves, halves[::-1]],
         [(fashion, hundred), (fashion, ten), (fashion, coarse)],
         [(adam, ten), (ten, adam)],
+        [(numbers, hundred), (numbers, ten)],
         [(half_a, half_b), (half_b, half_a)],
         [(ten, hundred), (ten, coarse), (hundred, ten)],
         [(whole, fine), (whole, labels), (fine, whole), (labels, whole)],
