@@ -9,16 +9,18 @@ import numpy as np
 import torch
 from tickets.nets import models
 from tickets.nets.models import Model, NormNet
+from tickets.pruning.imp import Start
 from tickets.pruning.masks import Mask
 from tickets.seeds import stream
-from tickets.training import convolutions, passes
+from tickets.training import flat, passes
+from tickets.training.compiled import STILL
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .workloads import Unit, plain_loop
 
 PICTURES = 1000
-STORAGE = {"ours": convolutions.SPARSE_BELOW, "dense": 0, "sparse": 2}
+STORAGE = {"ours": None, "dense": 0, "sparse": 2}
 """Density below which a layer is stored by its kept weights: as in training, never, always."""
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
 """Of the plain loop's images and kernels."""
@@ -87,14 +89,14 @@ def training(name: str, side: int, batch: int, density: float, steps: int, stora
     """
     model, kind = network(name, side), np.float32
     kept = mask(model, density)
-    weights = kept.apply(model.init(stream("init"))) | {n: t[0].numpy() for n, t in model.buffers(1).items()}
-    net, generator = convolutions.Network(model, weights, kept, batch, STORAGE[storage]), stream("sample")
+    net = flat.Network(model, Start(model.init(stream("init")), kept), "float32", batch, STORAGE[storage])
+    generator = stream("sample")
     images = generator.integers(256, size=(PICTURES, 3, side, side), dtype=np.uint8)
     pictures = images, np.tile(np.arange(256, dtype=kind) / kind(255), (3, 1)), generator.integers(10, size=PICTURES)
     rule = (False, 0.9, 1e-4) if isinstance(model, NormNet) else (True, 0.0, 0.0)
     order, rates = generator.integers(PICTURES, size=(steps, batch)), np.full(steps, 1e-3)
-    told = order, convolutions.STILL, 0, np.zeros((0, 0, 0), kind), 0, rates, rule
-    return lambda: passes.advance(net.program, net.index, net.state, net.buffers, pictures, *told)
+    told = order, STILL, 0, np.zeros((0, 0, 0), kind), 0, rates, rule
+    return lambda: passes.advance(*net.tables, net.state, pictures, *told)
 
 
 @cache

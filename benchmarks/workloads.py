@@ -20,7 +20,9 @@ from tickets.pruning import imp, prune, scores
 from tickets.pruning.imp import Start
 from tickets.pruning.masks import Mask
 from tickets.seeds import stream
-from tickets.training import kernels, perceptrons
+from tickets.training import passes
+from tickets.training.compiled import STILL
+from tickets.training.flat import SPARSE_BELOW, Network, prepared
 from tickets.training.train import train
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,7 +32,7 @@ from torch.utils.data import DataLoader, default_collate
 CELL = Cell()
 VALIDATED = 50
 """Images for each step of a unit of training: 5,000 every 100 steps."""
-STORAGE = {"ours": perceptrons.SPARSE_BELOW, "dense": 0, "sparse": 2}
+STORAGE = {"ours": None, "dense": 0, "sparse": 2}
 """Density below which a layer is stored by its kept weights: as in training, never, always."""
 Unit = Callable[[], object]
 
@@ -61,13 +63,17 @@ def mask(level: int, width: float = 1) -> Mask:
 def training(level: int, storage: str, steps: int, width: float = 1) -> Unit:
     """Our path: `steps` steps of one LeNet on one core, and a validation. storage: one of STORAGE."""
     _, images, labels, order, held_out = _task(steps)
-    model, kept, done, rates = lenet(width), mask(level, width), count(0, steps), np.full(steps, CELL.learning_rate)
-    network = perceptrons.pack(kept.apply(model.init(stream("init"))), kept, model.prunable, STORAGE[storage])
-    blocks = perceptrons.blocks(images[held_out], labels[held_out])
+    model, done, rates = lenet(width), count(0, steps), np.full(steps, CELL.learning_rate)
+    start = Start(model.init(stream("init")), mask(level, width))
+    network = Network(model, start, "float32", CELL.batch, STORAGE[storage])
+    table, none = (np.arange(256, dtype=np.float32) / np.float32(255))[None], np.zeros((0, 0, 0), np.float32)
+    pictures, validated = (images, table, labels), np.arange(len(labels))[held_out]
+    inputs = prepared(images, validated)
 
     def unit():
-        kernels.advance(network.index, *network.state, images, labels, order, next(done), rates, True, 0.0, 0.0)
-        kernels.evaluate(network.index, network.value, *blocks, np.zeros(blocks[1].shape, bool))
+        told = order, STILL, 0, none, next(done), rates, (True, 0.0, 0.0)
+        passes.advance(*network.tables, network.state, pictures, *told)
+        network.read(network.value, pictures, validated, inputs)
 
     return unit
 
@@ -245,7 +251,7 @@ def traffic(level: int) -> float:
     value, gradient and two moments and writes all but the gradient; a position of 4 bytes in each of the three passes
     where the layer is stored by its kept weights. Of each image: its pixels, read once and written once.
     """
-    sparse = {name: array.mean() < STORAGE["ours"] for name, array in mask(level).items()}
+    sparse = {name: array.mean() < SPARSE_BELOW[2] for name, array in mask(level).items()}
     weights = sum(kept * (4 * (3 + 4 + 3) + 12 * sparse[name]) for name, kept in mask(level).counts().items())
     return weights + 784 * (8 * CELL.batch + 4 * VALIDATED)
 

@@ -102,7 +102,7 @@ def test_a_unit_trains_the_image_network(monkeypatch):
     seen = []
     monkeypatch.setattr(images.passes, "advance", lambda *told: seen.append(told))
     images.training.__wrapped__("conv-2x32", 16, 6, 0.1, 3)()
-    _, _, (value, keep, *_), buffers, pictures, order, *_, rates, rule = seen[0]
+    _, _, buffers, (value, keep, *_), pictures, order, *_, rates, rule = seen[0]
     assert order.shape == (3, 6)
     assert len(rates) == 3
     assert rule[0]

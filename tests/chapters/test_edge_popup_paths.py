@@ -22,6 +22,7 @@ from tickets.pruning import imp, prune
 from tickets.pruning.imp import Start
 from tickets.pruning.masks import Mask
 from tickets.training import checkpoint, train
+from tickets.training.flat import Head
 
 RULE = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-3, "batch": 50, "init": "kaiming"}
 
@@ -42,6 +43,12 @@ def trained(one, path, model=SMALL, **more):
 
 SEARCHES = ("edge_popup", "edge_popup-mlp")
 OWNS = ({"keep": 0.3}, {"keep": 0.5, "constant": True}, {"keep": 0.9, "scaled": True}, {"keep": 1.0})
+
+
+def head(widths, first):
+    """Dense layers, all stored whole."""
+    none, no = np.zeros(0, np.int64), np.zeros(len(first), np.int64)
+    return Head(np.array(widths), np.array(first), np.zeros(len(widths) - 1, bool), none, none.astype(np.int32), no, no)
 
 
 # which scores stay
@@ -71,7 +78,7 @@ def test_the_largest_are_those_of_sorting(kind, precision, count):
     wanted = prune.keep_top({"w": np.abs(scores)}, Mask.full({"w": scores.shape}), {"w": count})["w"]
     assert (popup.largest(torch.from_numpy(scores).abs(), count).numpy() == wanted).all()
     flat = np.append(scores, 0).astype(precision)  # a layer of one unit, with its bias
-    index = np.array([len(scores), 1]), np.array([0, len(flat)])
+    index = head([len(scores), 1], [0, len(flat)])
     value, frozen = np.full_like(flat, 7), np.append(np.arange(1, len(scores) + 1), 0).astype(precision)
     room = np.zeros(2**16, np.int64), np.zeros_like(flat)
     popup._choose(index, value, flat, popup.bits(flat), frozen, np.array([count]), *room)
@@ -104,7 +111,7 @@ def test_one_step_by_hand():
 
 def test_one_compiled_step_by_hand():
     """The same, where the gradient in the mask is that in the weight, 1 and -1.5, times the frozen weight, 2 and -2."""
-    index = np.array([2, 1]), np.array([0, 3])
+    index = head([2, 1], [0, 3])
     scores, slow, frozen = np.array([0.5, -0.4, 0]), np.array([1.0, 0, 0]), np.array([2.0, -2, 0])
     popup._learn(index, scores, slow, frozen, np.array([1.0, -1.5, 9]), 0.1, 0.5, 0.1)
     assert slow.tolist() == pytest.approx([2.55, -3.04, 0])

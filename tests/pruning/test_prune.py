@@ -69,24 +69,8 @@ def test_each_round_removes_whole_weights_of_what_is_left():
 
 
 def test_levels_of_the_printed_one_shot_densities():
-    sizes, rates = sizes_and_rates(study.LENET)
-    printed = (0.95, 0.675, 0.176, 0.0517)
-    assert tuple(prune.level_of(density, sizes, rates) for density in printed) == pytest.approx(study.BETWEEN, abs=0.01)
     assert [round(percent_kept(study.LENET, level), 1) for level in study.BETWEEN] == [95.0, 67.5, 17.6, 5.2]
     assert round(percent_kept(study.LENET, study.BETWEEN[3]), 2) == 5.17
-
-
-def test_level_of_inverts_the_ladder():
-    sizes, rates = sizes_and_rates(study.LENET)
-    for level in (0, 1, 7, 15):
-        density = percent_kept(study.LENET, level) / 100
-        assert prune.level_of(density, sizes, rates) == pytest.approx(level, abs=0.005)
-
-
-@pytest.mark.parametrize("density", [0, -0.1, 1.001, 80, math.nan])
-def test_a_density_lies_between_0_and_1(density):
-    with pytest.raises(BadInput, match=r"density .*\(0, 1\]"):
-        prune.level_of(density, {"w": 100}, {"w": 0.2})
 
 
 # masks

@@ -14,7 +14,7 @@ from tickets.cells import Cell
 from tickets.errors import MachineFault
 from tickets.files import ROOT
 from tickets.running import faults, run, work
-from tickets.training import perceptrons
+from tickets.training import compiled
 from tiny import CHAIN, NET, TINY, assert_equal_tables, files, serial
 
 STUDY = "01_winning_tickets"
@@ -82,7 +82,7 @@ def test_a_compile_cache_that_is_full(monkeypatch, ends):
         said = "Traceback (most recent call last):\n  ...\nOSError: [Errno 28] No space left on device\n"
         raise subprocess.CalledProcessError(1, command, stderr=said)
 
-    monkeypatch.setattr(perceptrons.subprocess, "run", compile_now)
+    monkeypatch.setattr(compiled.subprocess, "run", compile_now)
     said = "tickets: compiling failed: OSError: [Errno 28] No space left on device"
     assert ends(CHAIN) == (1, f"{said}; {cli.GOES_ON}")
 

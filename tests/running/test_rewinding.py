@@ -9,7 +9,7 @@ from tickets.pruning import imp
 from tickets.pruning.masks import final
 from tickets.results.store import Store
 from tickets.running.plan import closure, plan
-from tickets.training.perceptrons import Perceptrons
+from tickets.training.compiled import Compiled
 from tiny import NET, assert_equal_tables, files, serial
 
 K = 8
@@ -31,13 +31,13 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def taken(monkeypatch):
     """The steps (from, to) that were trained, network by network as they come."""
-    real, steps = Perceptrons.advance, []
+    real, steps = Compiled.advance, []
 
     def advance(path, begin, end):
         steps.append((path.cell, begin, end))
         real(path, begin, end)
 
-    monkeypatch.setattr(Perceptrons, "advance", advance)
+    monkeypatch.setattr(Compiled, "advance", advance)
     return steps
 
 
@@ -289,7 +289,7 @@ def test_a_reinitialized_arm_returns_to_a_dense_network_of_its_draw_that_ends_th
         assert store.start_of(cell) == array_digest(found)
     assert store.get(REINIT)["provenance"]["start"] == array_digest(found)
     assert kept_steps(store, TRUNK) == kept_steps(store, NET.but(draw=1)) == []
-    path = Perceptrons([NET.but(draw=1)], model, imp.starts([NET.but(draw=1)], model, store))
+    path = Compiled([NET.but(draw=1)], model, imp.starts([NET.but(draw=1)], model, store))
     path.advance(0, K)  # the whole network of that draw passes through them
     assert_equal_arrays(found, path.weights()[0])
     assert not np.array_equal(found["fc1.weight"], store.rewound(BACK[0])["fc1.weight"])

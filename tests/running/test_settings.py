@@ -10,7 +10,7 @@ import pytest
 import torch
 from tickets.running import plan, work
 from tickets.running.plan import DONE, PAUSED
-from tickets.training.perceptrons import Perceptrons
+from tickets.training.compiled import Compiled
 from tiny import NET
 
 TWICE = """
@@ -104,13 +104,13 @@ def test_whatever_is_computed_is_settled_first(store, monkeypatch, cell):
 @pytest.fixture
 def sit(store, monkeypatch):
     """A function that trains a population for one pause, or to its end, on a processor of some name; its steps."""
-    steps, advance = [], Perceptrons.advance
+    steps, advance = [], Compiled.advance
 
     def watched(path, begin, end):
         steps.append(begin)
         advance(path, begin, end)
 
-    monkeypatch.setattr(Perceptrons, "advance", watched)
+    monkeypatch.setattr(Compiled, "advance", watched)
 
     def sit(cells, name="this one", seconds=-np.inf):
         monkeypatch.setattr(work, "name_of", lambda device: name)

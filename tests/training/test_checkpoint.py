@@ -13,7 +13,7 @@ from tickets.pruning import imp, prune, scores
 from tickets.results.store import Store
 from tickets.running import plan, work
 from tickets.running.plan import DONE, PAUSED
-from tickets.training import checkpoint, perceptrons
+from tickets.training import checkpoint, compiled
 from tickets.training.checkpoint import Checkpoint, Paused
 from tickets.training.recorder import Recorder
 from tickets.training.train import train
@@ -112,15 +112,15 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path, monkeypatc
     """Killed, not asked to stop: what was saved at the last minute's pause is not trained again."""
     monkeypatch.setattr(checkpoint, "EVERY", 0)
     whole, steps = trained([DENSE], "mlp"), []
-    advance = perceptrons.advance
+    advance = compiled.advance
 
     def counting(*arguments):
-        steps.append(len(arguments[9]))  # order
+        steps.append(len(arguments[5]))  # order
         if sum(steps) == 30:
             raise SystemExit("killed")
         advance(*arguments)
 
-    monkeypatch.setattr(perceptrons, "advance", counting)
+    monkeypatch.setattr(compiled, "advance", counting)
     with pytest.raises(SystemExit):
         trained([DENSE], "mlp", Checkpoint(tmp_path / "state", {}))
     assert_equal_bits(trained([DENSE], "mlp", Checkpoint(tmp_path / "state", {})), whole)

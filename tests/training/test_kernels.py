@@ -6,9 +6,12 @@ import torch
 from small import MASKS, NET, SMALL, random_mask
 from tickets.nets import models
 from tickets.pruning import imp
+from tickets.pruning.imp import Start
 from tickets.seeds import stream
 from tickets.training import kernels
-from tickets.training.perceptrons import blocks, pack, settle, unpack
+from tickets.training.compiled import STILL, settle
+from tickets.training.flat import Network, prepared
+from tickets.training.passes import advance
 from torch.nn.functional import cross_entropy
 
 
@@ -16,7 +19,13 @@ from torch.nn.functional import cross_entropy
 def settled():
     """Kernels come out of the cache here as in any other process, whichever test is the first."""
     for precision in ("float32", "float64"):
-        settle(precision)
+        settle(precision, SMALL)
+
+
+def pictures_of(images, labels, kind):
+    """Images uint8 [N, H, W] as training has them: a byte is worth a share of 255."""
+    table = (np.arange(256) / 255).astype(kind)
+    return table[images.reshape(len(images), -1)], table[None], labels
 
 
 @pytest.mark.parametrize("batch", [20, 64, 150])
@@ -24,18 +33,21 @@ def test_storage_changes_nothing_in_wide_layers_and_large_batches(batch):
     """Layers of several tiles, batches of more images than registers hold at a time."""
     wide = models.MLP("wide", (1, 20, 20), 10, hidden=(330, 25))
     generator = np.random.default_rng(batch)
-    images, labels = generator.random((600, 400)), generator.integers(10, size=600)
+    images, labels = generator.integers(256, size=(600, 20, 20), dtype=np.uint8), generator.integers(10, size=600)
+    pictures, every = pictures_of(images, labels, "float64"), np.arange(600)
     order, rates = generator.integers(600, size=(40, batch)), np.full(40, 1e-3)
     weights, mask = wide.init(stream("init")), random_mask(wide, 0.2)
     weights = {name: array.astype(float) for name, array in mask.apply(weights).items()}
     found = []
     for below in (0, 2):
-        network = pack(weights, mask, wide.prunable, below)
-        kernels.advance(network.index, *network.state, images, labels, order, 0, rates, True, 0.0, 1e-4)
-        x, y = blocks(images, labels)
-        correct = np.zeros(y.shape, bool)
-        loss, _ = kernels.evaluate(network.index, network.value, x, y, correct)
-        found.append({**unpack(network, mask, wide.prunable), "loss": loss, "correct": correct})
+        network = Network(wide, Start(weights, mask), "float64", batch, below)
+        told = order, STILL, 0, np.zeros((0, 0, 0)), 0, rates, (True, 0.0, 1e-4)
+        advance(*network.tables, network.state, pictures, *told)
+        loss, predicted = network.read(network.value, pictures, every, prepared(pictures[0], every))
+        found.append({**network.unpack(), "loss": loss, "predicted": predicted})
+        again = network.read(network.value, pictures, every)
+        assert again[0] == pytest.approx(loss, rel=1e-12)
+        np.testing.assert_array_equal(again[1], predicted)
     for name in found[0]:
         np.testing.assert_allclose(found[0][name], found[1][name], rtol=0, atol=1e-10, err_msg=name)
     assert np.abs(found[0]["fc1.weight"] - weights["fc1.weight"]).max() > 0.01
@@ -61,29 +73,23 @@ def test_adam_in_single_precision_takes_the_right_step():
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 def test_evaluation_is_that_of_torch(n, kind):
     generator = np.random.default_rng(n)
-    images, labels = generator.random((n, 64)).astype(kind), generator.integers(10, size=n)
-    mask = MASKS[3]
+    images, labels = generator.integers(256, size=(n, 8, 8), dtype=np.uint8), generator.integers(10, size=n)
+    pictures, mask = pictures_of(images, labels, kind), MASKS[3]
     weights = {name: 8 * array.astype(kind) for name, array in mask.apply(imp.initial(NET, SMALL)).items()}
-    network = pack(weights, mask, SMALL.prunable)
-    x, y = blocks(images, labels)
-    correct = np.zeros(y.shape, bool)
-    loss, right = kernels.evaluate(network.index, network.value, x, y, correct)
+    network, picked = Network(SMALL, Start(weights, mask), kind, batch=60), generator.permutation(n)
+    loss, predicted = network.read(network.value, pictures, picked, prepared(pictures[0], picked))
     params = {name: torch.from_numpy(array)[None] for name, array in weights.items()}
-    logits = SMALL.forward(params, {}, torch.from_numpy(images)[None], training=False)[0]
-    expected = logits.argmax(1).numpy() == labels
-    assert loss == pytest.approx(
-        cross_entropy(logits, torch.from_numpy(labels)).item(), rel=1e-5 if kind == "float32" else 1e-12
-    )
-    np.testing.assert_array_equal(correct.ravel()[:n], expected)
-    assert not correct.ravel()[n:].any()
-    assert right == expected.sum()
+    x, y = torch.from_numpy(pictures[0][picked]), torch.from_numpy(labels[picked])
+    logits = SMALL.forward(params, {}, x[None], training=False)[0]
+    assert loss == pytest.approx(cross_entropy(logits, y).item(), rel=1e-5 if kind == "float32" else 1e-12)
+    np.testing.assert_array_equal(predicted, logits.argmax(1).numpy())
 
 
 def five_ones(weights, below):
     """The loss of a dense network on five white images."""
-    network = pack(weights, MASKS[0], SMALL.prunable, below)
-    x, y = blocks(np.ones((5, 64), np.float32), np.arange(5))
-    return kernels.evaluate(network.index, network.value, x, y, np.zeros(y.shape, bool))[0]
+    network = Network(SMALL, Start(weights, MASKS[0]), "float32", batch=60, below=below)
+    white = pictures_of(np.full((5, 8, 8), 255, np.uint8), np.arange(5), "float32")
+    return network.read(network.value, white, np.arange(5))[0]
 
 
 @pytest.mark.parametrize("below", [0, 2])

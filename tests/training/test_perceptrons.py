@@ -1,19 +1,23 @@
 """The path of perceptrons: what autograd says, from any storage, and what a network costs in memory."""
 
 import os
+import subprocess
+import sys
 from functools import cache
 
 import numpy as np
 import pytest
 from small import MASKS, NET, RULES, SMALL, assert_close, assert_same, random_mask, starts_of
+from tickets.files import ROOT
 from tickets.nets import models
 from tickets.pruning import imp
 from tickets.pruning.imp import Start
 from tickets.seeds import stream
-from tickets.training import perceptrons
+from tickets.training import compiled
+from tickets.training.flat import SPARSE_BELOW, Network
 from tickets.training.train import train
 
-STORAGE = {"mlp": perceptrons.SPARSE_BELOW, "mlp-dense": 0, "mlp-sparse": 2}
+STORAGE = {"mlp": None, "mlp-dense": 0, "mlp-sparse": 2}
 
 
 def cells_of(rule, **fields):
@@ -108,25 +112,25 @@ def test_single_precision_curves_of_both_paths_are_alike():
 def test_packing_loses_nothing(storage):
     for mask in MASKS:
         weights = mask.apply(imp.initial(NET, SMALL))
-        network = perceptrons.pack(weights, mask, SMALL.prunable, STORAGE[storage])
-        assert_close(perceptrons.unpack(network, mask, SMALL.prunable), weights, 0)
-        densities = np.array([kept.mean() for kept in mask.values()])
-        np.testing.assert_array_equal(network.sparse, densities < STORAGE[storage])
+        network = Network(SMALL, Start(weights, mask), "float64", 60, STORAGE[storage])
+        assert_close(network.unpack(), weights, 0)
+        densities, below = np.array([kept.mean() for kept in mask.values()]), STORAGE[storage]
+        np.testing.assert_array_equal(network.head.sparse, densities < (SPARSE_BELOW[2] if below is None else below))
         stored = [
-            kept.sum() if sparse else kept.size for kept, sparse in zip(mask.values(), network.sparse, strict=True)
+            kept.sum() if sparse else kept.size for kept, sparse in zip(mask.values(), network.head.sparse, strict=True)
         ]
         assert network.value.size == sum(stored) + sum(SMALL.widths[1:])
 
 
 @pytest.mark.parametrize("path", STORAGE)
 def test_a_path_stores_layers_below_its_density_by_their_kept_weights(path, monkeypatch):
-    seen, pack = [], perceptrons.pack
+    seen = []
 
-    def packed(*arguments):
-        seen.append(arguments[3])
-        return pack(*arguments)
+    def packed(*arguments, **named):
+        seen.append(arguments[4])
+        return Network(*arguments, **named)
 
-    monkeypatch.setattr(perceptrons, "pack", packed)
+    monkeypatch.setattr(compiled, "Network", packed)
     cells = [NET.but(steps=1)]
     train(cells, SMALL, starts_of(cells, MASKS[:1]), path=path)
     assert seen == [STORAGE[path]]
@@ -137,13 +141,12 @@ def test_a_network_costs_what_it_weighs_in_memory_too(density):
     """Value, two moments and one byte of mask for each weight stored; a position of 4 bytes where stored sparsely."""
     model = models.build("lenet-300-100", (1, 28, 28), 10)
     mask, cell = random_mask(model, density), NET.but(precision="float32")
-    weights = {name: array.astype("float32") for name, array in imp.initial(cell, model).items()}
-    network = perceptrons.pack(weights, mask, model.prunable)
+    network = Network(model, Start(imp.initial(cell, model), mask), "float32", 60)
     stored = mask.kept if density < 0.2 else 266_200
     each = 13 + 4 * (density < 0.2)
     offsets = 6 * 300 + 3 * 100 + 2 * 10  # of rows in each tile of columns
     small = 13 * 410 + 8 * offsets + 200  # biases, offsets, widths
-    held = sum(array.nbytes for array in vars(network).values() if isinstance(array, np.ndarray))
+    held = sum(array.nbytes for array in (*network.head, *network.state[:5]))
     assert each * stored <= held <= each * stored + small
 
 
@@ -152,12 +155,32 @@ def test_a_network_costs_what_it_weighs_in_memory_too(density):
 
 def test_kernels_are_compiled_by_another_process_and_once(monkeypatch):
     ran = []
-    monkeypatch.setattr(perceptrons.subprocess, "run", lambda command, **_: ran.append(command[-1]))
+    monkeypatch.setattr(compiled.subprocess, "run", lambda command, **_: ran.append(command[-1]))
     monkeypatch.setenv("TICKETS_COMPILED", "")
-    for precision in ("float32", "float64", "float32"):
-        perceptrons.settle(precision)
-    assert len(ran) == 2
-    assert "float32" in ran[0]
-    assert "float64" in ran[1]
-    kinds = [f"{perceptrons.__name__}:{kind}" for kind in ("float32", "float64")]
-    assert os.environ["TICKETS_COMPILED"].split() == kinds  # a worker inherits it
+    conv = models.build("conv-2", (1, 8, 8), 10)
+    for precision, model in (("float32", SMALL), ("float64", SMALL), ("float32", conv), ("float32", SMALL)):
+        compiled.settle(precision, model)
+    assert [command.partition("; ")[2] for command in ran] == [
+        "compile_now('lenet-300-100', 'float32')",
+        "compile_now('lenet-300-100', 'float64')",
+        "compile_now('conv-2', 'float32')",
+    ]
+    assert len(os.environ["TICKETS_COMPILED"].split()) == 3  # a worker inherits it
+
+
+@pytest.mark.parametrize("name", ["lenet-300-100", "conv-2"])
+def test_training_runs_what_another_process_compiled(name):
+    """Nothing is compiled in the process that trains, where it would round differently (see `settle`)."""
+    code = f"""if True:
+        from small import NET, random_mask, starts_of
+        from tickets.nets import models
+        from tickets.training import passes
+        from tickets.training.train import train
+        model, cell = models.build({name!r}, (1, 8, 8), 10), NET.but(precision="float32", steps=2)
+        train([cell], model, starts_of([cell], [random_mask(model, 0.3)], model))
+        read, taken = passes.evaluate.stats, passes.advance.stats
+        print(len(read.cache_misses) + len(taken.cache_misses), len(read.cache_hits) + len(taken.cache_hits))
+    """
+    there = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in ("lib", "tests"))}
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, env=there, text=True).split() == ["0", "2"]

@@ -16,9 +16,10 @@ from torch.nn.functional import cross_entropy, relu
 from ..cells import Cell
 from ..data.reader import Reader
 from ..nets.layers import EPSILON, Layers, Tensors
+from ..pruning.imp import Start
 from ..pruning.masks import Mask
-from ..training import convolutions
-from ..training.perceptrons import settle
+from ..training.compiled import pictures, settle
+from ..training.flat import Network
 from ..training.train import choose_path
 
 STATISTICS = ("kept", "reestimated", "repaired")
@@ -110,27 +111,27 @@ class Mixtures:
         return params, running
 
     def _read_compiled(self, c: Tensor, part: str, statistics: str) -> tuple[np.ndarray, np.ndarray]:
-        """`read`, one mixture after the other: what no network kept costs nothing (see `training.convolutions`)."""
-        settle(self.cell.precision, convolutions.__name__)
+        """`read`, one mixture after the other: what no network kept costs nothing (see `training.compiled`)."""
+        settle(self.cell.precision, self.model)
         picked, train = self.reader.index[part][0], self.reader.index["train"][0]
-        pictures = {name: convolutions.pictures(self.cell, name) for name in ("train", "test")}
+        seen = {name: pictures(self.cell, name) for name in ("train", "test")}
         read = []
         for point in c.split(1):
             params, running = self._mixed(point, statistics)
             running = running if statistics == "kept" else self.model.buffers(1, dtype=self.dtype)
             value = self.network.flat({name: tensor[0].numpy() for name, tensor in (params | running).items()})
             if statistics != "kept" and running:
-                self.network.read(value, pictures["train"], train[: self.size * BATCHES], training=True)
-            read.append(self.network.read(value, pictures["test" if part == "test" else "train"], picked))
+                self.network.read(value, seen["train"], train[: self.size * BATCHES], training=True)
+            read.append(self.network.read(value, seen["test" if part == "test" else "train"], picked))
         losses, classes = zip(*read, strict=True)
         return np.array(losses), np.stack(classes)
 
     @cached_property
-    def network(self) -> convolutions.Network:
+    def network(self) -> Network:
         """The tables that serve all mixtures."""
         weights = {name: tensor[0].numpy() for name, tensor in (self.params | self.running).items()}
         kept = Mask({name: (self.params[name] != 0).any(0).numpy() for name in self.model.prunable})
-        return convolutions.Network(self.model, weights, kept, self.size)
+        return Network(self.model, Start(weights, kept), self.cell.precision, self.size)
 
     def errors(self, loss: np.ndarray, predicted: np.ndarray, part: str) -> np.ndarray:
         """Errors in percent [P]; that of chance where the loss is not finite, whatever an argmax over NaN says."""

@@ -28,18 +28,6 @@ def ladder(sizes: Mapping[str, int], rates: Mapping[str, float], level: float) -
     return kept
 
 
-def level_of(density: float, sizes: Mapping[str, int], rates: Mapping[str, float]) -> float:
-    """The level, to a thousandth, at which the ladder passes through a density (as a paper prints it)."""
-    if not 0 < density <= 1:
-        raise BadInput(f"density {density}: must lie in (0, 1]")
-    total, low, high = sum(sizes.values()), 0.0, 100.0
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        kept = sum(size * (1 - rates[name]) ** middle for name, size in sizes.items())
-        low, high = (middle, high) if kept > density * total else (low, middle)
-    return round(low, 3)
-
-
 def keep_top(scores: Mapping[str, np.ndarray], mask: Mask, counts: Mapping[str, int]) -> Mask:
     """Of the weights that `mask` keeps, keep the `counts[name]` highest scores of each layer."""
     return Mask({name: _top(scores[name], mask[name], counts[name]) for name in mask})

@@ -1,6 +1,6 @@
 """The path of automatic differentiation: a population of any networks, on any device, the replicate axis leading.
 
-It is also the plain twin of `perceptrons` in the tests.
+It is also the plain twin of `compiled` in the tests.
 """
 
 import numpy as np

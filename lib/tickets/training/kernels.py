@@ -1,6 +1,6 @@
-"""Compiled steps of perceptrons on one CPU core: forward, backward, optimizer and evaluation, no interpreter inside.
+"""Compiled operations of dense layers on one CPU core, forward and back; losses and optimizers.
 
-Layout and letters are those of `perceptrons`, which packs networks for them. Recorded results were made with these very
+Layout and letters are those of `flat`, which packs networks for them. Recorded results were made with these very
 roundings: whoever changes the order of a sum raises `provenance.ALGORITHM`. WIDE activations of each unit stay in
 registers, a tile of inputs at a time, so that what is read again and again stays in the first cache.
 """
@@ -38,12 +38,12 @@ def _put_four(array, i, t, four):
 
 
 @compiled
-def dense_forward(index, value, pixels, act, noise):
+def dense_forward(head, value, pixels, act, noise):
     """Fill act [U, B] below the inputs, which are read from pixels: rectified hidden layers, then logits.
 
     noise: factors of the hidden units [H, B] (dropout), or of no length.
     """
-    widths, first, sparse, rows, columns, row_at, column_at = index
+    widths, first, sparse, rows, columns, row_at, column_at = head
     top, x = 0, pixels
     for l in range(len(widths) - 1):
         n_in, n_out = widths[l], widths[l + 1]
@@ -107,12 +107,12 @@ def _tiles_back(starts, columns, value, delta, out):
 
 
 @compiled
-def dense_backward(index, value, act, delta, gradient, noise, below_first):
+def dense_backward(head, value, act, delta, gradient, noise, below_first):
     """Gradient of every parameter from delta, whose last rows hold the gradient of the logits [classes, B].
 
     below_first: of the inputs too, into the first rows of delta.
     """
-    widths, first, sparse, rows, columns, row_at, column_at = index
+    widths, first, sparse, rows, columns, row_at, column_at = head
     top = act.shape[0]
     for l in range(len(widths) - 2, -1, -1):
         n_in, n_out = widths[l], widths[l + 1]
@@ -142,9 +142,9 @@ def dense_backward(index, value, act, delta, gradient, noise, below_first):
 
 
 @compiled
-def _pull(index, value, goal, strength, gradient):
+def pull(head, value, goal, strength, gradient):
     """Subtract the gradient of strength x cosine of the weights, biases left out, to goal, a vector of length 1."""
-    widths, first = index[0], index[1]
+    widths, first = head.widths, head.first
     along = square = value.dtype.type(0)
     for l in range(len(widths) - 1):
         for i in range(first[l], first[l + 1] - widths[l + 1]):
@@ -195,75 +195,3 @@ def sgd_step(value, keep, gradient, slow, rate, momentum, decay):
     for i in range(len(value)):
         slow[i] = mu * slow[i] + (gradient[i] + lam * value[i] if keep[i] else zero)
         value[i] -= size * slow[i]
-
-
-@compiled
-def lines(rows, columns, like):
-    """Zeros [rows, columns] from the start of a cache line of 64 bytes: a load across two lines takes twice as long."""
-    flat = np.zeros(rows * columns + LANES, like.dtype)
-    skip = -(flat.ctypes.data // flat.itemsize) % LANES
-    return flat[skip : skip + rows * columns].reshape(rows, columns)
-
-
-@compiled
-def gather(images, picked, x):
-    """x[features, B] = the picked rows of images [N, features], LANES at a time; padding repeats the last row."""
-    n, flat, at = images.shape[1], images.ravel(), np.empty(LANES, np.int64)
-    for b in range(0, x.shape[1], LANES):
-        for i in range(LANES):
-            at[i] = n * picked[min(b + i, len(picked) - 1)]
-        for t in range(n):
-            lanes = x[t, b : b + LANES]
-            for i in range(LANES):
-                lanes[i] = flat[at[i] + t]
-
-
-@compiled_entry
-def advance(index, value, keep, slow, fast, goal, pull, images, labels, order, done, rates, adam, momentum, decay):
-    """Train in place on the minibatches `order` [n, batch] at the learning rates `rates` [n].
-
-    images: [N, features]; labels: [N]; done: steps this network took before (Adam's bias correction counts on).
-    goal, pull: a vector like value, of length 1, and how much the loss falls with the cosine to it (0: no goal needed).
-    """
-    widths = index[0]
-    batch = order.shape[1]
-    wide = -(-batch // WIDE) * WIDE
-    act, delta = lines(widths.sum(), wide, value), lines(widths.sum(), wide, value)
-    gradient, quiet = np.zeros(len(value), value.dtype), np.zeros((0, 0), value.dtype)
-    classes = widths[-1]
-    for s in range(len(rates)):
-        picked = order[s]
-        gather(images, picked, act[: widths[0]])
-        dense_forward(index, value, act[: widths[0]], act, quiet)
-        logits, slopes = act[len(act) - classes :], delta[len(delta) - classes :]
-        softmax_gradient(logits, labels[picked], slopes)
-        dense_backward(index, value, act, delta, gradient, quiet, False)
-        if pull != 0:
-            _pull(index, value, goal, pull, gradient)
-        if adam:
-            adam_step(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay)
-        else:
-            sgd_step(value, keep, gradient, slow, rates[s], momentum, decay)
-
-
-@compiled_entry
-def evaluate(index, value, x, y, correct):
-    """Mean cross-entropy and number of right answers over blocks; fills correct.
-
-    x: [n, features, CHUNK]; y, correct: [n, CHUNK].
-    """
-    widths = index[0]
-    act, quiet = lines(widths.sum(), x.shape[2], value), np.zeros((0, 0), value.dtype)
-    loss, right, count = 0.0, 0, 0
-    for n in range(len(x)):
-        dense_forward(index, value, x[n], act, quiet)
-        logits = act[len(act) - widths[-1] :]
-        for b in range(x.shape[2]):
-            if y[n, b] >= 0:
-                column = logits[:, b]
-                top = column.max()
-                loss += np.log(np.exp(column - top).sum()) + top - column[y[n, b]]
-                correct[n, b] = column.argmax() == y[n, b]
-                right += correct[n, b]
-                count += 1
-    return loss / count, right

@@ -1,4 +1,4 @@
-"""Compiled steps of convolutional networks: passes over all blocks of a batch, no interpreter inside.
+"""Compiled steps on one CPU core: forward, backward, optimizer and evaluation, no interpreter inside.
 
 A sweep does its operations block by block: what one layer leaves is still in the cache when the next one reads it, and
 only statistics of the batch make it wait. A normalization, like a bias, has become a scale and a shift of each channel
@@ -8,7 +8,16 @@ by then. The dense layers of the head are those of `kernels`.
 import numpy as np
 
 from ..nets.layers import EPSILON, MOMENTUM
-from .kernels import adam_step, compiled, compiled_entry, dense_backward, dense_forward, sgd_step, softmax_gradient
+from .kernels import (
+    adam_step,
+    compiled,
+    compiled_entry,
+    dense_backward,
+    dense_forward,
+    pull,
+    sgd_step,
+    softmax_gradient,
+)
 from .lanes import LANES
 from .planes import line_of, operate
 from .program import AFFINE, CONV
@@ -94,16 +103,28 @@ def _settle_back(conv, value, gradient, b, count):
 
 
 @compiled
-def _predict(program, index, value, b, pictures, picked, moves, noise, training):
-    """Activations of the head [units, columns] for the picked pictures.
+def gather(pixels, picked, x):
+    """x [features, B] = the picked rows of pixels [N, features], LANES at a time; padding repeats the last row."""
+    n, flat, at = pixels.shape[1], pixels.ravel(), np.empty(LANES, np.int64)
+    for b in range(0, x.shape[1], LANES):
+        for i in range(LANES):
+            at[i] = n * picked[min(b + i, len(picked) - 1)]
+        for t in range(n):
+            lanes = x[t, b : b + LANES]
+            for i in range(LANES):
+                lanes[i] = flat[at[i] + t]
 
-    pictures: bytes [N, C, H, W], what each byte is worth [C, 256], labels [N]. moves: flip, row and column [n] of the
-    crop of each, and the border that crops come from; no length: none is moved. What lies beyond an image is a byte of
-    0; a block that is not full repeats the last image.
+
+@compiled
+def _place(node, images, table, picked, moves, act):
+    """Put the picked images into planes, LANES of them a block.
+
+    images: bytes [N, C, H, W]; table: what each byte is worth [C, 256]; moves: flip, row and column [n] of the crop of
+    each, and the border that crops come from; no length: none is moved. What lies beyond an image is a byte of 0; a
+    block that is not full repeats the last image.
     """
-    (images, table, _), (flips, downs, rights, border), node = pictures, moves, program.nodes[0]
-    units, blocks, used = index[0].sum(), len(b.real), -(-len(picked) // LANES)
-    for i in range(used * LANES):
+    flips, downs, rights, border = moves
+    for i in range(-(-len(picked) // LANES) * LANES):
         n = min(i, len(picked) - 1)
         image, moved = images[picked[n]], len(flips) > 0
         down, right = (np.intp(downs[n]) - border, np.intp(rights[n]) - border) if moved else (0, 0)
@@ -114,54 +135,76 @@ def _predict(program, index, value, b, pictures, picked, moves, noise, training)
                     y, x = r + down, q + right
                     inside = 0 <= y < node.height and 0 <= x < node.width
                     x = node.width - 1 - x if moved and flips[n] else x
-                    b.act[at + q, i % LANES] = table[c, image[c, y, x] if inside else 0]
-    _forward(program, value, b, used, len(picked), training)
-    act = b.act[: units * blocks].reshape(units, blocks * LANES)
-    dense_forward(index, value[-index[1][-1] :], act[: index[0][0]], act, noise)
+                    act[at + q, i % LANES] = table[c, image[c, y, x] if inside else 0]
+
+
+@compiled
+def _predict(program, head, value, b, pictures, picked, inputs, moves, noise, training):
+    """Activations of the head [units, columns] for the picked pictures, or of a head alone for prepared inputs, if any.
+
+    pictures: images and table, see `_place`, or pixels [N, features] for a head alone; labels [N].
+    """
+    columns = inputs.shape[1] if len(inputs) > 0 else len(b.real) * LANES
+    act = b.act[: head.widths.sum() * columns // LANES].reshape(-1, columns)
+    x = inputs if len(inputs) > 0 else act[: head.widths[0]]
+    if program is None:
+        if len(inputs) == 0:
+            gather(pictures[0], picked, x)
+    else:
+        _place(program.nodes[0], pictures[0], pictures[1], picked, moves, b.act)
+        _forward(program, value, b, -(-len(picked) // LANES), len(picked), training)
+    dense_forward(head, value[len(value) - head.first[-1] :], x, act, noise)
     return act
 
 
 @compiled_entry
-def advance(program, index, state, b, pictures, order, moves, border, noise, done, rates, rule):
+def advance(program, head, b, state, pictures, order, moves, border, noise, done, rates, rule):
     """Train in place on the minibatches `order` [n, batch] at the learning rates `rates` [n].
 
-    index: the head's, see `perceptrons`; state: value (convolutions, running statistics, head), keep, slow, fast;
-    moves: flips, rows and columns [n, batch] and the border, see `_predict`; noise: factors of the head's hidden units
-    [n, units, columns], or of no length; done: steps taken before; rule: adam, momentum, decay.
+    program, head, b, state: see `flat.Network`; without a program, for a head alone, this is compiled by itself. moves:
+    flips, rows and columns [n, batch] and the border, see `_place`; noise: factors of the head's hidden units
+    [n, units, columns], or of no length; done: steps this network took before (Adam's bias correction counts on);
+    rule: adam, momentum, decay.
     """
-    value, keep, slow, fast = state
-    gradient, body, images = np.zeros_like(value), len(value) - index[1][-1], order.shape[1]
-    nothing, units = np.zeros((0, 0), value.dtype), index[0].sum()
+    (value, keep, slow, fast, goal, strength), (adam, momentum, decay) = state, rule
+    gradient, body, images = np.zeros_like(value), len(value) - head.first[-1], order.shape[1]
+    nothing, units, classes = np.zeros((0, 0), value.dtype), head.widths.sum(), head.widths[-1]
     delta = b.slope[: units * len(b.real)].reshape(units, len(b.real) * LANES)
     for s in range(len(rates)):
         at = min(s, len(moves[0]) - 1)
-        moved = moves[0][at], moves[1][at], moves[2][at], border
         factors = noise[s] if len(noise) > 0 else nothing
-        act = _predict(program, index, value, b, pictures, order[s], moved, factors, True)
-        softmax_gradient(act[units - index[0][-1] :], pictures[2][order[s]], delta[units - index[0][-1] :])
+        moved = moves[0][at], moves[1][at], moves[2][at], border
+        act = _predict(program, head, value, b, pictures, order[s], nothing, moved, factors, True)
+        softmax_gradient(act[units - classes :], pictures[2][order[s]], delta[units - classes :])
         gradient[:body] = 0
-        dense_backward(index, value[body:], act, delta, gradient[body:], factors, True)
-        _backward(program, value, gradient, b, -(-images // LANES), images)
-        if rule[0]:
-            adam_step(value, keep, gradient, slow, fast, rates[s], done + s + 1, rule[2])
+        dense_backward(head, value[body:], act, delta, gradient[body:], factors, program is not None)
+        if program is not None:
+            _backward(program, value, gradient, b, -(-images // LANES), images)
+        elif strength != 0:
+            pull(head, value, goal, strength, gradient)
+        if adam:
+            adam_step(value, keep, gradient, slow, fast, rates[s], done + s + 1, decay)
         else:
-            sgd_step(value, keep, gradient, slow, rates[s], rule[1], rule[2])
+            sgd_step(value, keep, gradient, slow, rates[s], momentum, decay)
 
 
 @compiled_entry
-def evaluate(program, index, value, b, pictures, picked, training, predicted):
+def evaluate(program, head, b, value, pictures, picked, inputs, training, predicted):
     """Mean cross-entropy over the picked pictures; fills predicted [n] with their classes.
 
-    training: one batch after the other passes as in training, which brings running statistics up to date; they are of
-    the size that the network was laid out for, and there are whole ones only.
+    inputs: those of a head alone, prepared, [n, features, columns], or of no length. training: one batch after the
+    other passes as in training, which brings running statistics up to date; they are of the size that the network was
+    laid out for, and there are whole ones only.
     """
     size = int(b.real.sum()) if training else len(b.real) * LANES
+    size = inputs.shape[2] if len(inputs) > 0 else size
     nothing, none, loss = np.zeros((0, 0), value.dtype), np.zeros(0, np.uint8), 0.0
     for first in range(0, len(picked), size):
         some = picked[first : first + size]
-        act = _predict(program, index, value, b, pictures, some, (none > 0, none, none, 0), nothing, training)
+        x, still = inputs[first // size] if len(inputs) > 0 else nothing, (none > 0, none, none, 0)
+        act = _predict(program, head, value, b, pictures, some, x, still, nothing, training)
         for i in range(len(some)):
-            column = act[len(act) - index[0][-1] :, i]
+            column = act[len(act) - head.widths[-1] :, i]
             top = column.max()
             loss += np.log(np.exp(column - top).sum()) + top - column[pictures[2][some[i]]]
             predicted[first + i] = column.argmax()

@@ -172,7 +172,7 @@ def _back(layers: Layers, blocks: int, buffer: Buffer, flat: Place) -> tuple[lis
 
 def _walks(layers: Layers, where) -> tuple:
     """(convolutions, walks, the vectors of all walks)."""
-    convs, walks, vectors, channel = [], [], ([], [], [], []), 0
+    convs, walks, vectors, channel = [], [], [[np.zeros(0, int)] for _ in range(4)], 0
     at = dict(zip(where, np.cumsum([0, *(entries.sum() for entries in where.values())]), strict=False))
     for name, stride, x, y, normal in layers.convs:
         stored, source, target = where[f"{name}.weight"], layers.nodes[x], layers.nodes[y]

@@ -1,6 +1,6 @@
 """The training loop, one for all networks and devices; how a step is computed is a path's affair.
 
-A path has `advance`, `read`, `remember`, `weights`, `state` and `restore` (see `Perceptrons` and `Autograd`). What it
+A path has `advance`, `read`, `remember`, `weights`, `state` and `restore` (see `Compiled` and `Autograd`). What it
 trains, the weights under a mask or something else that makes a network, is its own affair.
 """
 
@@ -13,20 +13,14 @@ from ..arms import ARMS
 from ..pruning.imp import Start
 from ..pruning.masks import Weights
 from .autograd import Autograd
-from .convolutions import Convolutions
-from .perceptrons import Perceptrons
+from .compiled import Compiled
 from .recorder import Outcome, Recorder
 from .schedule import stops, test_steps
 
-PATHS = {
-    "mlp": Perceptrons,
-    "mlp-dense": partial(Perceptrons, below=0),  # every layer dense, whatever its mask
-    "mlp-sparse": partial(Perceptrons, below=2),  # every layer by its kept weights
-    "conv": Convolutions,
-    "conv-dense": partial(Convolutions, below=0),
-    "conv-sparse": partial(Convolutions, below=2),
-    "autograd": Autograd,
-}
+BELOW = {"": None, "-dense": 0, "-sparse": 2}
+"""Density below which compiled code stores layers by their kept weights: its own choice, no layer's, every layer's."""
+PATHS = {kind + storage: partial(Compiled, below=below) for kind in ("mlp", "conv") for storage, below in BELOW.items()}
+PATHS["autograd"] = Autograd
 """The numeric paths: same results but for rounding."""
 
 

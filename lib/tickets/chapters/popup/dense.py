@@ -8,8 +8,7 @@ import torch
 
 from ...training import train
 from ...training.autograd import Autograd
-from ...training.convolutions import Convolutions
-from ...training.perceptrons import Perceptrons
+from ...training.compiled import Compiled
 from ...training.schedule import learning_rates
 from ..supermasks.learned import cosine
 
@@ -29,19 +28,8 @@ class Plain(Autograd):
         self.gone |= {name: torch.ones_like(tensor, dtype=torch.bool) for name, tensor in biases.items()}
 
 
-class PlainPerceptrons(Perceptrons):
-    """Perceptrons on a CPU core."""
-
-    def __init__(self, cells, model, starts, device="cpu", begin=0):
-        super().__init__(cells, model, starts, device, begin)
-        self.rates = rates(self.cell)
-        for network in self.networks:
-            for end, units in zip(network.first[1:], network.widths[1:], strict=True):
-                network.keep[end - units : end] = False
-
-
-class PlainConvolutions(Convolutions):
-    """Convolutional networks on a CPU core."""
+class PlainCompiled(Compiled):
+    """Any network that compiled code trains, on a CPU core."""
 
     def __init__(self, cells, model, starts, device="cpu", begin=0):
         super().__init__(cells, model, starts, device, begin)
@@ -51,4 +39,4 @@ class PlainConvolutions(Convolutions):
             network.keep &= ~network.flat(biases)
 
 
-train.PATHS |= {"plain": Plain, "plain-mlp": PlainPerceptrons, "plain-conv": PlainConvolutions}
+train.PATHS |= {"plain": Plain, "plain-mlp": PlainCompiled, "plain-conv": PlainCompiled}

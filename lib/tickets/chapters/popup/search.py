@@ -13,20 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...nets import models
+from ...pruning.imp import Start, dense_mask
 from ...pruning.masks import Weights
 from ...seeds import stream
 from ...training import train
-from ...training.kernels import (
-    WIDE,
-    compiled,
-    compiled_entry,
-    dense_backward,
-    dense_forward,
-    gather,
-    lines,
-    softmax_gradient,
-)
-from ...training.perceptrons import Perceptrons, pack, settle, unpack
+from ...training.compiled import Compiled, settle
+from ...training.flat import Network, lines
+from ...training.kernels import compiled, compiled_entry, dense_backward, dense_forward, softmax_gradient
+from ...training.passes import gather
 from ..supermasks.learned import Supermasks, cosine
 
 
@@ -105,14 +100,14 @@ class EdgePopup(Annealed):
 
 
 @compiled
-def _choose(index, value, scores, bits, frozen, counts, bins, found):
+def _choose(head, value, scores, bits, frozen, counts, bins, found):
     """value = frozen where the size of a score is among the largest of its layer, else 0.
 
     Exact and in linear time: sizes have the order of the integers that their bits are. Counting the first 16 bits finds
     the bin that the smallest size which stays is in, and sorting that bin finds it. bits: of the scores [P]; bins:
     counts [2^16]; found: room for sizes [P].
     """
-    widths, first = index[0], index[1]
+    widths, first = head.widths, head.first
     shift = 15 if bits.itemsize == 4 else 47
     for l in range(len(widths) - 1):
         begin, end = first[l], first[l + 1] - widths[l + 1]
@@ -142,9 +137,9 @@ def _choose(index, value, scores, bits, frozen, counts, bins, found):
 
 
 @compiled
-def _learn(index, scores, slow, frozen, gradient, rate, momentum, decay):
+def _learn(head, scores, slow, frozen, gradient, rate, momentum, decay):
     """One step of gradient descent with momentum on the scores of all layers, decay added to the gradient."""
-    widths, first = index[0], index[1]
+    widths, first = head.widths, head.first
     step, mu, lam = scores.dtype.type(rate), scores.dtype.type(momentum), scores.dtype.type(decay)
     one, zero = scores.dtype.type(1), scores.dtype.type(0)
     for l in range(len(widths) - 1):
@@ -155,29 +150,28 @@ def _learn(index, scores, slow, frozen, gradient, rate, momentum, decay):
 
 
 @compiled_entry
-def popup(index, value, scores, bits, slow, frozen, counts, images, labels, order, rates, momentum, decay):
+def popup(head, value, scores, bits, slow, frozen, counts, room, images, labels, order, rates, momentum, decay):
     """Train scores in place on the minibatches `order` [n, batch] at the learning rates `rates` [n].
 
-    value, scores, slow, frozen: [P] in the layout of `perceptrons`, biases 0; bits: the scores once more, the same
-    memory as integers; counts: weights that stay in each layer, one at least; images: [N, features]; labels: [N].
+    value, scores, slow, frozen: [P] in the layout of `flat`, biases 0; bits: the scores once more, the same memory as
+    integers; counts: weights that stay in each layer, one at least; room: activations and their gradients [units,
+    columns]; images: [N, features]; labels: [N].
     Leaves in value the weights that the scores of the end keep.
     """
-    widths, batch = index[0], order.shape[1]
-    wide = -(-batch // WIDE) * WIDE
-    act, delta = lines(widths.sum(), wide, value), lines(widths.sum(), wide, value)
+    widths, act, delta = head.widths, room[0], room[1]
     gradient, quiet, classes = np.zeros(len(value), value.dtype), np.zeros((0, 0), value.dtype), widths[-1]
     bins, found = np.zeros(2**16, np.int64), np.zeros_like(value)
-    _choose(index, value, scores, bits, frozen, counts, bins, found)
+    _choose(head, value, scores, bits, frozen, counts, bins, found)
     for s in range(len(rates)):
         gather(images, order[s], act[: widths[0]])
-        dense_forward(index, value, act[: widths[0]], act, quiet)
+        dense_forward(head, value, act[: widths[0]], act, quiet)
         softmax_gradient(act[len(act) - classes :], labels[order[s]], delta[len(delta) - classes :])
-        dense_backward(index, value, act, delta, gradient, quiet, False)
-        _learn(index, scores, slow, frozen, gradient, rates[s], momentum, decay)
-        _choose(index, value, scores, bits, frozen, counts, bins, found)
+        dense_backward(head, value, act, delta, gradient, quiet, False)
+        _learn(head, scores, slow, frozen, gradient, rates[s], momentum, decay)
+        _choose(head, value, scores, bits, frozen, counts, bins, found)
 
 
-class EdgePopupPerceptrons(Perceptrons):
+class EdgePopupPerceptrons(Compiled):
     """Scores of perceptrons that are trained by the kernels, one after the other; a path of `train`.
 
     A network's value is what its scores keep, `slow` the momentum of its scores, and `fast` the scores themselves.
@@ -185,7 +179,7 @@ class EdgePopupPerceptrons(Perceptrons):
 
     def __init__(self, cells, model, starts, device="cpu", begin=0):
         super().__init__(cells, model, starts, device, begin, below=0)
-        settle(self.cell.precision, __name__)
+        settle(self.cell.precision, model, __name__)
         self.rates = cosine(self.cell)
         self.frozen = [network.value.copy() for network in self.networks]
         sizes = [math.prod(model.shapes[name]) for name in model.prunable]
@@ -193,32 +187,22 @@ class EdgePopupPerceptrons(Perceptrons):
         for cell, start, network in zip(cells, starts, self.networks, strict=True):
             scores = start.weights | first_scores(cell, model)  # biases are 0 in both
             scores = {name: array.astype(self.cell.precision) for name, array in scores.items()}
-            network.fast[:] = pack(scores, start.mask, model.prunable, below=0).value
+            network.fast[:] = network.flat(scores)
 
     def advance(self, begin: int, end: int) -> None:
         """Take the steps from `begin` to `end`."""
         rule = self.rates[begin:end], self.cell.momentum, self.cell.weight_decay
+        images, _, labels = self.pictures["train"]
         for n, frozen, counts, order in zip(self.networks, self.frozen, self.counts, self.reader.order, strict=True):
-            popup(
-                n.index,
-                n.value,
-                n.fast,
-                bits(n.fast),
-                n.slow,
-                frozen,
-                counts,
-                self.images,
-                self.labels,
-                order[begin:end],
-                *rule,
-            )
+            state = n.value, n.fast, bits(n.fast), n.slow, frozen, counts, room(n)
+            popup(n.head, *state, images, labels, order[begin:end], *rule)
 
     def weights(self) -> list[Weights]:
         """Of each network its scores, under the names of the weights that they are of; biases are 0."""
         found = []
-        for network, mask in zip(self.networks, self.masks, strict=True):
+        for network in self.networks:
             value, network.value = network.value, network.fast
-            found.append(unpack(network, mask, self.model.prunable))
+            found.append(network.unpack())
             network.value = value
         return found
 
@@ -228,13 +212,20 @@ def bits(scores: np.ndarray) -> np.ndarray:
     return scores.view(np.int32 if scores.itemsize == 4 else np.int64)
 
 
-def compile_now(precision: str) -> None:
-    """Compile the steps for a precision, on a network of one layer."""
-    weights = {"fc1.weight": np.zeros((2, 3), precision), "fc1.bias": np.zeros(2, precision)}
-    network = pack(weights, {"fc1.weight": np.ones((2, 3), bool)}, ["fc1.weight"])
-    images, labels, order = np.zeros((4, 3), precision), np.zeros(4, np.int64), np.zeros((1, 2), np.int64)
-    state = network.value, network.fast, bits(network.fast), network.slow, network.value.copy(), np.array([3])
-    popup(network.index, *state, images, labels, order, np.zeros(1), 0.0, 0.0)
+def room(network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Activations of a batch, and their gradients: [units, columns] each."""
+    shape = int(network.head.widths.sum()), network.buffers.real.size
+    return lines(*shape, network.value.dtype), lines(*shape, network.value.dtype)
+
+
+def compile_now(kind: str, precision: str) -> None:
+    """Compile the steps for a precision and perceptrons, on two images of four pixels by four."""
+    model = models.build(kind, (1, 4, 4), 2)
+    weights = {name: np.ones(shape, precision) for name, shape in model.shapes.items()}
+    n, labels = Network(model, Start(weights, dense_mask(model)), precision, batch=2, below=0), np.zeros(2, np.int64)
+    counts = np.array([math.prod(model.shapes[name]) for name in model.prunable])
+    state = n.value, n.fast, bits(n.fast), n.slow, n.value.copy(), counts, room(n)
+    popup(n.head, *state, np.zeros((2, 16), precision), labels, labels[:0].reshape(0, 2), np.zeros(0), 0.0, 0.0)
 
 
 train.PATHS |= {"edge_popup": EdgePopup, "edge_popup-mlp": EdgePopupPerceptrons, "sampled": Annealed}

@@ -94,8 +94,6 @@ AT_INIT = ("large_init", "small_init", "random")
 """Criteria that need no training: pruned round by round or at once, the mask is the same."""
 BY_GRADIENT = ("snip", "gradient")
 """Criteria of the authors' code that ask the loss: its gradient at the weights returned to (`pruning_at_init`)."""
-SIGNED = tuple(name for name in CRITERIA if name.endswith("_sign"))
-"""Criteria with a condition on the sign: made for masks of untrained weights."""
 
 
 def scores(name: str, initial: Weights, trained: Weights, alive: Mask, generator) -> Mapping[str, np.ndarray]:
