@@ -47,7 +47,7 @@ def join(page, site):
 def write(site, target, chromium):
     """Print the pages of a site into the file `target` and return that; RuntimeError where a script fails."""
     page, wrong = chromium.new_page(color_scheme="light", viewport={"width": 670, "height": 970}), []  # A4 less margins
-    page.on("pageerror", wrong.append)
+    page.on("pageerror", lambda error: wrong.append(error))
     join(page, site)
     if wrong:
         raise RuntimeError(f"{site}: {wrong[0]}")

@@ -46,7 +46,7 @@ def cells(profile):
         yield net.but(arm="halved", level=2)
 '''
 CLAIM = """
-  - id: H1
+  - id: TINY1
     study: 18_scale
     paper: frankle2019lottery
     statement: Halved tickets are as accurate.
@@ -80,7 +80,7 @@ QUESTION = """
   18_scale:
     asks: Does the scale matter?
     questions:
-      - {section: scale, ask: Scale, claims: [H1], answer: []}
+      - {section: scale, ask: Scale, claims: [TINY1], answer: []}
 """
 TOUCHED = {"lib/tickets/chapters/__init__.py", "book/claims.yml", "book/questions.yml"}
 NEW = {
@@ -157,7 +157,7 @@ def test_it_trains_and_its_claim_is_judged(tree):
     )
     said = in_tree(tree, "-c", code)
     assert said.returncode == 0, said.stderr
-    assert said.stdout.startswith("H1 6 yes")
+    assert said.stdout.startswith("TINY1 6 yes")
 
 
 def test_its_notebook_runs(tree):

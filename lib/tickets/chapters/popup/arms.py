@@ -91,7 +91,7 @@ SEARCH = {"own": OWN, "check": check_search}
 declare(
     edge_popup=Arm(
         "edge-popup", start=edge_popup, parents=lambda cell: [], together="edge_popup", path=score_path,
-        keeps_more=True, colour=1, **SEARCH,
+        keeps_more=True, colour=17, **SEARCH,
     ),
     sampled=Arm(
         "sampled mask", start=dense, parents=lambda cell: [], own={"constant": False}, check=check_sampled,
