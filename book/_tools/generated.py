@@ -37,8 +37,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
 
     reports: from `execution.execute`; trained: whether results of this machine stand beside the recorded ones.
     """
-    target = folder / "_generated"
-    target.mkdir()
+    (target := folder / "_generated").mkdir()
     store, rows = released(root), by_claim(root / "book/results/claims.csv")
     joined = regimes.joined(rows, lambda row: scorecard.verdict(row)[0], questions.every())
     parts = {

@@ -59,8 +59,7 @@ def write(root: Path, folder: Path) -> Path:
 
 def checksum(file: Path) -> None:
     """Write the checksum of a file beside it, as sha256sum reads it."""
-    told = f"{sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
-    write_atomically(file.with_name(f"{file.name}.sha256"), told)
+    write_atomically(file.with_name(f"{file.name}.sha256"), f"{sha256(file.read_bytes()).hexdigest()}  {file.name}\n")
 
 
 if __name__ == "__main__":

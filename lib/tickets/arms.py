@@ -7,6 +7,7 @@ Nothing outside a chapter asks for an arm by its name: what planning and judging
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 
 from .errors import BadInput
 
@@ -17,6 +18,11 @@ def _of_its_ticket(cell) -> list:
 
 def _nothing(cell) -> None:
     pass
+
+
+def brought(module: str, name: str) -> Callable:
+    """A function of a module that is imported at its first call: to list cells must not load torch."""
+    return lambda *given: getattr(import_module(module), name)(*given)
 
 
 @dataclass(frozen=True)

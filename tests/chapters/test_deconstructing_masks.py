@@ -37,7 +37,7 @@ def test_the_ladder_starts_from_the_mask_that_is_best_untrained(dense):
 
 
 def test_pixels_count_the_kept_weights_of_each(dense):
-    scalars, curves = ladder.measure_pixels(NET.but(arm="pixels", level=3), MODEL, dense)
+    scalars, curves = ladder.measure_pixels(NET.but(arm="pixels", level=3), MODEL, dense, "cpu")
     w0, (w1, _) = imp.initial(NET, MODEL), imp.left(NET, MODEL, dense)
     mask = untrained.ladder("movement", NET, MODEL, w0, w1)[2]
     image = np.array([curves[f"movement_{row}"] for row in range(8)])

@@ -133,7 +133,10 @@ def test_what_is_recorded_is_whole_and_small():
 
 
 def test_what_is_recorded_is_what_chapter_1_trained():
-    """Masks to the bit; accuracies as far as two trainings agree on two machines: roundings differ, as seeds do."""
+    """Masks to the bit; accuracies as far as two trainings of one network agree whose roundings differ.
+
+    Of 273 networks of chapters 1 and 2 that were trained again, these differed by 0.2 points (sd) and by 0.96 at most.
+    """
     card, networks, _ = drawing.read(RESULTS)
     for one in card["networks"]:
         at = drawing.starts(() if one["name"] == "dense" else (one["level"],))[one["name"]]

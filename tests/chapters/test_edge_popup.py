@@ -150,7 +150,7 @@ def test_neighbours_are_counted_along_rows_of_an_image():
 
 def test_the_first_layer_as_images():
     left = scores()
-    scalars, curves = measures.first_layer(cell("first_layer"), SMALL, Left(left))
+    scalars, curves = measures.first_layer(cell("first_layer"), SMALL, Left(left), "cpu")
     _, mask = measures.found(cell("edge_popup"), SMALL, Left(left))
     image = lambda name: np.array([curves[f"{name}_{i}"] for i in range(8)])  # noqa: E731
     assert (image("all").ravel() == mask["fc1.weight"].sum(0)).all()

@@ -87,6 +87,16 @@ def test_the_deepest_masks_of_a_chain_are_recorded(both):
         assert fresh.levels(other) is None
 
 
+def test_a_chain_that_another_study_recorded_further_on_gets_no_second_file(both):
+    """Trained again, its networks have tensors here; a study that reads half of them records their deepest in vain."""
+    for cell in CHAIN:
+        put(both, cell)
+    record(both, CHAIN)
+    before = sorted(path.name for path in (both.recorded / "masks").iterdir())
+    record(both, [*CHAIN[:2], NET.but(arm="random", level=1)], study="02_other")
+    assert sorted(path.name for path in (both.recorded / "masks").iterdir()) == before
+
+
 def test_masks_are_recorded_with_their_digests(both):
     """A file that was changed since is not declared right by the next recording; that of a longer chain has its own."""
     for cell in CHAIN[:3]:

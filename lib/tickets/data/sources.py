@@ -174,10 +174,9 @@ def _fetch(name: str, source, root: Path) -> None:
     try:
         files = source.__new__(source)  # not opened: that would take an old processed/training.pt for the data
         files.root = root
-        for split in ("train", "test") if name == "svhn" else ("both",):
-            files.split = split
-            if split != "both":
-                files.url, files.filename, files.file_md5 = source.split_list[split]
+        for split in ("train", "test") if name == "svhn" else ("",):
+            if split:
+                files.split, (files.url, files.filename, _) = split, source.split_list[split]
             files.download()
     finally:
         socket.setdefaulttimeout(before)

@@ -27,7 +27,7 @@ REWOUND = "at_rewind_step/"
 SMALL = ("lenet-300-100",)
 """Networks whose masks are small enough to be recorded (0.13 MB a chain)."""
 LIGHT = (*SMALL, "mlp-2x300", "mlp-3x300", "mlp-4x300", "mlp-2x150")
-"""Networks whose masks are small enough to travel (0.25 MB a chain at most)."""
+"""Networks whose masks are small enough to travel (0.28 MB a chain at most)."""
 
 
 class Store:

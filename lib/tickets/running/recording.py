@@ -35,8 +35,8 @@ def record(store: Store, study: str, profile: str) -> int:
     known, committed = store.registrations(), Store(store.recorded, recorded=None)
     for name in {found["registration"] for found in lines.values()} & set(known):
         committed.register(known[name])
-    there = json.dumps(digests(Store(store.local, store.recorded)), indent=1)
-    write_atomically(store.recorded / "masks.json", there + "\n")
+    digested = digests(Store(store.local, store.recorded))
+    write_atomically(store.recorded / "masks.json", json.dumps(digested, indent=1) + "\n")
     for name in ("records", "chains"):  # read before
         store.__dict__.pop(name, None)
     return len(lines)
@@ -53,6 +53,7 @@ def _record_masks(store: Store, cells: list[Cell], main: Cell, recorded: set[str
     needed |= {chain(cell) for cell in tickets if chain(cell.but(replicate=0)) == chain(main)}
     file = lambda cell: store.beside(cell, "safetensors")  # noqa: E731
     there = [c for c in tickets if c.key() in recorded and (file(c).exists() or store.masks_file(c).exists())]
+    there = [c for c in there if c.level >= store.chains.get(chain(c), (0,))[0]]  # another study may be further on
     last, kept = deepest(tickets), deepest(c for c in there if c.model in SMALL and chain(c) in needed)
     for cell in kept.values():  # before others go: it may take W_k from the file of one
         target, done = store.masks_file(cell), cell == last[chain(cell)]

@@ -26,8 +26,7 @@ class Autograd:
         self.cells, self.cell, self.model = cells, cells[0], model
         self.device, self.dtype = device, getattr(torch, self.cell.precision)
         self.reader = Reader(cells, device, self.dtype)
-        # torch's fused optimizers want it as a float32 on a GPU
-        kind = torch.float64 if torch.device(device).type == "cpu" else torch.float32
+        kind = torch.float64 if torch.device(device).type == "cpu" else torch.float32  # as fused optimizers want it
         self.rates = torch.from_numpy(learning_rates(self.cell)).to(device, kind)
         weights = [start.begun() for start in starts]
         self.params = {name: self._stacked(weights, name).requires_grad_() for name in model.shapes}

@@ -1,6 +1,6 @@
 """A step of training on a GPU as one graph: recorded once, then replayed.
 
-To launch a kernel takes longer than most kernels of a small network run: a LeNet's step is some forty of them. A replay
+To launch a kernel takes longer than most kernels of a small network run: a LeNet's step is dozens of them. A replay
 launches all at once, and they are the same kernels on the same memory: numbers do not change by a bit.
 """
 
@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
-
-WARMING = 3
-"""Steps before the recording, which set up what libraries set up at their first call; their effect is undone."""
 
 
 def recordable(device) -> bool:
@@ -27,7 +24,7 @@ def recorded(step: Callable[[], None], tensors: Iterable[Tensor], generators=())
     aside, now = torch.cuda.Stream(), torch.cuda.current_stream()
     aside.wait_stream(now)
     with torch.cuda.stream(aside):
-        for _ in range(WARMING):
+        for _ in range(3):  # set up what libraries set up at their first calls; undone below
             step()
     now.wait_stream(aside)
     with torch.no_grad():

@@ -1,6 +1,8 @@
 """Arms: scores by edge-popup, what they are compared with, and what is measured on their masks."""
 
-from ...arms import Arm, declare
+from functools import partial
+
+from ...arms import Arm, brought, declare
 from ...errors import BadInput
 from ...pruning import imp
 from ...pruning.imp import Start
@@ -58,36 +60,9 @@ def check_sampled(cell) -> None:
         raise BadInput("sampled: scores are trained from initialization, by plain gradient descent with momentum")
 
 
-def against(cell, model, store, device):
-    """Accuracy of a search and of its dense network."""
-    from .measures import against  # brings torch
-
-    return against(cell, model, store, device)
-
-
-def course(cell, model, store, device):
-    """Accuracy over the share that is kept, and where it is best."""
-    from .measures import course  # brings torch
-
-    return course(cell, model, store, device)
-
-
-def left_over(cell, model, store, device):
-    """What is left of a search when only part of what it found is kept."""
-    from .measures import left_over  # brings torch
-
-    return left_over(cell, model, store, device)
-
-
-def first_layer(cell, model, store, device):
-    """Where the first layer of a search looks."""
-    from .measures import first_layer  # brings torch
-
-    return first_layer(cell, model, store)
-
-
 OWN = {"keep": 0.5, "constant": False, "scaled": False}
 SEARCH = {"own": OWN, "check": check_search}
+measured = partial(brought, f"{__package__}.measures")
 declare(
     edge_popup=Arm(
         "edge-popup", start=edge_popup, parents=lambda cell: [], together="edge_popup", path=score_path,
@@ -101,8 +76,8 @@ declare(
         "dense, without biases", start=dense, parents=lambda cell: [], together="trained",
         path=dense_path, keeps_more=True,
     ),
-    against=Arm("search against training", measure=against, parents=compared, **SEARCH),
-    course=Arm("search over the share kept", measure=course, parents=course_of, **SEARCH),
-    left_over=Arm("what is left of a search", measure=left_over, parents=searched, **SEARCH),
-    first_layer=Arm("first layer of a search", measure=first_layer, parents=searched, **SEARCH),
+    against=Arm("search against training", measure=measured("against"), parents=compared, **SEARCH),
+    course=Arm("search over the share kept", measure=measured("course"), parents=course_of, **SEARCH),
+    left_over=Arm("what is left of a search", measure=measured("left_over"), parents=searched, **SEARCH),
+    first_layer=Arm("first layer of a search", measure=measured("first_layer"), parents=searched, **SEARCH),
 )  # fmt: skip

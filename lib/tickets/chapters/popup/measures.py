@@ -107,7 +107,7 @@ def combined(sizes: Weights, signs: Weights) -> Weights:
     return {name: np.copysign(array, signs[name]) for name, array in sizes.items()}
 
 
-def first_layer(cell, model, store) -> tuple[dict, dict]:
+def first_layer(cell, model, store, device) -> tuple[dict, dict]:
     """(scalars, curves) of the first layer of a perceptron's search, beside one null mask S1.
 
     dark: percent of its kept weights that come from pixels which are dark in every training image, and dark_pixels: of

@@ -1,6 +1,8 @@
 """Arms of chapter 3 in which no weight is trained: masks of untrained weights, read from a training or learned."""
 
-from ...arms import Arm, declare
+from functools import partial
+
+from ...arms import Arm, brought, declare
 from ...errors import BadInput
 from ...pruning import imp
 from ...pruning.imp import Start
@@ -24,27 +26,6 @@ def check_supermask(cell) -> None:
         raise BadInput("supermask: scores are trained from initialization, by plain gradient descent with momentum")
 
 
-def untrained(cell, model, store, device):
-    """Accuracy of untrained networks under one-shot masks of every criterion, at every density."""
-    from .untrained import measure  # brings torch
-
-    return measure(cell, model, store, device)
-
-
-def null_ladder(cell, model, store, device):
-    """Accuracy left when only layer densities, degrees or sizes of the best untrained mask are kept."""
-    from .ladder import measure  # brings torch
-
-    return measure(cell, model, store, device)
-
-
-def pixels(cell, model, store, device):
-    """Where the first layers of masks by several criteria look."""
-    from .ladder import measure_pixels  # brings torch
-
-    return measure_pixels(cell, model, store)
-
-
 def likely(cell, model, store, device):
     """What a learned mask has become."""
     from .ladder import measure_learned  # brings torch
@@ -57,17 +38,24 @@ def scored(cell) -> list:
     return [cell.but(arm="supermask", **cell.own)]
 
 
+def dense(cell) -> list:
+    """The network whose weights a measurement takes, untrained and trained."""
+    return [cell.dense()]
+
+
 SCORED = {"constant": False, "rescaled": False}
+in_ladder = partial(brought, f"{__package__}.ladder")
 declare(
     supermask=Arm(
         "learned mask", start=supermask, parents=lambda cell: [], own=SCORED,
         check=check_supermask, together="supermask", path=score_path, keeps_more=True,
     ),
-    untrained=Arm("masks of untrained weights", measure=untrained, parents=lambda cell: [cell.dense()]),
-    null_ladder=Arm(
-        "what is left of an untrained mask", measure=null_ladder, parents=lambda cell: [cell.dense()],
-        own={"constant": False},
+    untrained=Arm(
+        "masks of untrained weights", measure=brought(f"{__package__}.untrained", "measure"), parents=dense,
     ),
-    pixels=Arm("pixels that masks keep", measure=pixels, parents=lambda cell: [cell.dense()]),
+    null_ladder=Arm(
+        "what is left of an untrained mask", measure=in_ladder("measure"), parents=dense, own={"constant": False},
+    ),
+    pixels=Arm("pixels that masks keep", measure=in_ladder("measure_pixels"), parents=dense),
     likely=Arm("likeliest learned mask", measure=likely, parents=scored, own=SCORED),
 )  # fmt: skip

@@ -48,7 +48,7 @@ def measure(cell, model, store, device) -> tuple[dict, dict]:
     return scalars, {}
 
 
-def measure_pixels(cell, model, store) -> tuple[dict, dict]:
+def measure_pixels(cell, model, store, device) -> tuple[dict, dict]:
     """(scalars, curves) of the first layer of a perceptron under one-shot masks at a cell's rung.
 
     dark: share of its kept weights that come from pixels which are dark in every training image, by criterion. Curves:
