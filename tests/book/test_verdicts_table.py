@@ -124,6 +124,8 @@ def test_a_note_says_what_happened_in_words():
     whole = entry(parts=[{"id": "X1.a"}, {"id": "X1.b", "size": 3}])
     found = verdicts_on({"X1": whole}, dense_and_ticket())["verdict"].tolist()
     assert found == ["partly: X1.b smaller than claimed", "reproduced", "partly: smaller than claimed"]
+    assert verdicts.in_words("X1.b higher") == "X1.b higher than the paper's"
+    assert verdicts.in_words("higher", asked=True) == "higher than what was asked"
 
 
 def test_a_compound_claim_has_the_unit_of_the_part_whose_number_it_shows():

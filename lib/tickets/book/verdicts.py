@@ -92,7 +92,7 @@ def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     own = entry["source"] == OWN
     scope = "finding" if own else "analog" if analog else entry["scope"] if entry["headline"] else "reading"
     marks = "; ".join(filter(None, (finding.beside, *finding.marks, "q > 0.05" if q > verdicts.MOST_Q else "")))
-    note = f": {in_words(verdict.note)}" if verdict.note else ""
+    note = f": {in_words(verdict.note, asked=own)}" if verdict.note else ""
     return {
         **{name: entry[name] for name in ("statement", "theirs", "source")},
         **{"paper": "" if own else entry["paper"], "unit": unit(entry["unit"])},
@@ -103,10 +103,10 @@ def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     }
 
 
-def in_words(note: str) -> str:
-    """A note of a rule as a reader needs it; that of a part stands behind its name."""
+def in_words(note: str, asked: bool = False) -> str:
+    """A note of a rule as a reader needs it; that of a part stands behind its name. asked: of no paper's number."""
     before, space, last = note.rpartition(" ")
-    return before + space + NOTES.get(last, last)
+    return before + space + NOTES.get(last, last).replace("the paper's", "what was asked" if asked else "the paper's")
 
 
 def suffix(profile: str) -> str:
