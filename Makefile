@@ -9,7 +9,7 @@ PY := PYTHONPATH=lib .venv/bin/python
 START := $(shell date +%s)
 ELAPSED = now=$$(date +%s); s=$$((now - $(START))); echo "$@: $$((s / 60)) min $$((s % 60)) s"
 
-.PHONY: help book test reproduce serve lab lint bench drawing pdf release soak clean environment
+.PHONY: help book test reproduce serve lab lint bench drawing pdf release archive soak clean environment
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -62,6 +62,10 @@ pdf: book ## the whole book as one PDF, in build/release/; needs a Chromium
 release: book ## the recorded tickets in one archive, and the book as a PDF, with checksums, in build/release/
 	@$(PY) book/_tools/release.py
 	@$(PY) book/_tools/pdf.py
+	@$(ELAPSED)
+
+archive: environment ## the book to keep: pages by plain Sphinx, sources, checksums, in one archive in build/release/
+	@$(PY) book/_tools/archive.py
 	@$(ELAPSED)
 
 soak: environment ## 200 random kills of two runs on one store, and what they left

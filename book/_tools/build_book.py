@@ -41,18 +41,22 @@ from tickets.errors import BadInput  # noqa: E402
 LAST_COMMIT = ("log", "-1", "--format=%ct %h")
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 LONG_AGO = "1767225600"  # 1 January 2026, where there is no commit to take the date from
-LAUNCHERS = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
+LAUNCHERS = {
+    "binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com",
+    "notebook_interface": "jupyterlab",
+}  # fmt: skip
+LAUNCHED = "launch"  # the branch that they open: .ci/launch makes it
 
 
 class SiteError(RuntimeError):
     """Sphinx refused the book: its own messages, printed before, say why."""
 
 
-def build(root=ROOT, output=None, parameters=None, study=None):
+def build(root=ROOT, output=None, parameters=None, study=None, by=None):
     """Build the book of `root` into folder `output` (default: build/html); returns that folder.
 
-    `parameters` go to every notebook, `study` (a notebook's name) limits training to one of them. A failed build
-    leaves the former site in place.
+    `parameters` go to every notebook, `study` (a notebook's name) limits training to one of them. `by`: what
+    renders the pages, in place of `render`. A failed build leaves the former site in place.
     """
     root, output = Path(root), Path(output or root / "build/html").resolve()  # a link is followed, not replaced
     sources = sorted((root / "notebooks").glob("[0-9]*.ipynb"))
@@ -68,7 +72,7 @@ def build(root=ROOT, output=None, parameters=None, study=None):
         reports = [run_one(source, work / "stage", parameters or {}, study, root) for source in sources]
         generated.write(root, work / "stage", reports, trained=bool(parameters and parameters.get("train")))
         with told("pages"):
-            render(work / "stage", work)
+            (by or render)(work / "stage", work)
         replace(output, work / "_build/html", work)
     return output
 
@@ -127,7 +131,7 @@ def stage(root, folder):
     if address := os.environ.get("TICKETS_REPOSITORY", ""):
         path = folder / "_config.yml"
         config = yaml.safe_load(path.read_text("utf-8"))
-        config["repository"] = {"url": address, "branch": os.environ.get("TICKETS_BRANCH", "main")}
+        config["repository"] = {"url": address, "branch": LAUNCHED}
         config["launch_buttons"] = LAUNCHERS
         config["html"] |= {"use_repository_button": True, "use_issues_button": True}
         path.write_text(yaml.safe_dump(config), "utf-8")

@@ -42,17 +42,24 @@ def members(root: Path) -> dict[str, bytes]:
     for _, path in released(root).chains.values():
         found[f"book/results/masks/{path.stem}.safetensors"] = save(read_masks(path))
     found["README.md"] = f"# Lottery tickets, to take away\n\n{card(root)}".encode()
+    return manifest(found, chains=chains(source=root).to_dict("records"))
+
+
+def manifest(found: dict[str, bytes], **told) -> dict[str, bytes]:
+    """Files by name, and with them manifest.json: version, commit, what else is told, and each file's checksum."""
     files = {name: {"bytes": len(text), "sha256": sha256(text).hexdigest()} for name, text in sorted(found.items())}
-    head = {"version": VERSION, "commit": os.environ.get("TICKETS_COMMIT", "")}
-    manifest = {**head, "chains": chains(source=root).to_dict("records"), "files": files}
-    return found | {"manifest.json": json.dumps(manifest, indent=1).encode()}
+    told = {"version": VERSION, "commit": os.environ.get("TICKETS_COMMIT", ""), **told, "files": files}
+    return found | {"manifest.json": json.dumps(told, indent=1).encode()}
 
 
 def write(root: Path, folder: Path) -> Path:
     """Write the archive and beside it its checksum; the same results give the same bytes."""
-    target = folder / f"tickets-{VERSION}.zip"
-    packed = archive({f"{target.stem}/{name}": content for name, content in sorted(members(root).items())})
-    write_atomically(target, packed)
+    return pack(folder / f"tickets-{VERSION}.zip", members(root))
+
+
+def pack(target: Path, found: dict[str, bytes]) -> Path:
+    """Write files by name into an archive that unpacks to one folder, and beside it its checksum."""
+    write_atomically(target, archive({f"{target.stem}/{name}": content for name, content in sorted(found.items())}))
     checksum(target)
     return target
 
