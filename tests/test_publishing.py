@@ -17,7 +17,7 @@ from tickets.files import ROOT
 
 WORKFLOWS = {path.stem: path for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
 VERDICTS = ROOT / ".ci/verdicts.py"
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
+DOCKERFILE = (ROOT / ".devcontainer/Dockerfile").read_text()
 
 
 def jobs():
@@ -64,6 +64,7 @@ def test_only_what_writes_may_write():
     allowed = {name: job["permissions"] for name, job in jobs().items() if "permissions" in job}
     assert {name: sorted(k for k, v in given.items() if v == "write") for name, given in allowed.items()} == {
         "every-change, publish": ["id-token", "pages"],
+        "every-change, launch": ["contents"],
         "every-change, release": ["contents"],
         "weekly, compare": ["issues"],
     }
@@ -72,8 +73,10 @@ def test_only_what_writes_may_write():
 def test_nothing_is_published_that_was_not_tested():
     every = {name.split(", ")[1]: job for name, job in jobs().items() if name.startswith("every")}
     assert commands(every["test"])[-1] == "bash .ci/run"
-    assert (every["book"]["needs"], every["publish"]["needs"], every["release"]["needs"]) == ("test", "book", "book")
-    assert commands(every["book"])[-3:] == ["sh .ci/browser", "make release", "sh .ci/site"]
+    assert every["book"]["needs"] == "test"
+    assert {every[name]["needs"] for name in ("publish", "launch", "release")} == {"book"}
+    assert every["launch"]["if"] == every["publish"]["if"]  # what the buttons open belongs to the pages they are on
+    assert commands(every["book"])[-4:] == ["sh .ci/browser", "make release", "sh .ci/site", "make archive"]
     made = (ROOT / "Makefile").read_text()
     assert all(f"\n{target}: book" in made for target in ("release", "pdf"))
 
@@ -86,7 +89,7 @@ def test_the_public_address_is_set_in_one_place():
     assert book["TICKETS_REPOSITORY"] == "${{ github.server_url }}/${{ github.repository }}"
 
 
-@pytest.mark.parametrize("name", ["site", "quick", "changed", "environment", "run"])
+@pytest.mark.parametrize("name", ["site", "quick", "changed", "environment", "run", "launch"])
 def test_scripts_are_right_for_their_shell(name):
     path = ROOT / ".ci" / name
     shell = path.read_text().splitlines()[0].rpartition("/")[2]
@@ -209,7 +212,8 @@ def test_the_container_runs_a_python_of_the_project_and_no_root():
 def test_the_development_container_is_the_first_stage():
     told = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
     build = told["build"]
-    assert (ROOT / ".devcontainer" / build["dockerfile"]).resolve() == ROOT / "Dockerfile"
+    assert (ROOT / ".devcontainer" / build["dockerfile"]).read_text() == DOCKERFILE
+    assert (ROOT / ".devcontainer" / build["context"]).resolve() == ROOT
     assert f"AS {build['target']}" in DOCKERFILE
     assert f"useradd --create-home {told['remoteUser']}" in DOCKERFILE
     assert told["postCreateCommand"] == "make environment"

@@ -41,10 +41,7 @@ from tickets.errors import BadInput  # noqa: E402
 LAST_COMMIT = ("log", "-1", "--format=%ct %h")
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 LONG_AGO = "1767225600"  # 1 January 2026, where there is no commit to take the date from
-LAUNCHERS = {
-    "binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com",
-    "notebook_interface": "jupyterlab",
-}  # fmt: skip
+LAUNCHERS = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
 LAUNCHED = "launch"  # the branch that they open: .ci/launch makes it
 
 
@@ -132,7 +129,7 @@ def stage(root, folder):
         path = folder / "_config.yml"
         config = yaml.safe_load(path.read_text("utf-8"))
         config["repository"] = {"url": address, "branch": LAUNCHED}
-        config["launch_buttons"] = LAUNCHERS
+        config["launch_buttons"] = LAUNCHERS | {"notebook_interface": "jupyterlab"}
         config["html"] |= {"use_repository_button": True, "use_issues_button": True}
         path.write_text(yaml.safe_dump(config), "utf-8")
 

@@ -36,29 +36,25 @@ def card(root: Path) -> str:
 
 
 def members(root: Path) -> dict[str, bytes]:
-    """Name -> content of all that is in the archive, the manifest among them."""
+    """Name -> content of all that is in the archive."""
     paths = sorted({path for pattern in PARTS for path in root.glob(pattern)})
     found = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
     for _, path in released(root).chains.values():
         found[f"book/results/masks/{path.stem}.safetensors"] = save(read_masks(path))
     found["README.md"] = f"# Lottery tickets, to take away\n\n{card(root)}".encode()
-    return manifest(found, chains=chains(source=root).to_dict("records"))
-
-
-def manifest(found: dict[str, bytes], **told) -> dict[str, bytes]:
-    """Files by name, and with them manifest.json: version, commit, what else is told, and each file's checksum."""
-    files = {name: {"bytes": len(text), "sha256": sha256(text).hexdigest()} for name, text in sorted(found.items())}
-    told = {"version": VERSION, "commit": os.environ.get("TICKETS_COMMIT", ""), **told, "files": files}
-    return found | {"manifest.json": json.dumps(told, indent=1).encode()}
+    return found
 
 
 def write(root: Path, folder: Path) -> Path:
     """Write the archive and beside it its checksum; the same results give the same bytes."""
-    return pack(folder / f"tickets-{VERSION}.zip", members(root))
+    return pack(folder / f"tickets-{VERSION}.zip", members(root), chains=chains(source=root).to_dict("records"))
 
 
-def pack(target: Path, found: dict[str, bytes]) -> Path:
-    """Write files by name into an archive that unpacks to one folder, and beside it its checksum."""
+def pack(target: Path, found: dict[str, bytes], **told) -> Path:
+    """Write files by name, with a manifest of them and of what is told, into an archive, and beside it its checksum."""
+    files = {name: {"bytes": len(text), "sha256": sha256(text).hexdigest()} for name, text in sorted(found.items())}
+    told = {"version": VERSION, "commit": os.environ.get("TICKETS_COMMIT", ""), **told, "files": files}
+    found = found | {"manifest.json": json.dumps(told, indent=1).encode()}
     write_atomically(target, archive({f"{target.stem}/{name}": content for name, content in sorted(found.items())}))
     checksum(target)
     return target

@@ -146,7 +146,10 @@ def test_launch_buttons_only_with_a_public_address(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("address", ["", "https://github.com/someone/tickets"], ids=["no address", "with an address"])
 def test_buttons_open_the_notebook_and_its_source(tmp_path, monkeypatch, address):
-    """A book of one chapter, rendered: where a button of its page leads, and that there is none without an address."""
+    """A book of one chapter, rendered: where a button of its page leads, and that there is none without an address.
+
+    Sources are those of the branch that the book is made from; what is opened is on the one that .ci/launch pushes.
+    """
     monkeypatch.setenv("TICKETS_REPOSITORY", address)
     monkeypatch.setenv("TICKETS_BRANCH", "trunk")
     build_book.stage(ROOT, folder := tmp_path / "stage")
@@ -160,8 +163,8 @@ def test_buttons_open_the_notebook_and_its_source(tmp_path, monkeypatch, address
     page = (tmp_path / "_build/html/notebooks/01_one.html").read_text()
     found = set(re.findall(r'href="(https://[^"]*(?:someone/tickets|mybinder|colab)[^"]*)"', page))
     opened = {
-        "https://mybinder.org/v2/gh/someone/tickets/trunk?urlpath=tree/notebooks/01_one.ipynb",
-        "https://colab.research.google.com/github/someone/tickets/blob/trunk/notebooks/01_one.ipynb",
+        "https://mybinder.org/v2/gh/someone/tickets/launch?urlpath=lab/tree/notebooks/01_one.ipynb",
+        "https://colab.research.google.com/github/someone/tickets/blob/launch/notebooks/01_one.ipynb",
         f"{address}/blob/trunk/notebooks/01_one.ipynb",
     }
     assert opened <= found if address else found == set()
