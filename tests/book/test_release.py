@@ -5,11 +5,14 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import distribution
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import release
+from packaging.requirements import Requirement
 from safetensors.numpy import load
 from tickets.chapters.collection import chains, released, ticket
 from tickets.files import BOOK, ROOT
@@ -19,14 +22,38 @@ from tickets.results.store import read_masks
 EXAMPLES = [path for path in sorted((BOOK / "examples").glob("*.py")) if "run(" not in path.read_text()]
 ALONE = """
 import sys
-sys.path.insert(0, sys.argv[1])
+from importlib.util import find_spec
+sys.path += sys.argv[1:]
 import tickets
 from tickets.chapters.collection import chains, ticket
 
 assert tickets.__file__.startswith(sys.argv[1]), tickets.__file__
+assert not any(map(find_spec, ("papermill", "pytest", "benchmarks"))), sys.path
 found = ticket("01_winning_tickets", "LeNet", level=15, replicate=3)
 print(found.mask.kept, found.record["result"]["kept"], found.weights["fc1.weight"].sum(), chains()["masks"].sum())
 """
+
+
+def declared(lines, found):
+    """The names of packages that a list of requirements asks for, with all that those need, without extras."""
+    for one in map(Requirement, lines):
+        if one.name not in found and (not one.marker or one.marker.evaluate({"extra": ""})):
+            found.add(one.name)
+            declared(distribution(one.name).requires or (), found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def fresh(unpacked, tmp_path_factory):
+    """A folder of packages as a new environment has them: what the archive's pyproject.toml declares, nothing more."""
+    folder = tmp_path_factory.mktemp("fresh")
+    project = tomllib.loads((unpacked / "pyproject.toml").read_text())["project"]
+    for name in declared(project["dependencies"], set()):
+        installed = distribution(name)
+        for top in {file.parts[0] for file in installed.files} - {"..", "__pycache__"}:
+            if not (folder / top).exists():
+                (folder / top).symlink_to(installed.locate_file(top))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +100,9 @@ def test_masks_are_plain_safetensors_and_the_recorded_ones(unpacked):
         assert recorded == {}
 
 
-def test_the_loader_needs_nothing_but_the_archive(unpacked, tmp_path):
-    """Isolated: no PYTHONPATH, another folder, and the library out of the archive."""
-    command = (sys.executable, "-I", "-c", ALONE, str(unpacked / "lib"))
+def test_the_loader_needs_nothing_but_the_archive(unpacked, fresh, tmp_path):
+    """Isolated: an empty folder, no environment but packages that the archive declares, and the library out of it."""
+    command = (sys.executable, "-I", "-S", "-c", ALONE, str(unpacked / "lib"), str(fresh))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     kept, told, total, chains = done.stdout.split()
     here = ticket("01_winning_tickets", "LeNet", level=15, replicate=3)
