@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from textwrap import fill
 
 ROOT = Path(__file__).resolve().parents[1]
 PRESET = {"profile": '"quick"', "train": "True", "engine": '"serial"'}  # several processes do not fit a small machine
@@ -17,13 +18,14 @@ NOTE = """\
 missing. Then the chapter is trained at the profile *quick*, which takes minutes on one processor core: small versions
 of the experiments, on real data, whose verdicts are *analogs* and judge no paper. To see in seconds what the book
 shows, set `profile = "paper"` and `train = False` in the cell of parameters below."""
-SET_UP = """\
+SET_UP = '''\
 # Where the library is not at hand, as on Colab, this cell fetches it; everywhere else it does nothing.
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
 
+packages = """{packages}"""
 if find_spec("tickets") is None:
     folder = os.path.abspath("lottery-tickets")
     for command in (
@@ -31,11 +33,11 @@ if find_spec("tickets") is None:
         ["git", "-C", folder, "fetch", "--quiet", "--depth", "1", "{address}", "{commit}"],
         ["git", "-C", folder, "checkout", "--quiet", "--force", "FETCH_HEAD"],
         # only what is missing: packages that are there may be loaded already, so their versions stay
-        [sys.executable, "-m", "pip", "install", "--quiet", *"{packages}".split()],
+        [sys.executable, "-m", "pip", "install", "--quiet", *packages.split()],
     ):
         subprocess.run(command, check=True)
     sys.path.insert(0, f"{{folder}}/lib")
-    os.environ["PYTHONPATH"] = f"{{folder}}/lib"  # for processes that are started from here"""
+    os.environ["PYTHONPATH"] = f"{{folder}}/lib"  # for processes that are started from here'''
 
 
 def packages() -> list[str]:
@@ -50,7 +52,7 @@ def preset(source: str) -> str:
         source, count = re.subn(rf"^{name} = \S+", f"{name} = {value}", source, flags=re.MULTILINE)
         if count != 1:
             sys.exit(f"the cell of parameters sets {name} {count} times")
-    return source
+    return source.replace('"serial"  # or serial,', '"serial"  # or processes,')
 
 
 def plain(source: str, address: str, commit: str) -> str:
@@ -69,7 +71,7 @@ def launched(notebook: dict, address: str, commit: str) -> dict:
         elif "parameters" in cell["metadata"].get("tags", ()):
             text = preset(text)
         cell["source"] = text.splitlines(keepends=True)
-    fetch = SET_UP.format(address=address, commit=commit, packages=" ".join(packages()))
+    fetch = SET_UP.format(address=address, commit=commit, packages=fill(" ".join(packages()), 100))
     note = {"cell_type": "markdown", "id": "launch-note", "metadata": {}, "source": NOTE.splitlines(keepends=True)}
     code = {"cell_type": "code", "id": "launch-set-up", "metadata": {}, "source": fetch.splitlines(keepends=True)}
     notebook["cells"][1:1] = [note, code | {"execution_count": None, "outputs": []}]

@@ -106,8 +106,8 @@ def test_words_links_and_values():
     assert plain("[x](../methods.md#gates) [y](08_subset_sum.ipynb)", ADDRESS, COMMIT) == (
         f"[x]({at}/methods.md#gates) [y](08_subset_sum.ipynb)"
     )
-    given = 'profile = "paper"  # smoke, quick\ntrain = False  # or True\nengine = "processes"\ndevice = "cpu"'
-    asked = 'profile = "quick"  # smoke, quick\ntrain = True  # or True\nengine = "serial"\ndevice = "cpu"'
+    given = 'profile = "paper"  # smoke, quick\ntrain = False  # or True\nengine = "processes"  # or serial, dask'
+    asked = 'profile = "quick"  # smoke, quick\ntrain = True  # or True\nengine = "serial"  # or processes, dask'
     assert LAUNCH["preset"](given) == asked
     with pytest.raises(SystemExit, match="sets train 0 times"):
         LAUNCH["preset"](given.replace("train", "trained"))
