@@ -7,6 +7,7 @@ it says how far it holds); where the claim is true, "refuted" is false. Half of 
 """
 
 from functools import partial
+from math import inf
 
 import pandas as pd
 from tickets.evidence import several, verdicts
@@ -43,6 +44,7 @@ def cases(n: int) -> dict:
     sample = lambda generator, mean: generator.normal(mean, SD, n)  # noqa: E731
     effect = partial(verdicts.effect, least=1)
     value = partial(verdicts.value, theirs=0, margin=1)
+    regions = partial(verdicts.regions, cuts=[("left", -1), ("middle", 1), ("right", inf)])
     match, two_sided = partial(verdicts.match, margin=1), partial(verdicts.match, margin=1, two_sided=True)
 
     def of(rule, mean):
@@ -73,6 +75,8 @@ def cases(n: int) -> dict:
         ("value", "off by the margin"): of(value, 1),
         ("value", "off by half the margin"): of(value, 0.5),
         ("value", "as claimed"): of(value, 0),
+        ("regions", "where two meet"): of(regions, 1),
+        ("regions", "in the middle of one"): of(regions, 0),
         ("range", "no effect at its end"): along(several.ranged, [2] * (RUNGS - 1) + [0], RUNGS - 1),
         ("range", "as claimed"): along(several.ranged, [2] * RUNGS, RUNGS - 1),
         ("onset", "a step later"): along(several.onset, [2, 2, -2, -2], 2),

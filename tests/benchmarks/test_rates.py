@@ -60,6 +60,11 @@ def test_where_there_is_nothing_to_find_hardly_anything_is_found(simulated, rule
         assert row["reproduced"] + row["partly"] < 5
 
 
+def test_where_two_regions_meet_neither_is_supported(simulated):
+    """Either would be, half of 5 % each; of 200 simulations the rate has a standard deviation of 1.5 points."""
+    assert simulated.loc[("regions", "where two meet"), "reproduced"] < 5 + 2 * 1.5
+
+
 @pytest.mark.parametrize(("rule", "truth"), FALSE_REFUTATION)
 def test_what_is_true_is_hardly_ever_refuted(simulated, rule, truth):
     assert simulated.loc[(rule, truth), "refuted"] < 5
@@ -71,6 +76,7 @@ def test_what_is_clear_is_found(simulated):
         assert simulated.loc[(rule, truth), "reproduced"] > 90
     for rule, truth in (("onset", "a step later"), ("concordance", "false in half of the settings")):
         assert simulated.loc[(rule, truth), "refuted"] > 90
+    assert simulated.loc[("regions", "in the middle of one"), "open"] < 5
 
 
 def test_every_case_is_simulated_for_every_number_of_replicates(monkeypatch):

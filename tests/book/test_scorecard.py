@@ -33,7 +33,7 @@ def table_of(*rows):
 
 
 def test_words_are_those_of_the_verdict_rules_and_of_findings():
-    assert set(scorecard.SIGNS) == {*verdicts.WORDS, *asked.ANSWERS.values()}
+    assert set(scorecard.SIGNS) == {*verdicts.WORDS, *asked.ANSWERS.values(), *asked.REGIONS.values()}
 
 
 def test_row_shows_both_numbers_the_interval_and_the_verdict():

@@ -83,12 +83,15 @@ def test_quick_results_are_read_with_the_steps_of_the_quick_networks():
     assert judged(entry(), others, "quick")["verdict"] == "not run"
 
 
+@pytest.fixture(scope="module")
+def everything():
+    """A record of every cell of every study at every profile."""
+    return pd.DataFrame([plausible(cell) for p, name in product(chapters.PROFILES, STUDIES) for cell in cells(name, p)])
+
+
 @pytest.mark.parametrize(("profile", "study"), JUDGED)
-def test_what_is_read_belongs_to_the_networks_of_its_profile(profile, study):
+def test_what_is_read_belongs_to_the_networks_of_its_profile(profile, study, everything):
     """Every record behind a verdict is of a network of the study at that profile, steps and all."""
-    everything = pd.DataFrame(
-        [plausible(cell) for p, name in product(chapters.PROFILES, STUDIES) for cell in cells(name, p)]
-    )
     networks = chapters.networks(profile)
     judge = Judge(everything, profile, claims.of(study, profile=profile), networks)
     named = {(cell.model, cell.steps) for cell in networks[study].cells.values()}
@@ -139,6 +142,13 @@ def test_a_compound_claim_has_the_unit_of_the_part_whose_number_it_shows():
 
 # our own questions
 
+
+@pytest.fixture(scope="module")
+def judged_lenets():
+    """All claims at the paper's scale, where of LeNet and a few levels there is everything."""
+    return verdicts.judge(Kept(lenets), "paper")
+
+
 OURS = {"source": "our own question", "headline": False}
 
 
@@ -173,15 +183,15 @@ def test_remarks_on_an_own_question_have_no_word_of_reproduction():
     assert not any(word in verdict for word in (*SUPPORTING, *REFUTING, "inconclusive"))
 
 
-def test_the_own_questions_of_the_book():
+def test_the_own_questions_of_the_book(judged_lenets):
     """Controls among them: none has a paper's name, none is counted."""
-    frame = verdicts.rows(verdicts.judge(Kept(lenets), "paper"), "paper")
+    frame = verdicts.rows(judged_lenets, "paper")
     own = frame[frame["source"] == verdicts.OWN]
     assert {"C8", "Q1-lenet", "Q2-lenet"} <= set(own["claim"])
     assert set(own["paper"]) == {""}
     assert set(own["scope"]) == {"finding", "part"}
     assert set(own["verdict"].str.extract(r"^(yes|no|open|not run)", expand=False)) <= {"yes", "no", "open", "not run"}
-    assert not set(own["claim"]) & set(verdicts.counted(verdicts.judge(Kept(lenets), "paper")))
+    assert not set(own["claim"]) & set(verdicts.counted(judged_lenets))
     assert (frame.loc[frame["source"] != verdicts.OWN, "paper"] != "").all()
 
 
@@ -214,10 +224,23 @@ def test_analogs_have_no_q():
     assert pd.isna(judged(entry(), dense_and_ticket(steps=5000), "quick")["q"])
 
 
-def test_a_chapter_shows_the_q_of_the_whole_scorecard(tmp_path):
+@pytest.fixture(scope="module")
+def published_lenets(judged_lenets, tmp_path_factory):
+    """(a store that holds `lenets` with the p-values of all its claims, their rows by claim)."""
+    kept = Kept(lenets, recorded=tmp_path_factory.mktemp("published"))
+    judge = verdicts.judge
+
+    def once(store, profile, *studies):
+        return judged_lenets if profile == "paper" else judge(store, profile, *studies)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verdicts, "judge", once)
+        return kept, verdicts.publish(kept, kept.recorded / "claims.csv").set_index("claim")
+
+
+def test_a_chapter_shows_the_q_of_the_whole_scorecard(published_lenets):
     """One correction for many claims: a page must not print another q than the front page."""
-    kept = Kept(lenets, recorded=tmp_path)
-    whole = verdicts.publish(kept, tmp_path / "claims.csv").set_index("claim")
+    kept, whole = published_lenets
     for study in STUDIES:
         own = verdicts.of_study(kept, study, "paper").set_index("claim")
         assert set(own.index) == ids(study)
@@ -225,11 +248,10 @@ def test_a_chapter_shows_the_q_of_the_whole_scorecard(tmp_path):
         pd.testing.assert_series_equal(own["q"], whole.loc[own.index, "q"], rtol=1e-5, atol=0)
 
 
-def test_without_the_other_chapters_p_values_q_would_be_another(tmp_path):
+def test_without_the_other_chapters_p_values_q_would_be_another(published_lenets):
     """They do enter: a chapter judged alone has fewer claims to correct for."""
-    kept = Kept(lenets, recorded=tmp_path)
-    alone = verdicts.of_study(kept, OTHER, "paper").set_index("claim")
-    verdicts.publish(kept, tmp_path / "claims.csv")
+    kept, _ = published_lenets
+    alone = verdicts.of_study(Kept(lenets), OTHER, "paper").set_index("claim")
     corrected = verdicts.of_study(kept, OTHER, "paper").set_index("claim")
     decided = alone["q"].notna()
     assert (corrected["q"][decided] >= alone["q"][decided]).all()
@@ -268,8 +290,14 @@ def test_the_recorded_table_agrees_with_what_is_recorded(published):
     assert now == then
 
 
+@pytest.fixture(scope="module")
+def recorded_rows():
+    """All claims judged together on what is recorded."""
+    return verdicts.rows(verdicts.judge(COMMITTED, "paper"), "paper").set_index("claim")
+
+
 @pytest.mark.parametrize("study", RECORDED)
-def test_a_chapter_of_the_book_is_judged_from_its_own_records(study, tmp_path):
+def test_a_chapter_of_the_book_is_judged_from_its_own_records(study, recorded_rows, tmp_path):
     """With records of chapters that it shares none with out of reach: the same rows, and the q of the front page."""
     shutil.copytree(COMMITTED.recorded / "registrations", tmp_path / "registrations")
     own = set(cells(study, "paper"))
@@ -277,7 +305,7 @@ def test_a_chapter_of_the_book_is_judged_from_its_own_records(study, tmp_path):
     for name in (*(f"{other}.jsonl" for other in shared), verdicts.RATES):
         shutil.copyfile(COMMITTED.recorded / name, tmp_path / name)
     alone = verdicts.of_study(Store(tmp_path / "nothing", tmp_path), study, "paper").set_index("claim")
-    whole = verdicts.rows(verdicts.judge(COMMITTED, "paper"), "paper").set_index("claim").loc[alone.index]
+    whole = recorded_rows.loc[alone.index]
     rated = set(pd.read_csv(COMMITTED.recorded / verdicts.RATES).study)
     assert study in rated or not alone["q"].notna().any()
     assert alone["q"].notna().any() == whole["q"].notna().any()

@@ -235,6 +235,8 @@ def test_claims_of_a_chapter():
 
 # the grammar
 
+OWN = {"source": "our own question"}
+
 
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -256,6 +258,12 @@ def test_claims_of_a_chapter():
         ({"contrast": {"stat": "test_accuracy", "times": {"arm": "ticket"}}}, "unknown contrast field"),
         ({"cases": [{}], "matching": {"stat": "test_accuracy", "plus": {"arm": "tickets"}}}, "unknown arm"),
         ({"prints": "loud"}, "unknown prints"),
+        ({"kind": "regions"}, "needs regions"),
+        (OWN | {"kind": "regions", "regions": [["one", None]]}, "at least two"),
+        (OWN | {"kind": "regions", "regions": [["one", 0.1], ["two", 0.5]]}, "last end null"),
+        (OWN | {"kind": "regions", "regions": [["one", 0.5], ["two", 0.1], ["three", None]]}, "ascending order"),
+        (OWN | {"kind": "regions", "regions": [["one, two", 0.5], ["three", None]]}, "without commas"),
+        ({"kind": "regions", "regions": [["one", 0.5], ["two", None]]}, "a question of our own"),
     ],
 )
 def test_bad_entries(changes, message):

@@ -6,7 +6,7 @@ from handmade import around
 from scipy import stats
 from tickets.errors import BadInput
 from tickets.evidence import several, verdicts
-from tickets.evidence.verdicts import REFUTING, Verdict, effect, match, value
+from tickets.evidence.verdicts import REFUTING, Sample, Verdict, effect, match, value
 
 
 def test_interval_and_p_are_those_of_scipy():
@@ -108,6 +108,54 @@ def test_equal_replicates_have_an_interval_of_no_width():
 def test_differences_must_be_finite():
     with pytest.raises(BadInput, match="finite"):
         effect([0.1, np.nan, 0.2], 0.1)
+
+
+# regions
+
+CUTS = [("low", -1.0), ("middle", 1.0), ("high", np.inf)]
+
+
+@pytest.mark.parametrize(
+    ("mean", "word", "note", "nulls"),
+    [
+        (-2.0, "reproduced", "low", {-1.0}),
+        (0.0, "reproduced", "middle", {-1.0, 1.0}),
+        (2.0, "reproduced", "high", {1.0}),
+        (1.0, "partly", "low", {-1.0}),
+        (-1.0, "partly", "high", {1.0}),
+    ],
+)
+def test_regions_name_what_holds_the_interval_or_what_lies_outside_it(mean, word, note, nulls):
+    """Five values around the mean, half-width 0.31 (t = 2.776, error 0.112)."""
+    found = verdicts.regions(mean + np.array([-0.3, -0.2, 0, 0.2, 0.3]), CUTS)
+    assert (found.word, found.note) == (word, note)
+    assert {null for _, null in found.nulls} == nulls
+    assert found.high - found.low == pytest.approx(2 * 2.776 * np.sqrt(0.065 / 5), rel=1e-3)
+
+
+def test_the_p_of_regions_is_that_of_the_exclusion_that_is_least_sure():
+    s = Sample.of([0.3, 0.4, 0.5, 0.6, 0.7])
+    assert verdicts.regions(s.values, CUTS).p == pytest.approx(s.p_below(1.0))
+    assert s.p_below(1.0) > s.p_above(-1.0)
+    assert verdicts.regions([-0.1, 0.1, 0, 0.05, -0.05], [("all", 5.0), ("none", np.inf)]).word == "reproduced"
+
+
+def test_a_wide_interval_leaves_regions_open_and_too_few_replicates_never_decide():
+    assert verdicts.regions([-3, 3, -2, 2, 0.5], CUTS).word == "inconclusive"
+    few = verdicts.regions([0.0, 0.1, -0.1], CUTS)
+    assert (few.word, few.note) == ("inconclusive", "n = 3 of 5")
+
+
+def test_a_question_of_several_parts_says_what_all_of_them_say():
+    of = lambda mean: verdicts.regions(mean + np.array([-0.3, -0.2, 0, 0.2, 0.3]), CUTS)  # noqa: E731
+    joint = lambda *means: several.joint({str(m): of(m) for m in means}, ["low", "middle", "high"])  # noqa: E731
+    assert (joint(-2, -3).word, joint(-2, -3).note) == ("reproduced", "low")
+    assert joint(-2, -3).p == max(of(-2).p, of(-3).p)
+    assert (joint(-2, 2).word, joint(-2, 2).note) == ("partly", "middle")
+    assert (joint(-2, -1).word, joint(-2, -1).note) == ("partly", "high")
+    assert (joint(-2, 0, 2).word, joint(-2, 0, 2).note) == ("inconclusive", "its parts differ")
+    open_one = several.joint({"a": of(0), "b": Verdict("inconclusive", n=5)}, ["low", "middle", "high"])
+    assert (open_one.word, open_one.note) == ("inconclusive", "b")
 
 
 # several claims

@@ -18,7 +18,7 @@ from .verdicts import COLUMNS, suffix
 CONFIRMED = "read in the paper"
 SIGNS = {
     "reproduced": "✓", "partly": "◐", "not reproduced": "✗", "contradicted": "⇄", "inconclusive": "?", "not run": "–",
-    "yes": "✓", "no": "✗", "open": "?",
+    "yes": "✓", "no": "✗", "supports": "✓", "excludes": "◐", "open": "?",
 }  # fmt: skip
 """Verdicts on claims, then findings on our own questions and controls."""
 SCALES = {

@@ -19,6 +19,8 @@ PRINTS = {
 OWN = "our own question"
 ANSWERS = dict.fromkeys(SUPPORTING, "yes") | dict.fromkeys(verdicts.REFUTING, "no") | {"inconclusive": "open"}
 """What is said of our own questions and controls."""
+REGIONS = ANSWERS | {"reproduced": "supports", "partly": "excludes"}
+"""What is said of a question between hypotheses; which of them stands behind it."""
 
 
 def parts(entry: dict) -> list[dict]:
@@ -29,7 +31,8 @@ def parts(entry: dict) -> list[dict]:
 
 def said(part: dict, verdict: Verdict) -> str:
     """The word of a verdict; of our own questions and controls an answer, since no paper claims them."""
-    return ANSWERS.get(verdict.word, verdict.word) if part["source"] == OWN else verdict.word
+    answers = REGIONS if part.get("kind") == "regions" else ANSWERS if part["source"] == OWN else {}
+    return answers.get(verdict.word, verdict.word)
 
 
 def natural(part: dict):
@@ -85,6 +88,9 @@ def rule_of(part: dict, level: float = verdicts.LEVEL):
         return lambda values: verdicts.Sample.of(values).says("inconclusive", level, note="printed, never judged")
     if kind == "value":
         return partial(verdicts.value, theirs=part["theirs"], margin=part["margin"], **common)
+    if kind == "regions":
+        cuts = [(name, inf if end is None else scaled(part, end)) for name, end in part["regions"]]
+        return partial(verdicts.regions, cuts=cuts, **common)
     if "margin" in part:
         two_sided = part.get("two_sided", False)
         return partial(verdicts.match, margin=scaled(part, part["margin"]), two_sided=two_sided, **common)

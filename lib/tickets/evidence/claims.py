@@ -6,7 +6,7 @@ from ..arms import ARMS
 from ..errors import BadInput, choose
 from ..networks import Networks, mentioned
 from . import registration
-from .asked import PRINTS, parts
+from .asked import OWN, PRINTS, parts
 from .registration import CLAIMS
 
 REQUIRED = (
@@ -15,7 +15,7 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = (
     "contrast", "kind", "size", "band", "least", "margin", "two_sided", "rungs", "end", "n_max", "half_width",
-    "assay", "anchors", "forks", "cases", "matching", "extensions",
+    "assay", "anchors", "forks", "cases", "matching", "extensions", "regions",
 )  # fmt: skip
 TERM = ("network", "arm", "level", "rewind", "draw", "order", "schedule", "stat")
 """What a term of a contrast may name, beside its arm's own parameters: the network says all else."""
@@ -27,6 +27,7 @@ KINDS = {
     "range": (("rungs",), ("end",), ("least", "margin"), ("least", "assay")),
     "onset": (("rungs",), ("end",), ("least",)),
     "concordance": (("cases",), ("matching",)),
+    "regions": (("regions",),),
     "none": (),
 }
 """Rules that an entry can name, and the fields that each needs (one of each group)."""
@@ -68,10 +69,21 @@ def check(entry: dict) -> None:
         for group in (("contrast",), *KINDS[part["kind"]]):
             if all(part.get(name) is None for name in group):
                 raise BadInput(f"{where}: kind {part['kind']} needs {' or '.join(group)}")
+        if part["kind"] == "regions":
+            _check_regions(part, where)
         if part["kind"] in ("range", "onset"):
             choose(f"end of {where}", part["end"], part["rungs"])
         for name in ("contrast", *(("matching",) if part.get("cases") else ())):
             _check_contrast(part[name], where)
+
+
+def _check_regions(part: dict, where: str) -> None:
+    """Regions cut the whole axis in ascending order, each with a name; only our own questions stand between them."""
+    *ends, last = (end for _, end in part["regions"])
+    if not ends or last is not None or ends != sorted(set(ends)):
+        raise BadInput(f"{where}: regions are at least two, [name, upper end], in ascending order, the last end null")
+    if part["source"] != OWN or any("," in name for name, _ in part["regions"]):
+        raise BadInput(f"{where}: regions belong to a question of our own, and have names without commas")
 
 
 def _check_contrast(contrast: dict, where: str) -> None:

@@ -66,8 +66,10 @@ class Judge:
         findings = {part["id"]: self._part(part, entry) for part in parts(entry)}
         if "parts" not in entry:
             return findings[entry["id"]], []
-        whole = several.compound({name: finding.verdict for name, finding in findings.items()})
-        shown = next(f for f in findings.values() if f.verdict.word == whole.word)
+        of_parts = {name: finding.verdict for name, finding in findings.items()}
+        joint = partial(several.joint, names=[name for name, _ in entry.get("regions", ())])
+        whole = (joint if entry.get("kind") == "regions" else several.compound)(of_parts)
+        shown = next((f for f in findings.values() if f.verdict.word == whole.word), Finding(whole))
         rows = pd.concat([f.rows for f in findings.values()]) if whole.n else shown.rows
         named = [(mark if mark in OF_ALL else f"{name} {mark}") for name, f in findings.items() for mark in f.marks]
         marks = tuple(dict.fromkeys(named)) if whole.n else ()

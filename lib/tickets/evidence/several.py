@@ -115,6 +115,24 @@ def compound(parts: dict[str, Verdict]) -> Verdict:
     return Verdict(worst.word, n=n, p=p, note=note)
 
 
+def joint(parts: dict[str, Verdict], names: list[str]) -> Verdict:
+    """A question between hypotheses in several parts: a region that all of them lie in, or those that all exclude.
+
+    names: the regions. All parts must be decided: the first that is not is named.
+    """
+    undecided = {name: v for name, v in parts.items() if not v.decided}
+    if undecided:
+        return compound(undecided)
+    excluded = [set(names) - {v.note} if v.word == "reproduced" else set(v.note.split(", ")) for v in parts.values()]
+    by_all = set.intersection(*excluded)
+    left = [name for name in names if name not in by_all]
+    n, p = min(v.n for v in parts.values()), max(v.p for v in parts.values())
+    if len(left) == len(names):
+        return Verdict("inconclusive", n=n, note="its parts differ")
+    note = left[0] if len(left) == 1 else ", ".join(name for name in names if name in by_all)
+    return Verdict("reproduced" if len(left) == 1 else "partly", n=n, p=p, note=note)
+
+
 def of_many(verdict: Verdict, tried: int) -> Verdict:
     """A verdict on the best (or worst) of so many values: its p counts them, as the level of its interval does."""
     return replace(verdict, p=min(1.0, verdict.p * tried)) if tried > 1 and verdict.p == verdict.p else verdict

@@ -118,6 +118,27 @@ def value(values, theirs: float, margin: float, least_n: int = LEAST_N, level: f
     return _first(values, [("reproduced", "", (low,), (high,)), *off], least_n, level)
 
 
+def regions(values, cuts, least_n: int = LEAST_N, level: float = LEVEL) -> Verdict:
+    """A question between hypotheses, to each of which belongs a region of the axis, cut beforehand.
+
+    cuts: (hypothesis, upper end of its region) in ascending order, the last end is infinite. Reproduced: the interval
+    lies in one region, whose name is the note; partly: the regions in the note are excluded. p is that of the
+    exclusion that is least sure, of the nearest ends.
+    """
+    s = Sample.of(values)
+    low, high = s.interval(level)
+    if s.n < least_n:
+        return s.says("inconclusive", level, note=f"n = {s.n} of {least_n}")
+    names, ends = zip(*cuts, strict=True)
+    below, above = [end for end in ends if end < low], [end for end in ends[:-1] if end > high]
+    left, nulls = names[len(below) : len(names) - len(above)], (*below[-1:], *above[:1])
+    if not nulls:
+        return s.says("inconclusive", level)
+    word, note = ("reproduced", left[0]) if len(left) == 1 else ("partly", ", ".join(n for n in names if n not in left))
+    p = max([*map(s.p_above, below[-1:]), *map(s.p_below, above[:1])])
+    return s.says(word, level, p, note, nulls)
+
+
 def _first(values, rows, least_n: int, level: float) -> Verdict:
     """The first row (word, note, above, below) that the interval bears out: it lies above these values, below those."""
     s = Sample.of(values)
