@@ -36,7 +36,7 @@ def test_every_chapter_has_a_card_with_its_question_and_the_count_of_its_verdict
 
 
 def test_the_scope_line_counts_only_what_was_decided():
-    said = generated.scope(ROOT)
+    said = generated.scope(ROWS)
     assert said.startswith("So far every verdict is on LeNet-300-100 on MNIST, with ")
     assert "ResNet" not in said
 

@@ -25,7 +25,7 @@ def test_a_step_costs_the_median_of_what_is_recorded(tmp_path):
 
 
 def test_what_was_extended_stands_in_the_table_of_old_and_new_verdicts():
-    text = generated.corrections(ROOT)
+    text = generated.corrections(ROOT, generated.by_claim(ROOT / "book/results/claims.csv"))
     table = text.split("No correction: ten more replicates of LeNet")[1].split("###")[0]
     extended = [e["id"] for e in registration.entries() if e.get("extensions") and e["study"] == "01_winning_tickets"]
     assert len(extended) > 20

@@ -4,7 +4,7 @@ Written in book/questions.yml; its head has the grammar. A row is one of claims.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -123,7 +123,7 @@ def about() -> dict[str, dict]:
     return found
 
 
-def groups(rows: list[dict], titles: Mapping[str, str]) -> list[tuple]:
+def groups(rows: Iterable[dict], titles: Mapping[str, str]) -> list[tuple]:
     """(title of the chapter, question, its claims): of each claim name, row at the paper's scale, rows at smaller ones.
 
     rows: of claims.csv; titles: study -> title.

@@ -130,8 +130,6 @@ class Records:
         return values.mask(failed, rows["steps"]), failed | (values > LATE * rows["steps"])
 
 
-
-
 def _combinations(fields: dict) -> list[dict]:
     """Every choice of one value from each field that lists several."""
     lists = [value if isinstance(value, list) else [value] for value in fields.values()]

@@ -19,6 +19,8 @@ from .style import legend_below
 NARROW = 4.6
 """Inches of a figure for narrow screens, where panels stand below each other."""
 NOT_RUN = "Not run: nothing of this is recorded at this profile yet."
+PLOTLY = {"full_html": False, "include_plotlyjs": False, "config": {"displayModeBar": False}}
+"""Of a plotly figure, which takes script and colours from the page (book/_static/plots.js)."""
 
 
 def figure(
@@ -34,7 +36,8 @@ def figure(
     if not there:
         return HTML(f'<figure id="{name}" class="not-run"><figcaption>{NOT_RUN}</figcaption></figure>')
     drawn, data = make()
-    picture = interactive(drawn, name) if hasattr(drawn, "to_html") else static(drawn, alt)
+    interactive = hasattr(drawn, "to_html")
+    picture = drawn.to_html(div_id=f"{name}-plot", **PLOTLY) if interactive else static(drawn, alt)
     numbers = base64.b64encode(data.to_csv(index=False, float_format="%.6g").encode()).decode()
     links = (
         f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · '
@@ -85,9 +88,3 @@ def _svg(drawn) -> str:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def interactive(drawn, name: str) -> str:
-    """A plotly figure, which takes its colours from the page (book/_static/plots.js)."""
-    options = {"full_html": False, "include_plotlyjs": False, "config": {"displayModeBar": False}}
-    return drawn.to_html(div_id=f"{name}-plot", **options)
