@@ -82,7 +82,9 @@ class Records:
             if isinstance(wanted, dict):
                 fields[name], tried, chosen_on = self._pick(fields, name, scene)
                 picked = f"{name} {fields[name]}"
-        columns, rows = zip(*(self._column(contrast, one, scene) for one in _combinations(fields)), strict=True)
+        lists = [value if isinstance(value, list) else [value] for value in fields.values()]
+        each = (dict(zip(fields, chosen, strict=True)) for chosen in product(*lists))
+        columns, rows = zip(*(self._column(contrast, one, scene) for one in each), strict=True)
         weights = _least_squares(fields["level"]) if term == "slope" else np.full(len(columns), 1 / len(columns))
         rows = [one.assign(weight=one["weight"] * weight) for one, weight in zip(rows, weights, strict=True)]
         reading = _blocks(_side_by_side(columns) @ weights, rows, tried, picked)
@@ -130,12 +132,6 @@ class Records:
         return values.mask(failed, rows["steps"]), failed | (values > LATE * rows["steps"])
 
 
-def _combinations(fields: dict) -> list[dict]:
-    """Every choice of one value from each field that lists several."""
-    lists = [value if isinstance(value, list) else [value] for value in fields.values()]
-    return [dict(zip(fields, chosen, strict=True)) for chosen in product(*lists)]
-
-
 def _least_squares(levels: list[float]) -> np.ndarray:
     """What each level weighs in the least-squares slope of a statistic on the level."""
     centred = np.asarray(levels, dtype=float) - np.mean(levels)
@@ -156,15 +152,10 @@ def _blocks(values: pd.Series, rows, tried: int = 1, picked: str = "") -> Readin
 
 def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:
     """First step with validation loss <= SLACK x the replicate's dense minimum; nan where it is not reached."""
-    lowest = dense["best_loss"].map(lambda losses: min(losses, default=-np.inf))
-    goal = dict(zip(dense["replicate"], SLACK * lowest, strict=True))
-
-    def first(replicate, steps, losses):
-        wanted = goal.get(replicate, -np.inf)
-        return next((float(s) for s, loss in zip(steps, losses, strict=True) if loss <= wanted), np.nan)
-
-    reached = map(first, rows["replicate"], rows["best_step"], rows["best_loss"])
-    return pd.Series(list(reached), rows.index, dtype=float)
+    goals = SLACK * dense.groupby("replicate")["best_loss"].last().map(min)
+    stairs = rows[["replicate", "best_step", "best_loss"]].explode(["best_step", "best_loss"])
+    reached = stairs[stairs["best_loss"] <= stairs["replicate"].map(goals)]
+    return reached.groupby(level=0)["best_step"].first().reindex(rows.index).astype(float)
 
 
 def in_blocks(readings: dict) -> dict:
