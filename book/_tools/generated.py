@@ -124,14 +124,10 @@ def by_claim(path: Path) -> dict[str, dict]:
 
 
 def concerned(entry: dict, change: dict) -> bool:
-    """Whether a correction is about a claim: named, judged by a rule that it changed, or the best of several."""
-    kinds = {entry.get("kind"), *(part.get("kind") for part in entry.get("parts", ()))}
-    return (
-        entry["id"] in change.get("claims", ())
-        or bool(kinds & set(change.get("kinds", ())))
-        or (change.get("picks", False) and "'by':" in str(entry))
-        or (change.get("extended", False) and bool(entry.get("extensions")))
-    )
+    """Whether a correction is about a claim: named, judged by a rule that it changed, or given more replicates."""
+    extended = "extended" in change and bool(entry.get("extensions"))
+    by_rule = not registration.rules(entry).isdisjoint(change.get("kinds", ()))
+    return entry["id"] in change.get("claims", ()) or by_rule or extended
 
 
 def said(row: dict) -> str:

@@ -50,12 +50,12 @@ def entry_hash(entry: dict, networks: Networks) -> str:
     changed in code enters with its version.
     """
     judged = {name: value for name, value in entry.items() if name not in UNHASHED}
-    direct = _rules(judged)
+    direct = rules(judged)
     nested = {rule for part in parts(judged) for rule in _nested(part)} - direct
-    rules = {name: version for name, version in VERSIONS.items() if name in direct}
-    rules |= {name: VERSIONS[name] for name in sorted(nested) if VERSIONS.get(name, 1) > NESTED_SINCE[name]}
+    changed = {name: version for name, version in VERSIONS.items() if name in direct}
+    changed |= {name: VERSIONS[name] for name in sorted(nested) if VERSIONS.get(name, 1) > NESTED_SINCE[name]}
     named = {name: networks.described(name) for name in sorted(set(mentioned(judged)))}
-    return digest([judged, named, *([rules] if rules else [])])
+    return digest([judged, named, *([changed] if changed else [])])
 
 
 def _nested(part: dict) -> set[str]:
@@ -64,13 +64,13 @@ def _nested(part: dict) -> set[str]:
     return {"range": rung, "onset": {"effect"}, "concordance": {"effect", "match"}}.get(part.get("kind"), set())
 
 
-def _rules(value) -> set[str]:
+def rules(value) -> set[str]:
     """The rules that an entry and its parts are judged by."""
     if isinstance(value, dict):
         own = {value["kind"]} if "kind" in value else set()
         picked = {"best of several"} if "by" in value else set()
-        return own | picked | {rule for part in value.values() for rule in _rules(part)}
-    return {rule for part in value for rule in _rules(part)} if isinstance(value, list) else set()
+        return own | picked | {rule for part in value.values() for rule in rules(part)}
+    return {rule for part in value for rule in rules(part)} if isinstance(value, list) else set()
 
 
 def registered_as(claim: str, profile: str) -> str:
