@@ -7,7 +7,6 @@ import base64
 import io
 import json
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from IPython.display import HTML
@@ -16,6 +15,7 @@ from matplotlib.gridspec import GridSpec
 
 from .style import legend_below
 
+TEMPLATE = Template(Path(__file__).with_name("figure.html").read_text("utf-8"), autoescape=True)
 NARROW = 4.6
 """Inches of a figure for narrow screens, where panels stand below each other."""
 NOT_RUN = "Not run: nothing of this is recorded at this profile yet."
@@ -36,15 +36,11 @@ def figure(
     if not there:
         return HTML(f'<figure id="{name}" class="not-run"><figcaption>{NOT_RUN}</figcaption></figure>')
     drawn, data = make()
-    interactive = hasattr(drawn, "to_html")
-    picture = drawn.to_html(div_id=f"{name}-plot", **PLOTLY) if interactive else static(drawn, alt)
+    moves = hasattr(drawn, "to_html")
+    picture = {"interactive": drawn.to_html(div_id=f"{name}-plot", **PLOTLY)} if moves else static(drawn)
     numbers = base64.b64encode(data.to_csv(index=False, float_format="%.6g").encode()).decode()
-    links = (
-        f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · '
-        f'<a href="{api}#{by}">{".".join(by.split(".")[-2:])}</a>'
-    )
-    label = f'id="{name}" role="group" aria-label="{escape(alt)}"' + ' class="as-is"' * as_is
-    return HTML(f"<figure {label}>{picture}<figcaption>{escape(caption)} <small>{links}</small></figcaption></figure>")
+    said = {"name": name, "alt": alt, "by": by, "caption": caption, "as_is": as_is, "api": api, "numbers": numbers}
+    return HTML(TEMPLATE.render(said, **picture))
 
 
 @dataclass
@@ -59,12 +55,11 @@ class Page:
         return Template(self.template.read_text("utf-8")).render(name=div_id.removesuffix("-plot"), data=numbers)
 
 
-def static(drawn, alt: str) -> str:
+def static(drawn) -> dict[str, str]:
     """An image, and for narrow screens another one, on which letters keep their size and panels are stacked."""
     wide = _svg(drawn)
     stack(drawn, [axes for axes in drawn.axes if axes.get_visible()])
-    source = f'<source media="(max-width: 600px)" srcset="{_svg(drawn)}">'
-    return f'<picture>{source}<img alt="{escape(alt)}" src="{wide}"></picture>'
+    return {"wide": wide, "narrow": _svg(drawn)}
 
 
 def stack(drawn, panels) -> None:
