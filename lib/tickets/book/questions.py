@@ -16,6 +16,8 @@ from ..files import BOOK
 from . import scorecard
 
 SLOT = re.compile(r"\{([\w.-]+)(?:!([ip]))?\}")
+READ = {None: scorecard.mean, "i": scorecard.span, "p": lambda row: scorecard.number(row["theirs"])}
+"""What a slot reads in the row that it names."""
 Rows = Mapping[str, dict]
 
 
@@ -66,14 +68,7 @@ def stands(sentence: dict, rows: Rows) -> bool:
 
 def filled_in(text: str, rows: Rows) -> str:
     """A sentence with its numbers, as the scorecard prints them."""
-
-    def number(slot: re.Match) -> str:
-        row = rows[slot[1]]
-        if slot[2] == "p":
-            return scorecard.number(row["theirs"])
-        return scorecard.span(row) if slot[2] else scorecard.mean(row)
-
-    return SLOT.sub(number, text.strip())
+    return SLOT.sub(lambda slot: READ[slot[2]](rows[slot[1]]), text.strip())
 
 
 def answer(asked: Question, rows: Rows) -> tuple[list[str], list[dict]]:
