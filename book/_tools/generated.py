@@ -21,7 +21,7 @@ from tickets.book import verdicts as judged
 from tickets.cells import unseeded
 from tickets.chapters import drawing, regimes
 from tickets.chapters.collection import released
-from tickets.evidence import claims, registration
+from tickets.evidence import claims
 from tickets.figures import style
 from tickets.networks import mentioned
 from tickets.results.store import Store
@@ -87,7 +87,7 @@ def corrections(root: Path, now: dict[str, dict]) -> str:
         for change in correction["changes"]:
             rows = [
                 (name, said(before[name]), said(now[name]))
-                for entry in registration.entries(root / "book/claims.yml")
+                for entry in claims.entries(root / "book/claims.yml")
                 if concerned(entry, change)
                 for name in (entry["id"], *(part["id"] for part in entry.get("parts", ())))
                 if name in before and name in now and scorecard.filled(now[name]["ours"])
@@ -126,7 +126,7 @@ def by_claim(path: Path) -> dict[str, dict]:
 def concerned(entry: dict, change: dict) -> bool:
     """Whether a correction is about a claim: named, judged by a rule that it changed, or given more replicates."""
     extended = "extended" in change and bool(entry.get("extensions"))
-    by_rule = not registration.rules(entry).isdisjoint(change.get("kinds", ()))
+    by_rule = not claims.rules(entry).isdisjoint(change.get("kinds", ()))
     return entry["id"] in change.get("claims", ()) or by_rule or extended
 
 
@@ -153,7 +153,7 @@ def own_verdicts(here: Store, table: Path) -> str:
 def scope(now: dict[str, dict]) -> str:
     """On what the verdicts at the papers' own settings rest so far: networks, data, replicates."""
     networks, found = chapters.networks("paper"), {}
-    for entry in registration.standing("paper"):
+    for entry in claims.standing("paper"):
         row = now[entry["id"]]
         if (n := int(row["n"])) and scorecard.verdict(row)[0] not in ("inconclusive", "open"):
             cell = networks[entry["study"]].cells[entry["network"]]

@@ -10,7 +10,7 @@ from functools import cache
 
 import yaml
 
-from ..evidence import registration
+from ..evidence import claims
 from ..evidence.asked import OWN, accepted, parts
 from ..files import BOOK
 from . import scorecard
@@ -89,7 +89,7 @@ def counted(asked: Question, rows: Rows) -> dict[str, dict]:
 
 @cache
 def _readings() -> frozenset[str]:
-    second = (claim for claim in registration.entries() if not claim["headline"] and claim["source"] != OWN)
+    second = (claim for claim in claims.entries() if not claim["headline"] and claim["source"] != OWN)
     return frozenset(claim["id"] for claim in second)
 
 
@@ -110,7 +110,7 @@ def reasons(study: str, rows: Rows) -> dict[str, str]:
 def about() -> dict[str, dict]:
     """Claim or part -> its network, where it is shown, where its mean must lie (None where its parts differ)."""
     found = {}
-    for entry in registration.standing("paper"):
+    for entry in claims.standing("paper"):
         at = {"network": entry["network"], "link": f"notebooks/{entry['study']}.html#claim-{entry['id']}"}
         ends = {part["id"]: accepted(part) for part in parts(entry)}
         found |= {name: {**at, "accepted": span} for name, span in ends.items()}

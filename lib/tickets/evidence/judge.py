@@ -11,8 +11,8 @@ from ..arms import measures
 from ..networks import Networks, Scene
 from . import gates, several, verdicts
 from .asked import crossing, direction, filled, natural, parts, rule_of, said, scaled
+from .claims import entry_hash, registered_as
 from .contrasts import Reading, Records, in_blocks
-from .registration import entry_hash, registered_as
 from .resample import images_matter
 from .verdicts import LEAST_N, Verdict
 
@@ -41,7 +41,7 @@ class Finding:
 class Judge:
     """Judges entries of claims.yml on the records of one profile.
 
-    table: the recorded cells; entries: claim -> entry as it is at this profile (`registration.at_profile`); networks:
+    table: the recorded cells; entries: claim -> entry as it is at this profile (`claims.at_profile`); networks:
     study -> its networks; registrations: of the store, None to look for no changes.
     """
 
