@@ -130,14 +130,10 @@ def sketch(row, accepted=None) -> dict[str, str]:
     scale, *ends, null = SCALES.get(row["unit"], DEFAULT)
     left, right = scale(ends[0]), scale(ends[1])
     place = lambda x: f"{4 + 112 * min(1, max(0, (scale(x) - left) / (right - left))):.1f}"  # noqa: E731
-    values = {name: float(row[name]) for name in ("ours", "low", "high") if filled(row[name])}
-    if null is not None:
-        values["null"] = null
-    if filled(row["theirs"]) and row["source"] == CONFIRMED:
-        values["paper"] = float(row["theirs"])
-    if accepted:
-        values |= dict(zip(("least", "most"), accepted, strict=True))
-    at = {name: place(value) for name, value in values.items()}
+    least, most = accepted or (None, None)
+    values = {name: row[name] for name in ("ours", "low", "high")} | {"null": null, "least": least, "most": most}
+    values["paper"] = row["theirs"] if row["source"] == CONFIRMED else None
+    at = {name: place(float(value)) for name, value in values.items() if filled(value)}
     return at | ({"width": f"{float(at['most']) - float(at['least']):.1f}"} if accepted else {})
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 
 from .. import chapters
-from ..errors import choose
 from ..evidence import claims, several, verdicts
 from ..evidence.asked import OWN, parts, said
 from ..evidence.judge import Finding, Judge
@@ -50,7 +49,6 @@ def judge(store: Store, profile: str, studies=tuple(chapters.STUDIES)) -> Judged
 
     Of the quick profile only of those claims that it has records for; smoke judges nothing.
     """
-    choose("profile", profile, chapters.PROFILES)
     cells = dict.fromkeys(cell for study in studies for cell in chapters.cells(study, profile))
     table = store.table(list(cells))
     entries = claims.of(*studies, profile=profile)
