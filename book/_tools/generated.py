@@ -21,7 +21,7 @@ from tickets.book import verdicts as judged
 from tickets.cells import unseeded
 from tickets.chapters import drawing, regimes
 from tickets.chapters.collection import released
-from tickets.evidence import claims, registration
+from tickets.evidence import claims
 from tickets.figures import style
 from tickets.networks import mentioned
 from tickets.results.store import Store
@@ -38,35 +38,37 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
     reports: from `execution.execute`; trained: whether results of this machine stand beside the recorded ones.
     """
     (target := folder / "_generated").mkdir()
-    store, rows = released(root), by_claim(root / "book/results/claims.csv")
+    store, rows, about = released(root), by_claim(root / "book/results/claims.csv"), questions.about()
     joined = regimes.joined(rows, lambda row: scorecard.verdict(row)[0], questions.every())
+    asked = questions.groups(rows.values(), front.titles(root))
     parts = {
         "findings.md": front.findings(rows),
         "hero.html": front.hero(store, questions.written()["hero"]),
         "chapters.md": front.cards(root, rows),
         "doubts.md": front.doubts(rows),
-        "scorecard.html": verdicts(root) + (own_verdicts(root, folder) if trained else ""),
+        "scorecard.html": scorecard.html("page", rows.values(), asked, about),
         "execution.md": execution(reports),
-        "scope.md": scope(root),
-        "corrections.md": corrections(root),
-        "open_claims.md": open_claims(root),
+        "scope.md": scope(rows),
+        "corrections.md": corrections(root, rows),
+        "open_claims.md": open_claims(root, store, rows),
         "error_rates.md": error_rates(root / "book/results/error_rates.csv"),
         "versions.md": versions(),
         "recorded.md": recorded(store),
         "data_card.md": release.card(root),
         "drawing.html": drawing.page(root / "book/results"),
-        "regimes.html": scorecard.html("joined", *joined, questions.about(), rows),
+        "regimes.html": scorecard.html("joined", *joined, about, rows),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
         "costs_gpu.html": pictures.gpu_page(pictures.read(root / "book/results", "cuda")),
         "api.md": api(root / "lib/tickets") + api(root / "benchmarks"),
     }
-    if not trained:
-        without(folder / "_toc.yml", "reproduction")
-    else:
+    if trained:
         here = Store(root / "build/results", recorded=None)
+        parts["scorecard.html"] += own_verdicts(here, folder / "results/own_claims.csv")
         parts["reproduction.md"], cells = reproduction.report(store, here)
         if len(cells):
             cells.to_csv(folder / "results/reproduction.csv", index=False, lineterminator="\n")
+    else:
+        without(folder / "_toc.yml", "reproduction")
     for name, text in parts.items():
         (target / name).write_text(text, encoding="utf-8")
 
@@ -76,15 +78,8 @@ def without(toc: Path, page: str) -> None:
     toc.write_text(toc.read_text("utf-8").replace(f"      - file: {page}\n", ""), "utf-8")
 
 
-def verdicts(root: Path) -> str:
-    """The scorecard of the recorded results."""
-    rows = scorecard.read(root / "book/results/claims.csv")
-    return scorecard.html("page", rows, questions.groups(rows, front.titles(root)), questions.about())
-
-
-def corrections(root: Path) -> str:
+def corrections(root: Path, now: dict[str, dict]) -> str:
     """What was corrected and why, and the verdicts before and now of the claims that it concerns."""
-    entries, now = registration.entries(root / "book/claims.yml"), by_claim(root / "book/results/claims.csv")
     text = []
     for correction in yaml.safe_load((root / "book/corrections.yml").read_text("utf-8")):
         before = by_claim(root / "book/results" / correction["before"])
@@ -92,7 +87,7 @@ def corrections(root: Path) -> str:
         for change in correction["changes"]:
             rows = [
                 (name, said(before[name]), said(now[name]))
-                for entry in entries
+                for entry in claims.entries(root / "book/claims.yml")
                 if concerned(entry, change)
                 for name in (entry["id"], *(part["id"] for part in entry.get("parts", ())))
                 if name in before and name in now and scorecard.filled(now[name]["ours"])
@@ -102,11 +97,9 @@ def corrections(root: Path) -> str:
     return "\n".join(text)
 
 
-def open_claims(root: Path) -> str:
+def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
     """What was not run, network by network: what is missing, what it would cost, and which claims it decides."""
-    store = released(root)
-    now, rows = by_claim(root / "book/results/claims.csv"), []
-    plans = list(product(("paper", "desk"), chapters.STUDIES))
+    plans, rows = list(product(("paper", "desk"), chapters.STUDIES)), []
     timed = status.seconds_per_step(store, [cell for p, study in plans for cell in chapters.cells(study, p)])
     for row in (pictures.read(root / "book/results") or {}).get("images", ()):
         timed |= {(row["network"], row["batch"], None): row["ms"] / 1000} if row["density"] == 1 else {}
@@ -131,14 +124,10 @@ def by_claim(path: Path) -> dict[str, dict]:
 
 
 def concerned(entry: dict, change: dict) -> bool:
-    """Whether a correction is about a claim: named, judged by a rule that it changed, or the best of several."""
-    kinds = {entry.get("kind"), *(part.get("kind") for part in entry.get("parts", ()))}
-    return (
-        entry["id"] in change.get("claims", ())
-        or bool(kinds & set(change.get("kinds", ())))
-        or (change.get("picks", False) and "'by':" in str(entry))
-        or (change.get("extended", False) and bool(entry.get("extensions")))
-    )
+    """Whether a correction is about a claim: named, judged by a rule that it changed, or given more replicates."""
+    extended = "extended" in change and bool(entry.get("extensions"))
+    by_rule = not claims.rules(entry).isdisjoint(change.get("kinds", ()))
+    return entry["id"] in change.get("claims", ()) or by_rule or extended
 
 
 def said(row: dict) -> str:
@@ -153,19 +142,18 @@ def error_rates(path: Path) -> str:
     return markdown_table(heads, list(pd.read_csv(path).itertuples(index=False, name=None)))
 
 
-def own_verdicts(root: Path, folder: Path) -> str:
-    """What the results trained on this machine say by themselves, under the same rules."""
-    own = folder / "results/own_claims.csv"
-    judged.publish(Store(local=root / "build/results", recorded=None), own)
-    rows = [row for row in scorecard.read(own) if scorecard.filled(row["ours"])]
+def own_verdicts(here: Store, table: Path) -> str:
+    """What the results trained on this machine say by themselves, under the same rules; written to `table` too."""
+    judged.publish(here, table)
+    rows = [row for row in scorecard.read(table) if scorecard.filled(row["ours"])]
     shown = scorecard.html("table", rows, questions.about(), False) if rows else "<p>No claim has results yet.</p>"
     return f"<h2>Trained on this machine</h2>\n{shown}"
 
 
-def scope(root: Path) -> str:
+def scope(now: dict[str, dict]) -> str:
     """On what the verdicts at the papers' own settings rest so far: networks, data, replicates."""
-    now, networks, found = by_claim(root / "book/results/claims.csv"), chapters.networks("paper"), {}
-    for entry in registration.standing("paper", root / "book/claims.yml"):
+    networks, found = chapters.networks("paper"), {}
+    for entry in claims.standing("paper"):
         row = now[entry["id"]]
         if (n := int(row["n"])) and scorecard.verdict(row)[0] not in ("inconclusive", "open"):
             cell = networks[entry["study"]].cells[entry["network"]]

@@ -32,20 +32,20 @@ it with. Recorded are the profiles {profiles}.
 
 def report(recorded: Store, new: Store) -> tuple[str, pd.DataFrame]:
     """(the page's generated part, one row a cell that both stores have)."""
-    text, frames, there = [], [], 0
-    for profile in chapters.PROFILES[::-1]:
-        cells = list(dict.fromkeys(cell for study in chapters.STUDIES for cell in chapters.cells(study, profile)))
-        there += sum(cell in new for cell in cells)
-        if (frame := by_cell(recorded, new, cells)).empty:
-            continue
-        frames.append(frame.assign(profile=profile))
-        text += [f"## Profile {profile}: claims\n", claims_part(recorded, new, cells, profile)]
+    cells = {
+        p: list(dict.fromkeys(c for s in chapters.STUDIES for c in chapters.cells(s, p))) for p in chapters.PROFILES
+    }
+    frames = {p: frame.assign(profile=p) for p in reversed(cells) if len(frame := by_cell(recorded, new, cells[p]))}
+    text = []
+    for profile, frame in frames.items():
+        text += [f"## Profile {profile}: claims\n", claims_part(recorded, new, cells[profile], profile)]
         text += [f"## Profile {profile}: cells\n", cells_part(frame)]
     if frames:
         text += ["{download}`The table of all cells <results/reproduction.csv>`\n"]
-        return "\n".join(text), pd.concat(frames, ignore_index=True)
-    known = [p for p in chapters.PROFILES if any(c in recorded for s in chapters.STUDIES for c in chapters.cells(s, p))]
-    return NOT_SHARED.format(there=there, profiles=", ".join(known) or "of no chapter yet"), pd.DataFrame()
+        return "\n".join(text), pd.concat(frames.values(), ignore_index=True)
+    there = sum(cell in new for own in cells.values() for cell in own)
+    known = ", ".join(p for p, own in cells.items() if any(cell in recorded for cell in own))
+    return NOT_SHARED.format(there=there, profiles=known or "of no chapter yet"), pd.DataFrame()
 
 
 # cell by cell

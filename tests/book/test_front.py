@@ -6,7 +6,7 @@ import front
 import generated
 from tickets import chapters
 from tickets.book import questions
-from tickets.evidence import registration
+from tickets.evidence import claims
 from tickets.files import BOOK, ROOT
 
 ROWS = generated.by_claim(BOOK / "results/claims.csv")
@@ -29,14 +29,14 @@ def test_every_chapter_has_a_card_with_its_question_and_the_count_of_its_verdict
         assert f"grid-item-card}} {int(study[:2])}. " in text
         assert f":link: notebooks/{study}" in text
         assert asks[study] in text
-        own = [e for e in registration.entries() if e["study"] == study]
+        own = [e for e in claims.entries() if e["study"] == study]
         counted = sum(ROWS[entry["id"]]["scope"] == "paper" for entry in own)
         card = text.split(f":link: notebooks/{study}")[1].split(":::")[0]
         assert sum(map(int, re.findall(r"(\d+) (?=reproduced|partly|not|contradicted|inconclusive)", card))) == counted
 
 
 def test_the_scope_line_counts_only_what_was_decided():
-    said = generated.scope(ROOT)
+    said = generated.scope(ROWS)
     assert said.startswith("So far every verdict is on LeNet-300-100 on MNIST, with ")
     assert "ResNet" not in said
 

@@ -4,7 +4,7 @@ import generated
 import pytest
 from made_up import a_record
 from tickets import chapters
-from tickets.evidence import registration
+from tickets.evidence import claims
 from tickets.files import ROOT
 from tickets.results.store import Store
 from tickets.running import status
@@ -25,8 +25,8 @@ def test_a_step_costs_the_median_of_what_is_recorded(tmp_path):
 
 
 def test_what_was_extended_stands_in_the_table_of_old_and_new_verdicts():
-    text = generated.corrections(ROOT)
+    text = generated.corrections(ROOT, generated.by_claim(ROOT / "book/results/claims.csv"))
     table = text.split("No correction: ten more replicates of LeNet")[1].split("###")[0]
-    extended = [e["id"] for e in registration.entries() if e.get("extensions") and e["study"] == "01_winning_tickets"]
+    extended = [e["id"] for e in claims.entries() if e.get("extensions") and e["study"] == "01_winning_tickets"]
     assert len(extended) > 20
     assert all(f"| {name} |" in table for name in ("L1", "L4c", "L5c"))

@@ -6,7 +6,7 @@ import generated
 import nbformat
 import pytest
 from tickets.book import questions, scorecard
-from tickets.evidence import registration
+from tickets.evidence import claims
 from tickets.files import BOOK, ROOT
 
 ROWS = generated.by_claim(BOOK / "results/claims.csv")
@@ -18,7 +18,7 @@ NAMED = pytest.mark.parametrize("sentence", SENTENCES, ids=lambda sentence: ", "
 def test_every_claim_belongs_to_one_question_of_its_chapter():
     for study in questions.written()["chapters"]:
         asked = [claim for question in questions.of(study).values() for claim in question.claims]
-        assert sorted(asked) == sorted(entry["id"] for entry in registration.entries() if entry["study"] == study)
+        assert sorted(asked) == sorted(entry["id"] for entry in claims.entries() if entry["study"] == study)
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.section)

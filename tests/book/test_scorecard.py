@@ -214,10 +214,11 @@ def test_what_an_own_question_asks_for_is_no_paper_s_number():
 
 
 @pytest.mark.parametrize(
-    ("width", "places"), [(0.14, 2), (1.4, 1), (14, 0), (140, 0), (0.0, None), (float("nan"), None)]
+    ("width", "shown"), [(0.14, "0.17"), (1.4, "0.2"), (14, "0"), (140, "0"), (0.0, "0.167"), (float("nan"), "0.167")]
 )
-def test_decimals_show_two_digits_of_an_interval(width, places):
-    assert scorecard.decimals(width) == places
+def test_a_number_has_the_decimals_that_show_two_digits_of_its_interval(width, shown):
+    assert scorecard.mean(ROW | {"ours": "0.16667", "low": "0", "high": str(width)}) == shown
+    assert scorecard.mean(ROW | {"ours": 1 / 6, "low": 0.0, "high": width}) == shown
 
 
 def test_unknown_verdict_and_missing_column_are_named(tmp_path):

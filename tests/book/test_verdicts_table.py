@@ -24,7 +24,7 @@ from tickets.book import scorecard, verdicts
 from tickets.cells import Cell
 from tickets.chapters import STUDIES, cells
 from tickets.errors import BadInput
-from tickets.evidence import claims, registration
+from tickets.evidence import claims
 from tickets.evidence.asked import parts
 from tickets.evidence.judge import Judge
 from tickets.evidence.verdicts import REFUTING, SUPPORTING
@@ -33,7 +33,7 @@ from tickets.results.store import Store
 OTHER = "02_linear_mode_connectivity"
 OWN_SCALE = {
     entry["study"]
-    for entry in registration.standing("paper")
+    for entry in claims.standing("paper")
     if entry["scope"] == "paper" and entry["headline"] and entry["network"].startswith("LeNet")
 }
 """Chapters with claims on LeNet that are the papers' own: those of the others are analogs, which have no q."""
@@ -111,7 +111,7 @@ def test_analogs_of_two_chapters_keep_their_budgets_apart(tmp_path):
 @pytest.mark.parametrize(("profile", "study"), JUDGED)
 def test_a_run_under_the_claims_as_they_stand_is_not_post_hoc(profile, study, store):
     """At every profile, of every claim that shows a number there."""
-    name = store.register(registration.hashes(chapters.registered()))
+    name = store.register(claims.hashes(chapters.registered()))
     registered = Kept(lambda cell: plausible(cell) | {"registration": name}, registrations=store.registrations())
     frame = verdicts.rows(verdicts.judge(registered, profile, [study]), profile)
     assert (frame["n"] > 0).all()
@@ -176,7 +176,7 @@ def test_remarks_on_an_own_question_have_no_word_of_reproduction():
     again = pd.DataFrame([row(Cell(replicate=r, order=1), test_accuracy=98.6) for r in range(10)])
     frame = pd.concat([dense_and_ticket(), again])
     frame = frame.assign(registration=["now" if r > 4 else "then" for r in frame["replicate"]])
-    standing = {"now": {"X1": registration.entry_hash(entry(**OURS), NETWORKS["paper"][STUDY])}}
+    standing = {"now": {"X1": claims.entry_hash(entry(**OURS), NETWORKS["paper"][STUDY])}}
     verdict = judged(entry(**OURS), frame, registrations=standing)["verdict"]
     assert "A/A" in verdict
     assert "registered replicates alone" in verdict

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from tickets import chapters
 from tickets.chapters import regimes
-from tickets.evidence import registration
+from tickets.evidence import claims
 from tickets.files import BOOK
 
 LENET = chapters.main("01_winning_tickets", "paper")
 RESNET = chapters.networks("paper")["02_linear_mode_connectivity"].cells["ResNet-20"]
-ENTRIES = {entry["id"]: entry for entry in registration.standing("paper")}
+ENTRIES = {entry["id"]: entry for entry in claims.standing("paper")}
 with (BOOK / "results/claims.csv").open() as file:
     ROWS = {row["claim"]: row for row in csv.DictReader(file)}
 WORDS = (

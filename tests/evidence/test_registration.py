@@ -10,11 +10,11 @@ import yaml
 from handmade import ENTRY, NETWORKS, STUDY, dense_and_ticket, entry, judged, plausible
 from tickets import cells, chapters
 from tickets.cells import Cell
-from tickets.evidence import claims, registration, several, verdicts
+from tickets.evidence import claims, several, verdicts
 from tickets.evidence.asked import parts
+from tickets.evidence.claims import at_profile, entry_hash, hashes, standing
 from tickets.evidence.contrasts import Records
 from tickets.evidence.judge import Judge
-from tickets.evidence.registration import at_profile, entry_hash, hashes, standing
 from tickets.files import digest
 from tickets.networks import Networks, mentioned
 
@@ -53,7 +53,7 @@ def test_every_field_but_needs_and_extensions_is_hashed():
         assert (entry_hash(entry(**{name: "other"}), HERE) == now) == (name == "needs"), name
     assert entry_hash(entry(extensions=[{"n": 20, "date": "2026-11-25", "why": "precision"}]), HERE) == now
     assert entry_hash(entry(forks={}), HERE) != now
-    assert set(registration.UNHASHED) == {"needs", "extensions"}
+    assert set(claims.UNHASHED) == {"needs", "extensions"}
 
 
 def written(path, **changes):
@@ -178,7 +178,7 @@ def test_a_hash_changes_with_its_network_at_that_profile_and_only_there(profile,
     other = changed_network(profiles, profile, study, name, cell.but(batch=61))
     own = {claim for claim, e in claims.load(profile=profile).items() if e["study"] == study and name in mentioned(e)}
     registered = hashes(profiles)
-    naming = {registration.registered_as(claim, profile) for claim in own} & set(registered)
+    naming = {claims.registered_as(claim, profile) for claim in own} & set(registered)
     assert len(naming) > 1
     assert differing(registered, hashes(other)) == naming
 

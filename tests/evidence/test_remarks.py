@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from handmade import DENSE, JITTER, NETWORKS, STUDY, TICKET, dense_and_ticket, entry, judged, row, table, unsized
 from tickets.cells import FIELDS, Cell
-from tickets.evidence.registration import entry_hash
+from tickets.evidence.claims import entry_hash
 
 HERE = NETWORKS["paper"][STUDY]
 

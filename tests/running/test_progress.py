@@ -3,8 +3,7 @@
 import sys
 
 import pytest
-from tickets.running.progress import PLAIN, Progress
-from tickets.running.run import run
+from tickets.running.run import PLAIN, Progress, run
 from tiny import CHAIN, serial
 
 

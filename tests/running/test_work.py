@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from tickets import chapters
-from tickets.evidence import registration
+from tickets.evidence import claims
 from tickets.files import ROOT
 from tickets.running.plan import plan
 from tiny import CHAIN, NET, TINY, assert_equal_tables, serial
@@ -63,4 +63,4 @@ def test_provenance_names_no_host_and_no_person(tiny):
 def test_records_carry_the_claims_that_stood(tiny):
     store, table = tiny
     (digest,) = set(table["registration"])
-    assert store.registrations() == {digest: registration.hashes(chapters.registered())}
+    assert store.registrations() == {digest: claims.hashes(chapters.registered())}

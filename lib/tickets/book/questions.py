@@ -4,18 +4,20 @@ Written in book/questions.yml; its head has the grammar. A row is one of claims.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 import yaml
 
-from ..evidence import registration
+from ..evidence import claims
 from ..evidence.asked import OWN, accepted, parts
 from ..files import BOOK
 from . import scorecard
 
 SLOT = re.compile(r"\{([\w.-]+)(?:!([ip]))?\}")
+READ = {None: scorecard.mean, "i": scorecard.span, "p": lambda row: scorecard.number(row["theirs"])}
+"""What a slot reads in the row that it names."""
 Rows = Mapping[str, dict]
 
 
@@ -66,14 +68,7 @@ def stands(sentence: dict, rows: Rows) -> bool:
 
 def filled_in(text: str, rows: Rows) -> str:
     """A sentence with its numbers, as the scorecard prints them."""
-
-    def number(slot: re.Match) -> str:
-        row = rows[slot[1]]
-        if slot[2] == "p":
-            return scorecard.number(row["theirs"])
-        return scorecard.span(row) if slot[2] else scorecard.mean(row)
-
-    return SLOT.sub(number, text.strip())
+    return SLOT.sub(lambda slot: READ[slot[2]](rows[slot[1]]), text.strip())
 
 
 def answer(asked: Question, rows: Rows) -> tuple[list[str], list[dict]]:
@@ -94,7 +89,7 @@ def counted(asked: Question, rows: Rows) -> dict[str, dict]:
 
 @cache
 def _readings() -> frozenset[str]:
-    second = (claim for claim in registration.entries() if not claim["headline"] and claim["source"] != OWN)
+    second = (claim for claim in claims.entries() if not claim["headline"] and claim["source"] != OWN)
     return frozenset(claim["id"] for claim in second)
 
 
@@ -115,7 +110,7 @@ def reasons(study: str, rows: Rows) -> dict[str, str]:
 def about() -> dict[str, dict]:
     """Claim or part -> its network, where it is shown, where its mean must lie (None where its parts differ)."""
     found = {}
-    for entry in registration.standing("paper"):
+    for entry in claims.standing("paper"):
         at = {"network": entry["network"], "link": f"notebooks/{entry['study']}.html#claim-{entry['id']}"}
         ends = {part["id"]: accepted(part) for part in parts(entry)}
         found |= {name: {**at, "accepted": span} for name, span in ends.items()}
@@ -123,7 +118,7 @@ def about() -> dict[str, dict]:
     return found
 
 
-def groups(rows: list[dict], titles: Mapping[str, str]) -> list[tuple]:
+def groups(rows: Iterable[dict], titles: Mapping[str, str]) -> list[tuple]:
     """(title of the chapter, question, its claims): of each claim name, row at the paper's scale, rows at smaller ones.
 
     rows: of claims.csv; titles: study -> title.

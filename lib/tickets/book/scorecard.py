@@ -4,11 +4,11 @@ The input is the outside contract `book/results/claims.csv`, or rows with the sa
 what a page says about a claim is what the row says. How it looks stands in templates/scorecard.html.
 """
 
-import csv
 import math
 import re
 from collections import Counter
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 
@@ -47,11 +47,10 @@ PAPERS = {"frankle2019lottery": "Frankle & Carbin 2019"}
 
 def read(path) -> list[dict]:
     """The rows of a claims table, as dictionaries of text; BadInput if a column of the contract is missing."""
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if missing := [column for column in COLUMNS if column not in (reader.fieldnames or [])]:
-            raise BadInput(f"{path}: no column {', '.join(missing)}; a claims table has {', '.join(COLUMNS)}")
-        return list(reader)
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := [column for column in COLUMNS if column not in frame]:
+        raise BadInput(f"{path}: no column {', '.join(missing)}; a claims table has {', '.join(COLUMNS)}")
+    return frame.to_dict("records")
 
 
 def html(macro: str, *given) -> str:
@@ -99,7 +98,9 @@ def span(row) -> str:
 
 
 def _places(row) -> int | None:
-    return decimals(float(row["high"]) - float(row["low"])) if filled(row["low"]) else None
+    """Decimal places that show its interval with two significant digits; None without one."""
+    width = float(row["high"]) - float(row["low"]) if filled(row["low"]) else 0
+    return max(0, 1 - math.floor(math.log10(width))) if 0 < width < math.inf else None
 
 
 def explained(added: str) -> Markup:
@@ -129,14 +130,10 @@ def sketch(row, accepted=None) -> dict[str, str]:
     scale, *ends, null = SCALES.get(row["unit"], DEFAULT)
     left, right = scale(ends[0]), scale(ends[1])
     place = lambda x: f"{4 + 112 * min(1, max(0, (scale(x) - left) / (right - left))):.1f}"  # noqa: E731
-    values = {name: float(row[name]) for name in ("ours", "low", "high") if filled(row[name])}
-    if null is not None:
-        values["null"] = null
-    if is_number(row["theirs"]) and row["source"] == CONFIRMED:
-        values["paper"] = float(row["theirs"])
-    if accepted:
-        values |= dict(zip(("least", "most"), accepted, strict=True))
-    at = {name: place(value) for name, value in values.items()}
+    least, most = accepted or (None, None)
+    values = {name: row[name] for name in ("ours", "low", "high")} | {"null": null, "least": least, "most": most}
+    values["paper"] = row["theirs"] if row["source"] == CONFIRMED else None
+    at = {name: place(float(value)) for name, value in values.items() if filled(value)}
     return at | ({"width": f"{float(at['most']) - float(at['least']):.1f}"} if accepted else {})
 
 
@@ -145,31 +142,13 @@ def filled(value) -> bool:
     return value is not None and value != "" and value == value
 
 
-def is_number(value) -> bool:
-    """Whether a field is a finite number, or the text of one."""
-    try:
-        return math.isfinite(float(value))
-    except (TypeError, ValueError):
-        return False
-
-
-def decimals(width) -> int | None:
-    """Decimal places that show an interval of this width with two significant digits."""
-    return max(0, 1 - math.floor(math.log10(width))) if width > 0 and math.isfinite(width) else None
-
-
 def number(value, places=None) -> str:
-    """A number for print: `places` decimals, or three significant digits; text stays text."""
-    if not is_number(value):
-        return str(value)
+    """A number, or the text of one, for print: `places` decimals, or three significant digits; nothing of nothing."""
+    if not filled(value):
+        return ""
     plain = ",.0f" if abs(float(value)) >= 1000 else ".3g"  # a step is printed whole
     shown = f"{float(value):{plain if places is None else f'.{places}f'}}"
     return shown.replace("-", "−")
-
-
-def quantity(shown, unit) -> str:
-    """A printed number with its unit."""
-    return f"{shown} {unit}" if unit and is_number(shown.replace("−", "-").replace(",", "")) else shown
 
 
 _ENVIRONMENT = Environment(loader=PackageLoader("tickets.book"), autoescape=True, trim_blocks=True)
@@ -178,5 +157,5 @@ _ENVIRONMENT.tests |= {"dotted": lambda claim: "." in claim, "ran": lambda row: 
 _ENVIRONMENT.filters |= {"explained": explained, "marked": marked}
 _ENVIRONMENT.globals |= {
     "signs": SIGNS, "confirmed": CONFIRMED, "terms": TERMS, "verdict": verdict, "counts": counts, "citation": citation,
-    "base": base, "mean": mean, "span": span, "rate": rate, "sketch": sketch, "number": number, "quantity": quantity,
+    "base": base, "mean": mean, "span": span, "rate": rate, "sketch": sketch, "number": number,
 }  # fmt: skip

@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 
 from .. import chapters
-from ..errors import choose
 from ..evidence import claims, several, verdicts
 from ..evidence.asked import OWN, parts, said
 from ..evidence.judge import Finding, Judge
@@ -50,7 +49,6 @@ def judge(store: Store, profile: str, studies=tuple(chapters.STUDIES)) -> Judged
 
     Of the quick profile only of those claims that it has records for; smoke judges nothing.
     """
-    choose("profile", profile, chapters.PROFILES)
     cells = dict.fromkeys(cell for study in studies for cell in chapters.cells(study, profile))
     table = store.table(list(cells))
     entries = claims.of(*studies, profile=profile)
@@ -150,7 +148,10 @@ def publish(store: Store, path: Path = TABLE) -> pd.DataFrame:
     frame = pd.concat([frame for frame in (rows(whole, "paper"), *smaller) if len(frame)], ignore_index=True)
     write(frame, path)
     if store.recorded:
-        _write_rates(whole, store.recorded / RATES)
+        study, counts = {entry["id"]: entry["study"] for entry, _, _ in whole}, counted(whole)
+        rates = [(name, study[name], verdict.word, f"{verdict.p:.6g}") for name, verdict in counts.items()]
+        rates = pd.DataFrame(rates, columns=["claim", "study", "verdict", "p"])
+        write_atomically(store.recorded / RATES, rates.to_csv(index=False, lineterminator="\n"))
     return frame
 
 
@@ -159,13 +160,6 @@ def write(frame: pd.DataFrame, path: Path = TABLE) -> None:
     text = frame.astype(dict.fromkeys(("ours", "low", "high", "q"), float))
     text["theirs"] = [f"{x:g}" if x == x else "" for x in frame["theirs"].astype(float)]
     write_atomically(Path(path), text.to_csv(index=False, float_format="%.3f", lineterminator="\n"))
-
-
-def _write_rates(judged: Judged, path: Path) -> None:
-    study = {entry["id"]: entry["study"] for entry, _, _ in judged}
-    found = [(name, study[name], verdict.word, f"{verdict.p:.6g}") for name, verdict in counted(judged).items()]
-    frame = pd.DataFrame(found, columns=["claim", "study", "verdict", "p"])
-    write_atomically(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def precision(store: Store) -> list[str]:

@@ -10,7 +10,7 @@ from functools import cache
 import pandas as pd
 
 from ..cells import Cell, unseeded
-from ..evidence import registration
+from ..evidence import claims
 from ..evidence.asked import parts
 from ..figures.style import WORDS
 from ..networks import Networks
@@ -40,7 +40,7 @@ def regimes(rows: Mapping[str, dict], word) -> pd.DataFrame:
     found = []
     for profile in SCALES:
         named = networks(profile)
-        for entry in registration.standing(profile):
+        for entry in claims.standing(profile):
             name = entry["id"] if profile == "paper" else f"{entry['id']}-{profile}"
             if name in rows and rows[name]["scope"] not in ("part", "reading"):
                 about = {"claim": name, "base": entry["id"], "profile": profile, "scope": rows[name]["scope"]}

@@ -65,28 +65,29 @@ class Records:
 
     def read(self, contrast: dict, scene: Scene, rung=None) -> Reading:
         """The contrast, replicate by replicate; `rung` stands for the word `rung` in its terms."""
-        if "slope" in contrast:
-            return self._slope(contrast, scene)
         values, rows, tried, picked = contrast.get("constant", 0.0), [], 1, []
-        for sign, name in ((1, "plus"), (-1, "minus")):
+        for name, sign in (("plus", 1), ("minus", -1), ("slope", 1)):
             if name in contrast:
-                term = self._term(contrast, contrast[name], scene, rung)
+                term = self._term(contrast, name, scene, rung)
                 values, tried = values + sign * term.values, tried * term.tried
                 picked += [term.picked] if term.picked else []
                 rows.append(term.rows.assign(weight=sign * term.rows["weight"]))
         return _blocks(values, rows, tried, ", ".join(picked))
 
-    def _term(self, contrast: dict, term: dict, scene: Scene, rung) -> Reading:
-        """One arm of a contrast: the mean over its lists of the mean over draws."""
-        fields = {"stat": contrast.get("stat"), **{k: rung if v == "rung" else v for k, v in term.items()}}
+    def _term(self, contrast: dict, term: str, scene: Scene, rung) -> Reading:
+        """One term of a contrast: the mean over its lists, or the slope over its levels, of the mean over draws."""
+        fields = {"stat": contrast.get("stat"), **{k: rung if v == "rung" else v for k, v in contrast[term].items()}}
         tried, picked, chosen_on = 1, "", None
         for name, wanted in fields.items():
             if isinstance(wanted, dict):
                 fields[name], tried, chosen_on = self._pick(fields, name, scene)
                 picked = f"{name} {fields[name]}"
-        columns, rows = zip(*(self._column(contrast, one, scene) for one in _combinations(fields)), strict=True)
-        rows = [one.assign(weight=one["weight"] / len(columns)) for one in rows]
-        reading = _blocks(_side_by_side(columns).mean(axis=1), rows, tried, picked)
+        lists = [value if isinstance(value, list) else [value] for value in fields.values()]
+        each = (dict(zip(fields, chosen, strict=True)) for chosen in product(*lists))
+        columns, rows = zip(*(self._column(contrast, one, scene) for one in each), strict=True)
+        weights = _least_squares(fields["level"]) if term == "slope" else np.full(len(columns), 1 / len(columns))
+        rows = [one.assign(weight=one["weight"] * weight) for one, weight in zip(rows, weights, strict=True)]
+        reading = _blocks(_side_by_side(columns) @ weights, rows, tried, picked)
         return reading if chosen_on is None else reading.on(chosen_on)
 
     def _pick(self, fields: dict, name: str, scene: Scene) -> tuple:
@@ -130,20 +131,11 @@ class Records:
         failed = rows["diverged"].eq(True)
         return values.mask(failed, rows["steps"]), failed | (values > LATE * rows["steps"])
 
-    def _slope(self, contrast: dict, scene: Scene) -> Reading:
-        """Least-squares slope of the statistic on the level, within each replicate."""
-        fields = {"stat": contrast.get("stat"), **contrast["slope"]}
-        columns, rows = zip(*(self._column(contrast, one, scene) for one in _combinations(fields)), strict=True)
-        centred = np.asarray(fields["level"], dtype=float) - np.mean(fields["level"])
-        weights = centred / (centred**2).sum()
-        rows = [one.assign(weight=one["weight"] * weight) for one, weight in zip(rows, weights, strict=True)]
-        return _blocks(_side_by_side(columns) @ weights, rows)
 
-
-def _combinations(fields: dict) -> list[dict]:
-    """Every choice of one value from each field that lists several."""
-    lists = [value if isinstance(value, list) else [value] for value in fields.values()]
-    return [dict(zip(fields, chosen, strict=True)) for chosen in product(*lists)]
+def _least_squares(levels: list[float]) -> np.ndarray:
+    """What each level weighs in the least-squares slope of a statistic on the level."""
+    centred = np.asarray(levels, dtype=float) - np.mean(levels)
+    return centred / (centred**2).sum()
 
 
 def _side_by_side(columns) -> pd.DataFrame:
@@ -160,15 +152,10 @@ def _blocks(values: pd.Series, rows, tried: int = 1, picked: str = "") -> Readin
 
 def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:
     """First step with validation loss <= SLACK x the replicate's dense minimum; nan where it is not reached."""
-    lowest = dense["best_loss"].map(lambda losses: min(losses, default=-np.inf))
-    goal = dict(zip(dense["replicate"], SLACK * lowest, strict=True))
-
-    def first(replicate, steps, losses):
-        wanted = goal.get(replicate, -np.inf)
-        return next((float(s) for s, loss in zip(steps, losses, strict=True) if loss <= wanted), np.nan)
-
-    reached = map(first, rows["replicate"], rows["best_step"], rows["best_loss"])
-    return pd.Series(list(reached), rows.index, dtype=float)
+    goals = SLACK * dense.groupby("replicate")["best_loss"].last().map(min)
+    stairs = rows[["replicate", "best_step", "best_loss"]].explode(["best_step", "best_loss"])
+    reached = stairs[stairs["best_loss"] <= stairs["replicate"].map(goals)]
+    return reached.groupby(level=0)["best_step"].first().reindex(rows.index).astype(float)
 
 
 def in_blocks(readings: dict) -> dict:

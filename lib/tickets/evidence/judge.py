@@ -11,10 +11,10 @@ from ..arms import measures
 from ..networks import Networks, Scene
 from . import gates, several, verdicts
 from .asked import crossing, direction, filled, natural, parts, rule_of, said, scaled
+from .claims import entry_hash, registered_as
 from .contrasts import Reading, Records, in_blocks
-from .registration import entry_hash, registered_as
 from .resample import images_matter
-from .verdicts import LEAST_N, SUPPORTING, Verdict
+from .verdicts import LEAST_N, Verdict
 
 CONCORDANCE = ("contrast", "matching")
 """The two sides of "X if and only if Y": what is positive where X holds, and what must match where Y holds."""
@@ -41,7 +41,7 @@ class Finding:
 class Judge:
     """Judges entries of claims.yml on the records of one profile.
 
-    table: the recorded cells; entries: claim -> entry as it is at this profile (`registration.at_profile`); networks:
+    table: the recorded cells; entries: claim -> entry as it is at this profile (`claims.at_profile`); networks:
     study -> its networks; registrations: of the store, None to look for no changes.
     """
 
@@ -166,10 +166,10 @@ class Judge:
         )
 
     def _assay(self, part: dict, finding: Finding) -> str:
-        if "assay" not in part or finding.verdict.word not in SUPPORTING:
+        if "assay" not in part or not finding.verdict.holds:
             return ""
         if claim := part["assay"].get("claim"):
-            return "" if self.rule(self.parts[claim]).verdict.word in SUPPORTING else f"G2, {claim} does not hold"
+            return "" if self.rule(self.parts[claim]).verdict.holds else f"G2, {claim} does not hold"
         return gates.arms_differ(self.records, self.scene(part), part, scaled(part, part["margin"]))
 
     def _marks(self, part: dict, entry: dict, finding: Finding) -> tuple[str, ...]:
@@ -232,8 +232,8 @@ class Judge:
             return []
         forks, fewer = part.get("forks", {}), {**part, "n": min(FORK_N, part["n"])}
         others = {name: self.rule({**fewer, "network": network}).verdict for name, network in forks.items()}
-        holds = finding.verdict.word in SUPPORTING
-        return [name for name, other in others.items() if other.decided and (other.word in SUPPORTING) != holds]
+        held = finding.verdict.holds
+        return [name for name, other in others.items() if other.decided and other.holds != held]
 
 
 def _brief(part: dict, finding: Finding) -> str:

@@ -83,9 +83,9 @@ def concordance(settings) -> Verdict:
     strict = 1 - (1 - LEVEL) / max(1, len(settings))
     sides = [[(x(level=level), y(level=level)) for x, y in settings] for level in (LEVEL, strict)]
     decided, firmly = ([pair for pair in pairs if pair[0].decided and pair[1].decided] for pairs in sides)
-    against = [max(x.p, y.p) for x, y in firmly if _holds(x) != _holds(y)]
-    wrong = sum(_holds(x) != _holds(y) for x, y in decided)
-    classes = [sum(_holds(x) is _holds(y) is side for x, y in decided) for side in (True, False)]
+    against = [max(x.p, y.p) for x, y in firmly if x.holds != y.holds]
+    wrong = sum(x.holds != y.holds for x, y in decided)
+    classes = [sum(x.holds is y.holds is side for x, y in decided) for side in (True, False)]
     word, p = "inconclusive", nan
     if against:
         word, p = "contradicted", min(1.0, len(settings) * min(against))
@@ -97,22 +97,16 @@ def concordance(settings) -> Verdict:
     return Verdict(word, share, n=len(decided), p=p, note=note)
 
 
-def _holds(verdict: Verdict) -> bool:
-    return verdict.word in SUPPORTING
-
-
 def compound(parts: dict[str, Verdict]) -> Verdict:
     """ "A and B": the weakest part decides, is named, and says n. All parts must pass, so a supporting p is the largest
     of the parts'; any part may refute, so a refuting p is the smallest times the number of parts."""
     ranks = ("contradicted", "not reproduced", "not run", "inconclusive", "partly", "reproduced")
     name, worst = min(parts.items(), key=lambda item: ranks.index(item[1].word))
-    alike = [v for v in parts.values() if v.word == worst.word]
-    n = min(v.n for v in (parts.values() if worst.word in SUPPORTING else alike))
+    counted, p = [v for v in parts.values() if worst.holds or v.word == worst.word], nan
+    if worst.decided:
+        p = max(v.p for v in counted) if worst.holds else min(1.0, len(parts) * min(v.p for v in counted))
     note = "" if worst.word in ("reproduced", "not run") else f"{name} {worst.note}".strip()
-    if worst.word in SUPPORTING:
-        return Verdict(worst.word, n=n, p=max(v.p for v in parts.values()), note=note)
-    p = min(1.0, len(parts) * min(v.p for v in alike)) if worst.word in REFUTING else nan
-    return Verdict(worst.word, n=n, p=p, note=note)
+    return Verdict(worst.word, n=min(v.n for v in counted), p=p, note=note)
 
 
 def joint(parts: dict[str, Verdict], names: list[str]) -> Verdict:

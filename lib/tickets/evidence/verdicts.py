@@ -41,8 +41,12 @@ class Verdict:
     nulls: tuple = ()
 
     @property
+    def holds(self) -> bool:
+        return self.word in SUPPORTING
+
+    @property
     def decided(self) -> bool:
-        return self.word in SUPPORTING + REFUTING
+        return self.holds or self.word in REFUTING
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import base64
 import io
 import json
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from IPython.display import HTML
@@ -16,9 +15,12 @@ from matplotlib.gridspec import GridSpec
 
 from .style import legend_below
 
+TEMPLATE = Template(Path(__file__).with_name("figure.html").read_text("utf-8"), autoescape=True)
 NARROW = 4.6
 """Inches of a figure for narrow screens, where panels stand below each other."""
 NOT_RUN = "Not run: nothing of this is recorded at this profile yet."
+PLOTLY = {"full_html": False, "include_plotlyjs": False, "config": {"displayModeBar": False}}
+"""Of a plotly figure, which takes script and colours from the page (book/_static/plots.js)."""
 
 
 def figure(
@@ -34,14 +36,11 @@ def figure(
     if not there:
         return HTML(f'<figure id="{name}" class="not-run"><figcaption>{NOT_RUN}</figcaption></figure>')
     drawn, data = make()
-    picture = interactive(drawn, name) if hasattr(drawn, "to_html") else static(drawn, alt)
+    moves = hasattr(drawn, "to_html")
+    picture = {"interactive": drawn.to_html(div_id=f"{name}-plot", **PLOTLY)} if moves else static(drawn)
     numbers = base64.b64encode(data.to_csv(index=False, float_format="%.6g").encode()).decode()
-    links = (
-        f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">data</a> · '
-        f'<a href="{api}#{by}">{".".join(by.split(".")[-2:])}</a>'
-    )
-    label = f'id="{name}" role="group" aria-label="{escape(alt)}"' + ' class="as-is"' * as_is
-    return HTML(f"<figure {label}>{picture}<figcaption>{escape(caption)} <small>{links}</small></figcaption></figure>")
+    said = {"name": name, "alt": alt, "by": by, "caption": caption, "as_is": as_is, "api": api, "numbers": numbers}
+    return HTML(TEMPLATE.render(said, **picture))
 
 
 @dataclass
@@ -56,12 +55,11 @@ class Page:
         return Template(self.template.read_text("utf-8")).render(name=div_id.removesuffix("-plot"), data=numbers)
 
 
-def static(drawn, alt: str) -> str:
+def static(drawn) -> dict[str, str]:
     """An image, and for narrow screens another one, on which letters keep their size and panels are stacked."""
     wide = _svg(drawn)
     stack(drawn, [axes for axes in drawn.axes if axes.get_visible()])
-    source = f'<source media="(max-width: 600px)" srcset="{_svg(drawn)}">'
-    return f'<picture>{source}<img alt="{escape(alt)}" src="{wide}"></picture>'
+    return {"wide": wide, "narrow": _svg(drawn)}
 
 
 def stack(drawn, panels) -> None:
@@ -85,9 +83,3 @@ def _svg(drawn) -> str:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def interactive(drawn, name: str) -> str:
-    """A plotly figure, which takes its colours from the page (book/_static/plots.js)."""
-    options = {"full_html": False, "include_plotlyjs": False, "config": {"displayModeBar": False}}
-    return drawn.to_html(div_id=f"{name}-plot", **options)

@@ -70,8 +70,7 @@ def forgive(store: Store, group) -> None:
 
 def failed(store: Store, cells: list[Cell]) -> dict[Cell, dict]:
     """The cells without a record that failed, with their failures."""
-    found = {cell: failure(store, cell) for cell in cells}
-    return {cell: why for cell, why in found.items() if why and cell not in store}
+    return {cell: why for cell in cells if (why := failure(store, cell)) and cell not in store}
 
 
 def report(store: Store, cells: list[Cell]) -> list[str]:

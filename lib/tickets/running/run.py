@@ -4,6 +4,7 @@
 together, and hands the groups to an engine; durability lives in the store, so any run may be killed, repeated or split.
 """
 
+import os
 import re
 import sys
 import time
@@ -11,14 +12,19 @@ from contextlib import closing
 from functools import partial
 from math import inf
 
+from tqdm.std import tqdm
+
 from ..errors import BadInput, MachineFault
 from ..results.store import Store
 from . import engines, faults
 from .plan import AGAIN, DONE, PAUSED, closure, in_shard, lacking, leaves, plan, wanted
-from .progress import Progress
 
 SITTINGS = 2
 """Times that a run plans: again where the weights at a rewind step, trained again, came out as others."""
+PLAIN = "TICKETS_PLAIN_PROGRESS"
+"""Set where a notebook is executed and nobody watches it."""
+OFTEN = 30
+"""Seconds between two plain lines."""
 
 
 def run(
@@ -30,7 +36,7 @@ def run(
     engine: serial, processes (one worker per core, one thread each), dask (a cluster on this machine), dask:ADDRESS or
     dask:FILE (of a scheduler). minutes: after that long start nothing new, and stop what is in flight at its next
     checkpoint. shard "k/n": only the k-th of n parts, for job arrays. tell: called with (done, all, seconds) after each
-    population (default: `progress.Progress`). say: called with the lines on files that were set aside, on cells left
+    population (default: `Progress`). say: called with the lines on files that were set aside, on cells left
     out for want of ImageNet, and on what failed, now or before (default: printed); only retry_failed tries that again.
     BadInput for an unknown engine or a device that is not there; MachineFault where a disk or a device gives up.
     """
@@ -90,3 +96,22 @@ def check_device(device: str, remote: bool = False) -> None:
         number = int(device.partition(":")[2] or 0)
         if number >= (count := torch.cuda.device_count()):
             raise BadInput(f"device {device!r}: there are {count} here, cuda:0 to cuda:{count - 1}")
+
+
+class Progress:
+    """How far a run is, on stderr: a bar with rate and time left where a person watches, else a line now and then."""
+
+    def __init__(self):
+        self.bar, self.told = None, -1.0
+        self.watched = sys.stderr.isatty() or ("ipykernel" in sys.modules and PLAIN not in os.environ)
+
+    def __call__(self, done: int, total: int, seconds: float) -> None:
+        if self.watched:
+            self.bar = self.bar or tqdm(total=total, unit="population", smoothing=0.1)
+            self.bar.update(done - self.bar.n)
+            if done == total:
+                self.bar.close()
+        elif done == total or seconds - self.told > OFTEN:
+            self.told = seconds
+            rest = f", {60 * done / seconds:.3g} a minute, {(total - done) * seconds / done:.0f} s left" if done else ""
+            print(f"{done} of {total} populations, {seconds:.0f} s{rest}", file=sys.stderr, flush=True)

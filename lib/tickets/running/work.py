@@ -14,7 +14,7 @@ from ..arms import ARMS
 from ..cells import Cell
 from ..data import sources
 from ..errors import BadInput, MachineFault
-from ..evidence import registration
+from ..evidence import claims
 from ..nets import models
 from ..pruning import imp, masks
 from ..results.provenance import fingerprint, name_of, provenance
@@ -54,7 +54,7 @@ def compute(cells: Population, store: Store, device: str, leaves: Leaves, deadli
     owner = {"cells": " ".join(cell.key() for cell in cells), "device": name_of(device), "torch": torch.__version__}
     owner |= {"source": fingerprint(), "saves": " ".join(map(str, saves))}  # a sitting not asked for one passes it by
     keep = Checkpoint(store.beside(cells[0], "part.safetensors"), owner, deadline)
-    digest = store.register(registration.hashes(chapters.registered()))
+    digest = store.register(claims.hashes(chapters.registered()))
     with threadpool_limits(1 if device == "cpu" else None):
         model = models.build(cells[0].model, *sources.described(cells[0].dataset))
         if ARMS[cells[0].arm].measure:

@@ -145,7 +145,7 @@ def pulled(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _word(verdict: verdicts.Verdict) -> str:
-    return "undecided" if not verdict.decided else "yes" if verdict.word in verdicts.SUPPORTING else "no"
+    return "undecided" if not verdict.decided else "yes" if verdict.holds else "no"
 
 
 def _said(values: pd.Series) -> str:
