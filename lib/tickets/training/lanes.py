@@ -6,7 +6,7 @@ torch's compressed rows and 70 us as SciPy's. Numba keeps compiled code until th
 """
 
 from collections import namedtuple
-from functools import partial, wraps
+from functools import partial, reduce, wraps
 
 from llvmlite import ir
 from numba import types
@@ -112,26 +112,37 @@ def eight(code, places, t, base):
     return cgutils.pack_array(code.builder, [code.builder.add(code.builder.sext(p, index), base) for p in found])
 
 
-def _lines(code, array, places, offset):
-    """Pointers to the lanes array[place + offset] of EIGHT places; lines of an array are aligned."""
+def _line(code, array, *parts):
+    """Pointer to the lanes array[sum of parts] of an array [lines, LANES], whose lines are aligned."""
     lanes = code.context.get_value_type(Lanes(code.signature.args[0].dtype))
     data = code.builder.bitcast(_data(code, array), lanes.as_pointer())
-    found = cgutils.unpack_tuple(code.builder, places)
-    return [code.builder.gep(data, [code.builder.add(place, offset)]) for place in found]
+    return code.builder.gep(data, [reduce(code.builder.add, parts)])
+
+
+@_built(lambda array, i: Lanes(array.dtype)(array, types.intp))
+def line(code, array, i):
+    """array[i], of an array [lines, LANES]."""
+    return code.builder.load(_line(code, array, i), align=64)
+
+
+@_built(lambda array, i, lanes: types.void(array, types.intp, lanes))
+def put(code, array, i, lanes):
+    """array[i] = lanes."""
+    code.builder.store(lanes, _line(code, array, i), align=64)
 
 
 @_built(lambda array, places, offset: _eight_of(Lanes(array.dtype))(array, places, types.intp))
 def each(code, array, places, offset):
     """The lanes array[place + offset] of EIGHT places."""
-    lines = _lines(code, array, places, offset)
+    lines = [_line(code, array, place, offset) for place in cgutils.unpack_tuple(code.builder, places)]
     return cgutils.pack_array(code.builder, [code.builder.load(line, align=64) for line in lines])
 
 
 @_built(lambda array, places, offset, lanes: types.void(array, places, types.intp, lanes))
 def put_each(code, array, places, offset, lanes):
     """array[place + offset] = lanes, for EIGHT places."""
-    for j, line in enumerate(_lines(code, array, places, offset)):
-        code.builder.store(code.builder.extract_value(lanes, j), line, align=64)
+    for j, place in enumerate(cgutils.unpack_tuple(code.builder, places)):
+        code.builder.store(code.builder.extract_value(lanes, j), _line(code, array, place, offset), align=64)
 
 
 @_built(lambda array: _eight_of(Lanes(array.dtype))(array))
@@ -168,15 +179,14 @@ def fused_each(code, factor, lanes, summands):
     return cgutils.pack_array(code.builder, [_fused(code.builder, factor, *pair) for pair in pairs])
 
 
-@_built(lambda some, others: some[0](some, others))
-def product(code, some, others):
-    """The lanes of the sum over EIGHT products of lanes, in four chains that do not wait for each other."""
+@_built(lambda some, others, summand: summand(some, others, summand))
+def product(code, some, others, summand):
+    """summand + the lanes of the sum over EIGHT products of lanes, in two chains that do not wait for each other."""
     pairs = list(zip(*(cgutils.unpack_tuple(code.builder, eight) for eight in (some, others)), strict=True))
-    chains = [ir.Constant(pairs[0][0].type, None)] * 4
+    chains = [summand, ir.Constant(summand.type, None)]
     for j, pair in enumerate(pairs):
-        chains[j % 4] = _fused(code.builder, *pair, chains[j % 4])
-    first, second = (code.builder.fadd(*two, flags=CONTRACT) for two in (chains[:2], chains[2:]))
-    return code.builder.fadd(first, second, flags=CONTRACT)
+        chains[j % 2] = _fused(code.builder, *pair, chains[j % 2])
+    return code.builder.fadd(*chains, flags=CONTRACT)
 
 
 @_built(lambda lanes: lanes.dtype(lanes))

@@ -7,11 +7,11 @@ entry (`passes`) changes, so whoever changes this file touches that one too.
 from collections import namedtuple  # noqa: I001, a name a line would be a page
 
 from .kernels import compiled
-from .lanes import EIGHT, each, eight, fused, fused_each, item, put_each, zero_each
-from .lanes import larger, load, minus, passed, plus, product, store, total, where_equal, zero
-from .program import AFFINE, CONV, POOL
+from .lanes import EIGHT, each, eight, fused, fused_each, item, line, put, put_each, zero_each
+from .lanes import larger, minus, passed, plus, product, total, where_equal, zero
+from .program import AFFINE, AGAIN, CONV, POOL
 
-Buffers = namedtuple("Buffers", "act slope raw scratch weights real moments sums affine slopes")
+Buffers = namedtuple("Buffers", "act slope raw scratch partial weights real moments sums affine slopes")
 """Activations and gradients [lines, LANES], see `program`; weights: those stored, in the order of all walks; real: 1 in
 lanes that carry an image [blocks, LANES]. Of each channel: moments of the batch and sums of gradients [channels, 2],
 float64; affine: scale and shift [channels, 2]; slopes: see `passes`, [channels, 3].
@@ -27,7 +27,7 @@ def operate(op, program, gradient, b, block, training, back):
         _convolution(op, program, b, block, training)
     elif op.kind == AFFINE and back:
         _affine_back(op, program, b, block)
-    elif op.kind == AFFINE:
+    elif op.kind in (AFFINE, AGAIN):
         _affine(op, program, b, block)
     elif op.kind == POOL:
         _pool(op, program, b, block, back)
@@ -70,38 +70,49 @@ def _convolve(walk, program, weights, x, into_x, z, into_z, adds):
 
 
 @compiled
-def _weight_gradient(walk, program, gradient, x, into_x, d, scratch):
-    """Add the gradient of the stored weights in one block; d: that of the output."""
-    for t in range(walk.places, walk.places + walk.count, EIGHT):
-        a, b = eight(program.places, t, into_x), eight(program.places, t + 2 * walk.count, scratch.base)
-        for o in range(0, walk.outputs, 1 + walk.whole):
-            begin, end = program.starts[walk.starts + o], program.starts[walk.starts + o + 1]
-            kept, one = end - begin, each(d, b, o * scratch.channel)
-            if walk.whole and o + 1 < walk.outputs:
-                two = each(d, b, (o + 1) * scratch.channel)
-                for k in range(begin, end):
-                    lanes = each(x, a, item(program.offsets, walk.offsets + k))
-                    gradient[k] += total(product(one, lanes))
-                    gradient[k + kept] += total(product(two, lanes))
-            else:
-                for k in range(begin, end):
-                    lanes = each(x, a, item(program.offsets, walk.offsets + k))
-                    gradient[k] += total(product(one, lanes))
+def _weight_gradient(walk, program, gradient, x, into_x, d, scratch, sums):
+    """Add the gradient of the stored weights in one block; d: that of the output.
+
+    A weight has a line of sums, for so many outputs at a time as there are lines: their total is taken once a block.
+    """
+    starts, offsets = program.starts[walk.starts :], program.offsets[walk.offsets :]
+    last = 0
+    while last < walk.outputs:
+        first, last = last, last + 1
+        while last < walk.outputs and starts[last + 1] - starts[first] <= len(sums):
+            last += 1
+        begin = starts[first]
+        sums[: starts[last] - begin] = 0
+        for t in range(walk.places, walk.places + walk.count, EIGHT):
+            a, b = eight(program.places, t, into_x), eight(program.places, t + 2 * walk.count, scratch.base)
+            for o in range(first, last, 1 + walk.whole):
+                kept, one = starts[o + 1] - starts[o], each(d, b, o * scratch.channel)
+                if walk.whole and o + 1 < last:
+                    two = each(d, b, (o + 1) * scratch.channel)
+                    for k in range(starts[o], starts[o + 1]):
+                        read, at = each(x, a, item(offsets, k)), k - begin
+                        put(sums, at, product(one, read, line(sums, at)))
+                        put(sums, at + kept, product(two, read, line(sums, at + kept)))
+                else:
+                    for k in range(starts[o], starts[o + 1]):
+                        put(sums, k - begin, product(one, each(x, a, item(offsets, k)), line(sums, k - begin)))
+        for k in range(begin, starts[last]):
+            gradient[k] += total(line(sums, k - begin))
 
 
 @compiled
 def _raw_gradient(op, program, b, block):
     """The gradient of what a convolution left in a block, into its scratch plane."""
     first, scratch = program.convs[op.conv].channel, program.scratches[op.conv]
-    raw, target, real = program.raws[op.conv], program.slopes[op.target], load(b.real, block, 0)
+    raw, target, real = program.raws[op.conv], program.slopes[op.target], line(b.real, block)
     for c in range(raw.channels):
         g_slope, z_slope, constant = b.slopes[first + c]
         for r in range(raw.height):
             z, g, d = line_of(raw, block, c, r), line_of(target, block, c, r), line_of(scratch, 0, c, r)
             for q in range(raw.width):
-                lanes = fused(z_slope, load(b.raw, z + q, 0), constant)
-                lanes = fused(g_slope, load(b.slope, g + q, 0), lanes)
-                store(b.scratch, d + q, 0, fused(real, lanes, zero(b.raw)))
+                lanes = fused(z_slope, line(b.raw, z + q), constant)
+                lanes = fused(g_slope, line(b.slope, g + q), lanes)
+                put(b.scratch, d + q, fused(real, lanes, zero(b.raw)))
 
 
 @compiled
@@ -120,7 +131,7 @@ def _convolution_back(op, program, gradient, b, block):
     conv, scratch = program.convs[op.conv], program.scratches[op.conv]
     _raw_gradient(op, program, b, block)
     x, into = line_of(program.nodes[op.source], block, 0, 0), line_of(program.slopes[op.source], block, 0, 0)
-    _weight_gradient(program.walks[conv.forward], program, gradient[conv.weights :], b.act, x, b.scratch, scratch)
+    _weight_gradient(program.walks[conv.forward], program, gradient[conv.weights :], b.act, x, b.scratch, scratch, b.partial)
     for w in range(conv.forward + 1, conv.forward + 1 + conv.backs):
         _convolve(program.walks[w], program, b.weights, b.scratch, scratch.base, b.slope, into, op.adds != 0)
 
@@ -131,11 +142,11 @@ def _convolution_back(op, program, gradient, b, block):
 @compiled
 def _moments(conv, raw, b, block):
     """Add a block to the sums over images and pixels of what a convolution leaves, and of its squares."""
-    real = load(b.real, block, 0)
+    real = line(b.real, block)
     for c in range(raw.channels):
         plain, square = zero(b.raw), zero(b.raw)
         for i in range(line_of(raw, block, c, 0), line_of(raw, block, c + 1, 0)):
-            z = fused(real, load(b.raw, i, 0), zero(b.raw))
+            z = fused(real, line(b.raw, i), zero(b.raw))
             plain, square = plus(z, plain), fused(z, z, square)
         b.moments[conv.channel + c, 0] += total(plain)
         b.moments[conv.channel + c, 1] += total(square)
@@ -151,10 +162,10 @@ def _affine(op, program, b, block):
             z, y = line_of(raw, block, c, r), line_of(node, block, c, r)
             x = line_of(program.nodes[op.residual], block, c, r)
             for q in range(raw.width):
-                lanes = fused(scale, load(b.raw, z + q, 0), shift)
+                lanes = fused(scale, line(b.raw, z + q), shift)
                 if op.residual >= 0:
-                    lanes = plus(load(b.act, x + q, 0), lanes)
-                store(b.act, y + q, 0, passed(lanes, lanes) if op.relu else lanes)
+                    lanes = plus(line(b.act, x + q), lanes)
+                put(b.act, y + q, passed(lanes, lanes) if op.relu else lanes)
 
 
 @compiled
@@ -169,13 +180,13 @@ def _affine_back(op, program, b, block):
             z, y = line_of(raw, block, c, r), line_of(node, block, c, r)
             g, x = line_of(slope, block, c, r), line_of(program.slopes[op.residual], block, c, r)
             for q in range(raw.width):
-                lanes, before = load(b.slope, g + q, 0), load(b.raw, z + q, 0)
+                lanes, before = line(b.slope, g + q), line(b.raw, z + q)
                 if op.relu:  # what was rectified is computed again where that spares reading it
-                    gate = fused(scale, before, shift) if op.residual < 0 else load(b.act, y + q, 0)
+                    gate = fused(scale, before, shift) if op.residual < 0 else line(b.act, y + q)
                     lanes = passed(lanes, gate)
-                    store(b.slope, g + q, 0, lanes)
+                    put(b.slope, g + q, lanes)
                 if op.residual >= 0:
-                    store(b.slope, x + q, 0, plus(load(b.slope, x + q, 0), lanes) if op.adds else lanes)
+                    put(b.slope, x + q, plus(line(b.slope, x + q), lanes) if op.adds else lanes)
                 plain, along = plus(lanes, plain), fused(lanes, before, along)
         b.sums[first + c, 0] += total(plain)
         b.sums[first + c, 1] += total(along)
@@ -192,19 +203,19 @@ def _pool(op, program, b, block, back):
             for q in range(small.width):
                 x, g = line_of(node, block, c, 2 * r) + 2 * q, line_of(wide, block, c, 2 * r) + 2 * q
                 y = line_of(small, block, c, r) + q * small.column
-                rest = load(b.slope, line_of(program.slopes[op.target], block, c, r) + q * small.column, 0)
-                top = load(b.act, y if back else x, 0)
+                rest = line(b.slope, line_of(program.slopes[op.target], block, c, r) + q * small.column)
+                top = line(b.act, y if back else x)
                 for down in range(2):
                     for right in range(2):
-                        here = load(b.act, x + down * node.row + right, 0)
+                        here = line(b.act, x + down * node.row + right)
                         if back:
                             share = where_equal(rest, here, top)
-                            store(b.slope, g + down * wide.row + right, 0, share)
+                            put(b.slope, g + down * wide.row + right, share)
                             rest = minus(rest, share)
                         else:
                             top = larger(top, here)
                 if not back:
-                    store(b.act, y, 0, top)
+                    put(b.act, y, top)
 
 
 @compiled
@@ -217,8 +228,8 @@ def _average(op, program, b, block, back):
         for r in range(node.height):
             for q in range(node.width):
                 if back:
-                    store(b.slope, line_of(wide, block, c, r) + q, 0, fused(share, load(b.slope, y, 0), zero(b.act)))
+                    put(b.slope, line_of(wide, block, c, r) + q, fused(share, line(b.slope, y), zero(b.act)))
                 else:
-                    lanes = fused(share, load(b.act, line_of(node, block, c, r) + q, 0), lanes)
+                    lanes = fused(share, line(b.act, line_of(node, block, c, r) + q), lanes)
         if not back:
-            store(b.act, y, 0, lanes)
+            put(b.act, y, lanes)

@@ -8,13 +8,15 @@ for each phase of a stride.
 """
 
 from collections import defaultdict, namedtuple
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
 from .lanes import EIGHT
 
-CONV, AFFINE, POOL, AVERAGE = range(4)
+SUMS = 512
+"""Weights whose gradients are summed at a time: their sums, 32 kB, stay near."""
+CONV, AFFINE, POOL, AVERAGE, AGAIN = range(5)
 Node = namedtuple("Node", "channels height width")
 """The shape of a layer's output for one image."""
 Conv = namedtuple("Conv", "name stride source target normal")
@@ -111,14 +113,18 @@ def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, li
     """
     act, slope, raw, scratch = Buffer(units * blocks), Buffer(units * blocks), Buffer(), Buffer()
     flat, outputs = _flat(layers.nodes[layers.flat], blocks), [layers.nodes[conv.target] for conv in layers.convs]
-    nodes = [flat if n == layers.flat else act.place(shape, blocks) for n, shape in enumerate(layers.nodes)]
-    back, slopes = _back(layers, blocks, slope, flat)
+    passing = _passing(layers)
+    short = {shape: act.place(shape, 1)._replace(block=0) for shape in {layers.nodes[n] for n in passing}}
+    nodes = [short[s] if n in passing else act.place(s, blocks) for n, s in enumerate(layers.nodes)]
+    nodes[layers.flat] = flat
+    back, slopes = _back(layers, blocks, slope, flat, passing)
     raws = [raw.place(shape, blocks, border=0) for shape in outputs]
     shared = {shape: scratch.place(shape, 1) for shape in dict.fromkeys(outputs)}
     places = (_table(Place, rows) for rows in (nodes, slopes, raws, [shared[shape] for shape in outputs]))
     ahead = _table(Operation, _sweeps(layers, layers.operations, AFFINE))
     found = Program(ahead, _table(Operation, back), *places, *_walks(layers, where))
-    return found, [buffer.lines for buffer in (act, slope, raw, scratch)]
+    most = max((len(stored[0].ravel()) for name, stored in where.items() if stored.ndim == 4), default=0)
+    return found, [*(buffer.lines for buffer in (act, slope, raw, scratch)), max(SUMS, 2 * most)]
 
 
 def _table(kind, rows) -> np.ndarray:
@@ -147,7 +153,20 @@ def _sweeps(layers: Layers, operations, waits: int):
         yield op._replace(sweep=sweep)
 
 
-def _back(layers: Layers, blocks: int, buffer: Buffer, flat: Place) -> tuple[list[Operation], list[Place]]:
+def _passing(layers: Layers) -> dict[int, Operation]:
+    """Node -> what computes it, where one operation reads it and that comes next: a block of it is held, no more.
+
+    On the way back it is computed again: that takes less time than to write it to memory and to read it there.
+    """
+    found, read = {}, [op.source for op in layers.operations if op.kind != AFFINE]
+    read += [op.residual for op in layers.operations]
+    for op, following in pairwise(layers.operations):
+        if op.kind == AFFINE and op.residual < 0 and following.source == op.target and read.count(op.target) == 1:
+            found[op.target] = op._replace(kind=AGAIN)
+    return found
+
+
+def _back(layers, blocks: int, buffer: Buffer, flat: Place, passing) -> tuple[list[Operation], list[Place]]:
     """(operations, places of gradients).
 
     The first gradient that reaches a node is put, others add to it. Its place is given out again in a later sweep, so
@@ -160,6 +179,8 @@ def _back(layers: Layers, blocks: int, buffer: Buffer, flat: Place) -> tuple[lis
                 free[layers.nodes[node]].append(places[node])
             sweep, used = op.sweep, []
         reached = op.residual if op.kind == AFFINE else op.source
+        if op.kind != AFFINE and op.source in passing:
+            rows.append(passing[op.source]._replace(sweep=op.sweep))
         rows.append(op._replace(adds=reached in places))
         if reached > 0 and reached not in places:
             shape = layers.nodes[reached]
