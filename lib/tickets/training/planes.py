@@ -170,23 +170,20 @@ def _affine(op, program, b, block):
 
 @compiled
 def _affine_back(op, program, b, block):
-    """The gradient back through rectifier and sum, and what scale and shift, or bias, have of it."""
+    """The gradient back through the rectifier, and what scale and shift, or bias, have of it."""
     first, raw = program.convs[op.conv].channel, program.raws[op.conv]
     node, slope = program.nodes[op.target], program.slopes[op.target]
     for c in range(raw.channels):
         plain, along = zero(b.raw), zero(b.raw)
         scale, shift = b.affine[first + c]
         for r in range(raw.height):
-            z, y = line_of(raw, block, c, r), line_of(node, block, c, r)
-            g, x = line_of(slope, block, c, r), line_of(program.slopes[op.residual], block, c, r)
+            z, y, g = line_of(raw, block, c, r), line_of(node, block, c, r), line_of(slope, block, c, r)
             for q in range(raw.width):
                 lanes, before = line(b.slope, g + q), line(b.raw, z + q)
                 if op.relu:  # what was rectified is computed again where that spares reading it
                     gate = fused(scale, before, shift) if op.residual < 0 else line(b.act, y + q)
                     lanes = passed(lanes, gate)
                     put(b.slope, g + q, lanes)
-                if op.residual >= 0:
-                    put(b.slope, x + q, plus(line(b.slope, x + q), lanes) if op.adds else lanes)
                 plain, along = plus(lanes, plain), fused(lanes, before, along)
         b.sums[first + c, 0] += total(plain)
         b.sums[first + c, 1] += total(along)

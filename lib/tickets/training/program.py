@@ -32,8 +32,8 @@ The vectors are shared by the walks: starts of outputs among the weights; offset
 the flat vector; places of pixels, see `_ahead_walk`.
 """
 Operation = namedtuple("Operation", "kind source target conv residual relu sweep adds", defaults=(-1, -1, 0, 0, 0))
-"""A layer between numbered nodes. residual: what is added before the rectifier (-1: none); adds: its gradient is added
-to one that is there."""
+"""A layer between numbered nodes. residual: what is added before the rectifier (-1: none); adds: its source's gradient is
+added to one that is there."""
 Place = namedtuple("Place", "base block channel row column channels height width")
 """Line of the first pixel, behind the border, and from one block, channel, ... to the next."""
 Convolution = namedtuple("Convolution", "weights affine running normal outputs channel forward backs")
@@ -169,24 +169,30 @@ def _passing(layers: Layers) -> dict[int, Operation]:
 def _back(layers, blocks: int, buffer: Buffer, flat: Place, passing) -> tuple[list[Operation], list[Place]]:
     """(operations, places of gradients).
 
-    The first gradient that reaches a node is put, others add to it. Its place is given out again in a later sweep, so
-    that it stays in the cache.
+    What is added to something has its gradient, at the same place; no network here rectifies it before that was read.
+    The first gradient that reaches a node by a convolution is put, where nobody needs it in place of the one that it
+    comes from; others add to it. A place is given out again in a later sweep, so that it stays in the cache.
     """
-    rows, places, used, free, sweep = [], {layers.flat: flat}, [], defaultdict(list), 0
+    rows, held, places, used, free, sweep = [], {layers.flat: flat}, {}, [], defaultdict(list), 0
     for op in _sweeps(layers, reversed(layers.operations), CONV):
         if op.sweep > sweep:
-            for node in used:
-                free[layers.nodes[node]].append(places[node])
+            for place in used:
+                free[place[5:]].append(place)
             sweep, used = op.sweep, []
-        reached = op.residual if op.kind == AFFINE else op.source
-        if op.kind != AFFINE and op.source in passing:
-            rows.append(passing[op.source]._replace(sweep=op.sweep))
-        rows.append(op._replace(adds=reached in places))
-        if reached > 0 and reached not in places:
-            shape = layers.nodes[reached]
-            places[reached] = free[shape].pop() if free[shape] else buffer.place(shape, blocks)
-        if op.kind != AFFINE and op.target != layers.flat:
-            used.append(op.target)
+        if op.kind == AFFINE:
+            rows.append(op)
+            held |= {op.residual: held[op.target]} if op.residual > 0 else {}
+            continue
+        rows += [passing[op.source]._replace(sweep=op.sweep)] if op.source in passing else []
+        rows.append(op._replace(adds=op.source in held))
+        shape, place = layers.nodes[op.source], held.pop(op.target)
+        places[op.target], ours = place, place != flat and place not in held.values()
+        if op.source > 0 and op.source not in held:
+            if ours and place[5:] == shape:
+                held[op.source], ours = place, False
+            else:
+                held[op.source] = free[shape].pop() if free[shape] else buffer.place(shape, blocks)
+        used += [place] if ours else []
     nothing = Place(*[0] * len(Place._fields))
     return rows, [places.get(number, nothing) for number in range(len(layers.nodes))]
 
