@@ -63,29 +63,6 @@ _eight_of = partial(types.UniTuple, count=EIGHT)
 # lanes from arrays, and back
 
 
-def _place(code, array, i, t):
-    """Pointer to the lanes that begin at array[i, t], and their alignment in bytes."""
-    kind = code.signature.args[0]
-    view = code.context.make_array(kind)(code.context, code.builder, array)
-    at = cgutils.get_item_pointer(code.context, code.builder, kind, view, [i, t])
-    lanes = code.context.get_value_type(Lanes(kind.dtype))
-    return code.builder.bitcast(at, lanes.as_pointer()), kind.dtype.bitwidth // 8
-
-
-@_built(lambda array, i, t: Lanes(array.dtype)(array, types.intp, types.intp))
-def load(code, array, i, t):
-    """array[i, t : t + LANES]."""
-    at, alignment = _place(code, array, i, t)
-    return code.builder.load(at, align=alignment)
-
-
-@_built(lambda array, i, t, lanes: types.void(array, types.intp, types.intp, lanes))
-def store(code, array, i, t, lanes):
-    """array[i, t : t + LANES] = lanes."""
-    at, alignment = _place(code, array, i, t)
-    code.builder.store(lanes, at, align=alignment)
-
-
 @_built(lambda array: Lanes(array.dtype)(array))
 def zero(code, array):
     """Lanes of zeros, of an array's kind."""
@@ -113,36 +90,37 @@ def eight(code, places, t, base):
 
 
 def _line(code, array, *parts):
-    """Pointer to the lanes array[sum of parts] of an array [lines, LANES], whose lines are aligned."""
-    lanes = code.context.get_value_type(Lanes(code.signature.args[0].dtype))
-    data = code.builder.bitcast(_data(code, array), lanes.as_pointer())
-    return code.builder.gep(data, [reduce(code.builder.add, parts)])
+    """Pointer to the line sum(parts) of an array without gaps, and the alignment that is sure, in bytes."""
+    kind = code.signature.args[0].dtype
+    data = code.builder.bitcast(_data(code, array), code.context.get_value_type(Lanes(kind)).as_pointer())
+    return code.builder.gep(data, [reduce(code.builder.add, parts)]), kind.bitwidth // 8
 
 
 @_built(lambda array, i: Lanes(array.dtype)(array, types.intp))
 def line(code, array, i):
-    """array[i], of an array [lines, LANES]."""
-    return code.builder.load(_line(code, array, i), align=64)
+    """Numbers i * LANES to i * LANES + LANES - 1 of an array [..., multiple of LANES], counted through."""
+    at, sure = _line(code, array, i)
+    return code.builder.load(at, align=sure)
 
 
 @_built(lambda array, i, lanes: types.void(array, types.intp, lanes))
 def put(code, array, i, lanes):
-    """array[i] = lanes."""
-    code.builder.store(lanes, _line(code, array, i), align=64)
+    """The same line = lanes."""
+    code.builder.store(lanes, *_line(code, array, i))
 
 
 @_built(lambda array, places, offset: _eight_of(Lanes(array.dtype))(array, places, types.intp))
 def each(code, array, places, offset):
-    """The lanes array[place + offset] of EIGHT places."""
+    """The lines place + offset of EIGHT places."""
     lines = [_line(code, array, place, offset) for place in cgutils.unpack_tuple(code.builder, places)]
-    return cgutils.pack_array(code.builder, [code.builder.load(line, align=64) for line in lines])
+    return cgutils.pack_array(code.builder, [code.builder.load(at, align=sure) for at, sure in lines])
 
 
 @_built(lambda array, places, offset, lanes: types.void(array, places, types.intp, lanes))
 def put_each(code, array, places, offset, lanes):
-    """array[place + offset] = lanes, for EIGHT places."""
+    """The lines place + offset = lanes, for EIGHT places."""
     for j, place in enumerate(cgutils.unpack_tuple(code.builder, places)):
-        code.builder.store(code.builder.extract_value(lanes, j), _line(code, array, place, offset), align=64)
+        code.builder.store(code.builder.extract_value(lanes, j), *_line(code, array, place, offset))
 
 
 @_built(lambda array: _eight_of(Lanes(array.dtype))(array))

@@ -11,7 +11,7 @@ from .lanes import EIGHT, each, eight, fused, fused_each, item, line, put, put_e
 from .lanes import larger, minus, passed, plus, product, total, where_equal, zero
 from .program import AFFINE, AGAIN, CONV, POOL
 
-Buffers = namedtuple("Buffers", "act slope raw scratch partial weights real moments sums affine slopes")
+Buffers = namedtuple("Buffers", "act slope raw scratch lines weights real moments sums affine slopes")
 """Activations and gradients [lines, LANES], see `program`; weights: those stored, in the order of all walks; real: 1 in
 lanes that carry an image [blocks, LANES]. Of each channel: moments of the batch and sums of gradients [channels, 2],
 float64; affine: scale and shift [channels, 2]; slopes: see `passes`, [channels, 3].
@@ -78,10 +78,9 @@ def _weight_gradient(walk, program, gradient, x, into_x, d, scratch, sums):
     starts, offsets = program.starts[walk.starts :], program.offsets[walk.offsets :]
     last = 0
     while last < walk.outputs:
-        first, last = last, last + 1
-        while last < walk.outputs and starts[last + 1] - starts[first] <= len(sums):
+        first, begin, last = last, starts[last], last + 1
+        while last < walk.outputs and starts[last + 1] - begin <= len(sums):
             last += 1
-        begin = starts[first]
         sums[: starts[last] - begin] = 0
         for t in range(walk.places, walk.places + walk.count, EIGHT):
             a, b = eight(program.places, t, into_x), eight(program.places, t + 2 * walk.count, scratch.base)
@@ -131,7 +130,8 @@ def _convolution_back(op, program, gradient, b, block):
     conv, scratch = program.convs[op.conv], program.scratches[op.conv]
     _raw_gradient(op, program, b, block)
     x, into = line_of(program.nodes[op.source], block, 0, 0), line_of(program.slopes[op.source], block, 0, 0)
-    _weight_gradient(program.walks[conv.forward], program, gradient[conv.weights :], b.act, x, b.scratch, scratch, b.partial)
+    found = gradient[conv.weights :]
+    _weight_gradient(program.walks[conv.forward], program, found, b.act, x, b.scratch, scratch, b.lines)
     for w in range(conv.forward + 1, conv.forward + 1 + conv.backs):
         _convolve(program.walks[w], program, b.weights, b.scratch, scratch.base, b.slope, into, op.adds != 0)
 

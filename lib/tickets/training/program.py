@@ -15,7 +15,7 @@ import numpy as np
 from .lanes import EIGHT
 
 SUMS = 512
-"""Weights whose gradients are summed at a time: their sums, 32 kB, stay near."""
+"""Weights of a convolution whose gradients are summed at a time: their lines, 32 kB, stay in the first cache."""
 CONV, AFFINE, POOL, AVERAGE, AGAIN = range(5)
 Node = namedtuple("Node", "channels height width")
 """The shape of a layer's output for one image."""
@@ -32,8 +32,8 @@ The vectors are shared by the walks: starts of outputs among the weights; offset
 the flat vector; places of pixels, see `_ahead_walk`.
 """
 Operation = namedtuple("Operation", "kind source target conv residual relu sweep adds", defaults=(-1, -1, 0, 0, 0))
-"""A layer between numbered nodes. residual: what is added before the rectifier (-1: none); adds: its source's gradient is
-added to one that is there."""
+"""A layer between numbered nodes. residual: what is added before the rectifier (-1: none); adds: the gradient of its
+source is added to one that is there."""
 Place = namedtuple("Place", "base block channel row column channels height width")
 """Line of the first pixel, behind the border, and from one block, channel, ... to the next."""
 Convolution = namedtuple("Convolution", "weights affine running normal outputs channel forward backs")
@@ -108,8 +108,8 @@ class Buffer:
 def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, list[int]]:
     """The tables for batches of so many blocks before a head of so many units, and the lines of each buffer.
 
-    Buffers: activations, their gradients, raw outputs of convolutions, a block of the gradient of these. where: which
-    entries of a parameter are in the flat vector, name -> bool array, in its order.
+    Buffers: activations, their gradients, raw outputs of convolutions, a block of the gradient of these, and sums.
+    where: which entries of a parameter are in the flat vector, name -> bool array, in its order.
     """
     act, slope, raw, scratch = Buffer(units * blocks), Buffer(units * blocks), Buffer(), Buffer()
     flat, outputs = _flat(layers.nodes[layers.flat], blocks), [layers.nodes[conv.target] for conv in layers.convs]
@@ -123,8 +123,8 @@ def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, li
     places = (_table(Place, rows) for rows in (nodes, slopes, raws, [shared[shape] for shape in outputs]))
     ahead = _table(Operation, _sweeps(layers, layers.operations, AFFINE))
     found = Program(ahead, _table(Operation, back), *places, *_walks(layers, where))
-    most = max((len(stored[0].ravel()) for name, stored in where.items() if stored.ndim == 4), default=0)
-    return found, [*(buffer.lines for buffer in (act, slope, raw, scratch)), max(SUMS, 2 * most)]
+    sums = max(SUMS, *(2 * stored[0].size for stored in where.values()))  # two outputs at least
+    return found, [*(buffer.lines for buffer in (act, slope, raw, scratch)), sums if layers.convs else 0]
 
 
 def _table(kind, rows) -> np.ndarray:
