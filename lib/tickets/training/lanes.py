@@ -184,12 +184,6 @@ def plus(code, some, others):
 
 
 @_like_the_last
-def minus(code, some, others):
-    """Their difference."""
-    return code.builder.fsub(some, others, flags=CONTRACT)
-
-
-@_like_the_last
 def passed(code, lanes, gate):
     """Zero where the gate is not above zero; a gate that is not a number lets pass."""
     nothing = ir.Constant(lanes.type, None)

@@ -1,19 +1,19 @@
 """Compiled operations of convolutional networks on one block of images, on one CPU core: a weight costs what it weighs.
 
 Tables and layout are those of `program`; `passes` says what comes when. Numba keeps compiled code until the file of its
-entry (`passes`) changes, so whoever changes this file touches that one too.
+entry (`passes`) changes, so whoever changes this file changes that one too, if by a comment.
 """
 
 from collections import namedtuple  # noqa: I001, a name a line would be a page
 
 from .kernels import compiled
 from .lanes import EIGHT, each, eight, fused, fused_each, item, line, put, put_each, zero_each
-from .lanes import larger, minus, passed, plus, product, total, where_equal, zero
+from .lanes import larger, passed, plus, product, total, where_equal, zero
 from .program import AFFINE, AGAIN, CONV, POOL
 
 Buffers = namedtuple("Buffers", "act slope raw scratch lines weights real moments sums affine slopes")
-"""Activations and gradients [lines, LANES], see `program`; weights: those stored, in the order of all walks; real: 1 in
-lanes that carry an image [blocks, LANES]. Of each channel: moments of the batch and sums of gradients [channels, 2],
+"""Activations, gradients, sums [lines, LANES], see `program`; weights: those stored, in the order of all walks; real: 1
+in lanes that carry an image [blocks, LANES]. Of each channel: moments of the batch and sums of gradients [channels, 2],
 float64; affine: scale and shift [channels, 2]; slopes: see `passes`, [channels, 3].
 """
 
@@ -57,16 +57,15 @@ def _convolve(walk, program, weights, x, into_x, z, into_z, adds):
             begin, end = program.starts[walk.starts + o], program.starts[walk.starts + o + 1]
             kept, at, pair = end - begin, o * walk.channel, walk.whole and o + 1 < walk.outputs
             one = each(z, b, at) if adds else zero_each(z)
-            if pair:
-                two = each(z, b, at + walk.channel) if adds else zero_each(z)
-                for k in range(begin, end):
-                    lanes = each(x, a, item(program.offsets, walk.offsets + k))
-                    one, two = fused_each(item(value, k), lanes, one), fused_each(item(value, k + kept), lanes, two)
-                put_each(z, b, at + walk.channel, two)
-            else:
-                for k in range(begin, end):
-                    one = fused_each(item(value, k), each(x, a, item(program.offsets, walk.offsets + k)), one)
+            two = each(z, b, at + walk.channel) if adds and pair else zero_each(z)
+            for k in range(begin, end):
+                lanes = each(x, a, item(program.offsets, walk.offsets + k))
+                one = fused_each(item(value, k), lanes, one)
+                if pair:
+                    two = fused_each(item(value, k + kept), lanes, two)
             put_each(z, b, at, one)
+            if pair:
+                put_each(z, b, at + walk.channel, two)
 
 
 @compiled
@@ -85,33 +84,16 @@ def _weight_gradient(walk, program, gradient, x, into_x, d, scratch, sums):
         for t in range(walk.places, walk.places + walk.count, EIGHT):
             a, b = eight(program.places, t, into_x), eight(program.places, t + 2 * walk.count, scratch.base)
             for o in range(first, last, 1 + walk.whole):
-                kept, one = starts[o + 1] - starts[o], each(d, b, o * scratch.channel)
-                if walk.whole and o + 1 < last:
-                    two = each(d, b, (o + 1) * scratch.channel)
-                    for k in range(starts[o], starts[o + 1]):
-                        read, at = each(x, a, item(offsets, k)), k - begin
-                        put(sums, at, product(one, read, line(sums, at)))
-                        put(sums, at + kept, product(two, read, line(sums, at + kept)))
-                else:
-                    for k in range(starts[o], starts[o + 1]):
-                        put(sums, k - begin, product(one, each(x, a, item(offsets, k)), line(sums, k - begin)))
+                kept, pair = starts[o + 1] - starts[o], walk.whole and o + 1 < last
+                one = each(d, b, o * scratch.channel)
+                two = each(d, b, (o + 1) * scratch.channel) if pair else one
+                for k in range(starts[o] - begin, starts[o + 1] - begin):
+                    lanes = each(x, a, item(offsets, begin + k))
+                    put(sums, k, product(one, lanes, line(sums, k)))
+                    if pair:
+                        put(sums, k + kept, product(two, lanes, line(sums, k + kept)))
         for k in range(begin, starts[last]):
             gradient[k] += total(line(sums, k - begin))
-
-
-@compiled
-def _raw_gradient(op, program, b, block):
-    """The gradient of what a convolution left in a block, into its scratch plane."""
-    first, scratch = program.convs[op.conv].channel, program.scratches[op.conv]
-    raw, target, real = program.raws[op.conv], program.slopes[op.target], line(b.real, block)
-    for c in range(raw.channels):
-        g_slope, z_slope, constant = b.slopes[first + c]
-        for r in range(raw.height):
-            z, g, d = line_of(raw, block, c, r), line_of(target, block, c, r), line_of(scratch, 0, c, r)
-            for q in range(raw.width):
-                lanes = fused(z_slope, line(b.raw, z + q), constant)
-                lanes = fused(g_slope, line(b.slope, g + q), lanes)
-                put(b.scratch, d + q, fused(real, lanes, zero(b.raw)))
 
 
 @compiled
@@ -126,12 +108,20 @@ def _convolution(op, program, b, block, training):
 
 @compiled
 def _convolution_back(op, program, gradient, b, block):
-    """Gradients of a convolution's weights and, unless it reads pictures, of what it reads."""
-    conv, scratch = program.convs[op.conv], program.scratches[op.conv]
-    _raw_gradient(op, program, b, block)
-    x, into = line_of(program.nodes[op.source], block, 0, 0), line_of(program.slopes[op.source], block, 0, 0)
-    found = gradient[conv.weights :]
+    """Gradients of what a convolution left, of its weights and, unless it reads pictures, of what it reads."""
+    conv, raw, scratch = program.convs[op.conv], program.raws[op.conv], program.scratches[op.conv]
+    target, real = program.slopes[op.target], line(b.real, block)
+    for c in range(raw.channels):
+        g_slope, z_slope, constant = b.slopes[conv.channel + c]
+        for r in range(raw.height):
+            z, g, d = line_of(raw, block, c, r), line_of(target, block, c, r), line_of(scratch, 0, c, r)
+            for q in range(raw.width):
+                lanes = fused(z_slope, line(b.raw, z + q), constant)
+                lanes = fused(g_slope, line(b.slope, g + q), lanes)
+                put(b.scratch, d + q, fused(real, lanes, zero(b.raw)))
+    x, found = line_of(program.nodes[op.source], block, 0, 0), gradient[conv.weights :]
     _weight_gradient(program.walks[conv.forward], program, found, b.act, x, b.scratch, scratch, b.lines)
+    into = line_of(program.slopes[op.source], block, 0, 0)
     for w in range(conv.forward + 1, conv.forward + 1 + conv.backs):
         _convolve(program.walks[w], program, b.weights, b.scratch, scratch.base, b.slope, into, op.adds != 0)
 
@@ -146,8 +136,8 @@ def _moments(conv, raw, b, block):
     for c in range(raw.channels):
         plain, square = zero(b.raw), zero(b.raw)
         for i in range(line_of(raw, block, c, 0), line_of(raw, block, c + 1, 0)):
-            z = fused(real, line(b.raw, i), zero(b.raw))
-            plain, square = plus(z, plain), fused(z, z, square)
+            z = line(b.raw, i)
+            plain, square = fused(real, z, plain), fused(fused(real, z, zero(b.raw)), z, square)
         b.moments[conv.channel + c, 0] += total(plain)
         b.moments[conv.channel + c, 1] += total(square)
 
@@ -193,8 +183,9 @@ def _affine_back(op, program, b, block):
 def _pool(op, program, b, block, back):
     """Keep the largest of two by two pixels; back: give it the gradient, the first one where several are largest."""
     node, small, wide = program.nodes[op.source], program.nodes[op.target], program.slopes[op.source]
+    minus = b.act.dtype.type(-1)
     for c in range(node.channels):
-        for r in range(node.height if back else 0):  # an odd last row or column was not looked at
+        for r in range(node.height if back and (node.height | node.width) & 1 else 0):  # the last one was not looked at
             b.slope[line_of(wide, block, c, r) : line_of(wide, block, c, r) + node.width] = 0
         for r in range(small.height):
             for q in range(small.width):
@@ -208,7 +199,7 @@ def _pool(op, program, b, block, back):
                         if back:
                             share = where_equal(rest, here, top)
                             put(b.slope, g + down * wide.row + right, share)
-                            rest = minus(rest, share)
+                            rest = fused(minus, share, rest)
                         else:
                             top = larger(top, here)
                 if not back:

@@ -112,7 +112,9 @@ def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, li
     where: which entries of a parameter are in the flat vector, name -> bool array, in its order.
     """
     act, slope, raw, scratch = Buffer(units * blocks), Buffer(units * blocks), Buffer(), Buffer()
-    flat, outputs = _flat(layers.nodes[layers.flat], blocks), [layers.nodes[conv.target] for conv in layers.convs]
+    end, outputs = layers.nodes[layers.flat], [layers.nodes[conv.target] for conv in layers.convs]
+    # inputs of the head: unit by unit, all blocks of one
+    flat = Place(0, 1, end.height * end.width * blocks, end.width * blocks, blocks, *end)
     passing = _passing(layers)
     short = {shape: act.place(shape, 1)._replace(block=0) for shape in {layers.nodes[n] for n in passing}}
     nodes = [short[s] if n in passing else act.place(s, blocks) for n, s in enumerate(layers.nodes)]
@@ -129,11 +131,6 @@ def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, li
 
 def _table(kind, rows) -> np.ndarray:
     return np.array([tuple(map(int, row)) for row in rows], [(name, np.int64) for name in kind._fields])
-
-
-def _flat(shape: Node, blocks: int) -> Place:
-    """Inputs of the head: unit by unit, all blocks of one."""
-    return Place(0, 1, shape.height * shape.width * blocks, shape.width * blocks, blocks, *shape)
 
 
 def _plane(shape: Node, border: int = 1) -> tuple[int, int]:
