@@ -66,7 +66,8 @@ class Network:
     def _buffers(self, program, counts: list[int], batch: int, columns: int) -> Buffers:
         kind, channels = self.value[:0], program.convs["outputs"].sum()
         lanes = [lines(count, LANES, kind.dtype) for count in counts]
-        real = (np.arange(columns) < batch).astype(kind.dtype).reshape(-1, LANES)
+        real = lines(columns // LANES, LANES, kind.dtype)
+        real.flat[:batch] = 1
         sums = [np.zeros((channels, 2)) for _ in range(2)]
         affine = [np.zeros((channels, n), kind.dtype) for n in (2, 3)]
         return Buffers(*lanes, np.zeros(len(program.sources), kind.dtype), real, *sums, *affine)

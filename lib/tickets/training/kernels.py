@@ -8,7 +8,7 @@ registers, a tile of inputs at a time, so that what is read again and again stay
 import numba
 import numpy as np
 
-from .lanes import LANES, fused, load, store, total, zero
+from .lanes import LANES, fused, line, put, total, zero
 
 WIDE = 4 * LANES
 """Images at a time; columns are padded to a multiple of it."""
@@ -23,18 +23,16 @@ compiled, compiled_entry = numba.njit(**OPTIONS), numba.njit(cache=True, **OPTIO
 
 
 @compiled
-def _four(array, i, t):
-    """array[i, t : t + WIDE]."""
-    return load(array, i, t), load(array, i, t + LANES), load(array, i, t + 2 * LANES), load(array, i, t + 3 * LANES)
+def _four(array, i):
+    """WIDE numbers from the line i."""
+    return line(array, i), line(array, i + 1), line(array, i + 2), line(array, i + 3)
 
 
 @compiled
-def _put_four(array, i, t, four):
-    """array[i, t : t + WIDE] = four."""
-    store(array, i, t, four[0])
-    store(array, i, t + LANES, four[1])
-    store(array, i, t + 2 * LANES, four[2])
-    store(array, i, t + 3 * LANES, four[3])
+def _put_four(array, i, four):
+    """WIDE numbers from the line i = four."""
+    for j in range(4):
+        put(array, i + j, four[j])
 
 
 @compiled
@@ -69,27 +67,29 @@ def dense_forward(head, value, pixels, act, noise):
 def _tiles_times(starts, columns, value, x, z):
     """z[out, B] = rows compressed tile by tile times x[in, B]."""
     z[:] = 0
-    for t in range(0, x.shape[1], WIDE):
+    wide = x.shape[1] // LANES
+    for t in range(0, wide, 4):
         for j in range(len(starts) - 1):
             for i in range(starts.shape[1]):
-                p, q, r, s = _four(z, i, t)
+                p, q, r, s = _four(z, wide * i + t)
                 for k in range(starts[j, i], starts[j + 1, i]):
-                    a, b, c, d = _four(x, columns[k], t)
+                    a, b, c, d = _four(x, wide * columns[k] + t)
                     w = value[k]
                     p, q, r, s = fused(w, a, p), fused(w, b, q), fused(w, c, r), fused(w, d, s)
-                _put_four(z, i, t, (p, q, r, s))
+                _put_four(z, wide * i + t, (p, q, r, s))
 
 
 @compiled
 def _tiles_gradient(starts, columns, delta, x, gradient):
     """gradient[k] = delta[row of k] . x[column of k], at kept positions only."""
     gradient[: len(columns)] = 0
-    for t in range(0, x.shape[1], WIDE):
+    wide = x.shape[1] // LANES
+    for t in range(0, wide, 4):
         for j in range(len(starts) - 1):
             for i in range(starts.shape[1]):
-                p, q, r, s = _four(delta, i, t)
+                p, q, r, s = _four(delta, wide * i + t)
                 for k in range(starts[j, i], starts[j + 1, i]):
-                    a, b, c, d = _four(x, columns[k], t)
+                    a, b, c, d = _four(x, wide * columns[k] + t)
                     gradient[k] += total(fused(p, a, fused(q, b, fused(r, c, fused(s, d, zero(x))))))
 
 
@@ -97,13 +97,14 @@ def _tiles_gradient(starts, columns, delta, x, gradient):
 def _tiles_back(starts, columns, value, delta, out):
     """out[in, B] = transposed compressed rows times delta[out, B], all tiles of a row at once."""
     out[:] = 0
-    for t in range(0, out.shape[1], WIDE):
+    wide = out.shape[1] // LANES
+    for t in range(0, wide, 4):
         for i in range(starts.shape[1]):
-            p, q, r, s = _four(delta, i, t)
+            p, q, r, s = _four(delta, wide * i + t)
             for k in range(starts[0, i], starts[-1, i]):
-                a, b, c, d = _four(out, columns[k], t)
-                w = value[k]
-                _put_four(out, columns[k], t, (fused(w, p, a), fused(w, q, b), fused(w, r, c), fused(w, s, d)))
+                at, w = wide * columns[k] + t, value[k]
+                a, b, c, d = _four(out, at)
+                _put_four(out, at, (fused(w, p, a), fused(w, q, b), fused(w, r, c), fused(w, s, d)))
 
 
 @compiled

@@ -6,7 +6,7 @@ torch's compressed rows and 70 us as SciPy's. Numba keeps compiled code until th
 """
 
 from collections import namedtuple
-from functools import partial, wraps
+from functools import partial, reduce, wraps
 
 from llvmlite import ir
 from numba import types
@@ -63,29 +63,6 @@ _eight_of = partial(types.UniTuple, count=EIGHT)
 # lanes from arrays, and back
 
 
-def _place(code, array, i, t):
-    """Pointer to the lanes that begin at array[i, t], and their alignment in bytes."""
-    kind = code.signature.args[0]
-    view = code.context.make_array(kind)(code.context, code.builder, array)
-    at = cgutils.get_item_pointer(code.context, code.builder, kind, view, [i, t])
-    lanes = code.context.get_value_type(Lanes(kind.dtype))
-    return code.builder.bitcast(at, lanes.as_pointer()), kind.dtype.bitwidth // 8
-
-
-@_built(lambda array, i, t: Lanes(array.dtype)(array, types.intp, types.intp))
-def load(code, array, i, t):
-    """array[i, t : t + LANES]."""
-    at, alignment = _place(code, array, i, t)
-    return code.builder.load(at, align=alignment)
-
-
-@_built(lambda array, i, t, lanes: types.void(array, types.intp, types.intp, lanes))
-def store(code, array, i, t, lanes):
-    """array[i, t : t + LANES] = lanes."""
-    at, alignment = _place(code, array, i, t)
-    code.builder.store(lanes, at, align=alignment)
-
-
 @_built(lambda array: Lanes(array.dtype)(array))
 def zero(code, array):
     """Lanes of zeros, of an array's kind."""
@@ -112,26 +89,38 @@ def eight(code, places, t, base):
     return cgutils.pack_array(code.builder, [code.builder.add(code.builder.sext(p, index), base) for p in found])
 
 
-def _lines(code, array, places, offset):
-    """Pointers to the lanes array[place + offset] of EIGHT places; lines of an array are aligned."""
-    lanes = code.context.get_value_type(Lanes(code.signature.args[0].dtype))
-    data = code.builder.bitcast(_data(code, array), lanes.as_pointer())
-    found = cgutils.unpack_tuple(code.builder, places)
-    return [code.builder.gep(data, [code.builder.add(place, offset)]) for place in found]
+def _line(code, array, *parts):
+    """Pointer to the line sum(parts) of an array without gaps, and the alignment that is sure, in bytes."""
+    kind = code.signature.args[0].dtype
+    data = code.builder.bitcast(_data(code, array), code.context.get_value_type(Lanes(kind)).as_pointer())
+    return code.builder.gep(data, [reduce(code.builder.add, parts)]), kind.bitwidth // 8
+
+
+@_built(lambda array, i: Lanes(array.dtype)(array, types.intp))
+def line(code, array, i):
+    """Numbers i * LANES to i * LANES + LANES - 1 of an array [..., multiple of LANES], counted through."""
+    at, sure = _line(code, array, i)
+    return code.builder.load(at, align=sure)
+
+
+@_built(lambda array, i, lanes: types.void(array, types.intp, lanes))
+def put(code, array, i, lanes):
+    """The same line = lanes."""
+    code.builder.store(lanes, *_line(code, array, i))
 
 
 @_built(lambda array, places, offset: _eight_of(Lanes(array.dtype))(array, places, types.intp))
 def each(code, array, places, offset):
-    """The lanes array[place + offset] of EIGHT places."""
-    lines = _lines(code, array, places, offset)
-    return cgutils.pack_array(code.builder, [code.builder.load(line, align=64) for line in lines])
+    """The lines place + offset of EIGHT places."""
+    lines = [_line(code, array, place, offset) for place in cgutils.unpack_tuple(code.builder, places)]
+    return cgutils.pack_array(code.builder, [code.builder.load(at, align=sure) for at, sure in lines])
 
 
 @_built(lambda array, places, offset, lanes: types.void(array, places, types.intp, lanes))
 def put_each(code, array, places, offset, lanes):
-    """array[place + offset] = lanes, for EIGHT places."""
-    for j, line in enumerate(_lines(code, array, places, offset)):
-        code.builder.store(code.builder.extract_value(lanes, j), line, align=64)
+    """The lines place + offset = lanes, for EIGHT places."""
+    for j, place in enumerate(cgutils.unpack_tuple(code.builder, places)):
+        code.builder.store(code.builder.extract_value(lanes, j), *_line(code, array, place, offset))
 
 
 @_built(lambda array: _eight_of(Lanes(array.dtype))(array))
@@ -168,15 +157,14 @@ def fused_each(code, factor, lanes, summands):
     return cgutils.pack_array(code.builder, [_fused(code.builder, factor, *pair) for pair in pairs])
 
 
-@_built(lambda some, others: some[0](some, others))
-def product(code, some, others):
-    """The lanes of the sum over EIGHT products of lanes, in four chains that do not wait for each other."""
+@_built(lambda some, others, summand: summand(some, others, summand))
+def product(code, some, others, summand):
+    """summand + the lanes of the sum over EIGHT products of lanes, in two chains that do not wait for each other."""
     pairs = list(zip(*(cgutils.unpack_tuple(code.builder, eight) for eight in (some, others)), strict=True))
-    chains = [ir.Constant(pairs[0][0].type, None)] * 4
+    chains = [summand, ir.Constant(summand.type, None)]
     for j, pair in enumerate(pairs):
-        chains[j % 4] = _fused(code.builder, *pair, chains[j % 4])
-    first, second = (code.builder.fadd(*two, flags=CONTRACT) for two in (chains[:2], chains[2:]))
-    return code.builder.fadd(first, second, flags=CONTRACT)
+        chains[j % 2] = _fused(code.builder, *pair, chains[j % 2])
+    return code.builder.fadd(*chains, flags=CONTRACT)
 
 
 @_built(lambda lanes: lanes.dtype(lanes))
@@ -193,12 +181,6 @@ def total(code, lanes):
 def plus(code, some, others):
     """Their sum."""
     return code.builder.fadd(some, others, flags=CONTRACT)
-
-
-@_like_the_last
-def minus(code, some, others):
-    """Their difference."""
-    return code.builder.fsub(some, others, flags=CONTRACT)
 
 
 @_like_the_last

@@ -5,19 +5,11 @@ only statistics of the batch make it wait. A normalization, like a bias, has bec
 by then. The dense layers of the head are those of `kernels`.
 """
 
-import numpy as np
+import numpy as np  # noqa: I001, a name a line would be a page
 
 from ..nets.layers import EPSILON, MOMENTUM
-from .kernels import (
-    adam_step,
-    compiled,
-    compiled_entry,
-    dense_backward,
-    dense_forward,
-    pull,
-    sgd_step,
-    softmax_gradient,
-)
+from .kernels import adam_step, compiled, compiled_entry, dense_backward, dense_forward
+from .kernels import pull, sgd_step, softmax_gradient
 from .lanes import LANES
 from .planes import line_of, operate
 from .program import AFFINE, CONV

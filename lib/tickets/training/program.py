@@ -8,13 +8,15 @@ for each phase of a stride.
 """
 
 from collections import defaultdict, namedtuple
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
 from .lanes import EIGHT
 
-CONV, AFFINE, POOL, AVERAGE = range(4)
+SUMS = 512
+"""Weights of a convolution whose gradients are summed at a time: their lines, 32 kB, stay in the first cache."""
+CONV, AFFINE, POOL, AVERAGE, AGAIN = range(5)
 Node = namedtuple("Node", "channels height width")
 """The shape of a layer's output for one image."""
 Conv = namedtuple("Conv", "name stride source target normal")
@@ -30,8 +32,8 @@ The vectors are shared by the walks: starts of outputs among the weights; offset
 the flat vector; places of pixels, see `_ahead_walk`.
 """
 Operation = namedtuple("Operation", "kind source target conv residual relu sweep adds", defaults=(-1, -1, 0, 0, 0))
-"""A layer between numbered nodes. residual: what is added before the rectifier (-1: none); adds: its gradient is added
-to one that is there."""
+"""A layer between numbered nodes. residual: what is added before the rectifier (-1: none); adds: the gradient of its
+source is added to one that is there."""
 Place = namedtuple("Place", "base block channel row column channels height width")
 """Line of the first pixel, behind the border, and from one block, channel, ... to the next."""
 Convolution = namedtuple("Convolution", "weights affine running normal outputs channel forward backs")
@@ -106,28 +108,29 @@ class Buffer:
 def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, list[int]]:
     """The tables for batches of so many blocks before a head of so many units, and the lines of each buffer.
 
-    Buffers: activations, their gradients, raw outputs of convolutions, a block of the gradient of these. where: which
-    entries of a parameter are in the flat vector, name -> bool array, in its order.
+    Buffers: activations, their gradients, raw outputs of convolutions, a block of the gradient of these, and sums.
+    where: which entries of a parameter are in the flat vector, name -> bool array, in its order.
     """
     act, slope, raw, scratch = Buffer(units * blocks), Buffer(units * blocks), Buffer(), Buffer()
-    flat, outputs = _flat(layers.nodes[layers.flat], blocks), [layers.nodes[conv.target] for conv in layers.convs]
-    nodes = [flat if n == layers.flat else act.place(shape, blocks) for n, shape in enumerate(layers.nodes)]
-    back, slopes = _back(layers, blocks, slope, flat)
+    end, outputs = layers.nodes[layers.flat], [layers.nodes[conv.target] for conv in layers.convs]
+    # inputs of the head: unit by unit, all blocks of one
+    flat = Place(0, 1, end.height * end.width * blocks, end.width * blocks, blocks, *end)
+    passing = _passing(layers)
+    short = {shape: act.place(shape, 1)._replace(block=0) for shape in {layers.nodes[n] for n in passing}}
+    nodes = [short[s] if n in passing else act.place(s, blocks) for n, s in enumerate(layers.nodes)]
+    nodes[layers.flat] = flat
+    back, slopes = _back(layers, blocks, slope, flat, passing)
     raws = [raw.place(shape, blocks, border=0) for shape in outputs]
     shared = {shape: scratch.place(shape, 1) for shape in dict.fromkeys(outputs)}
     places = (_table(Place, rows) for rows in (nodes, slopes, raws, [shared[shape] for shape in outputs]))
     ahead = _table(Operation, _sweeps(layers, layers.operations, AFFINE))
     found = Program(ahead, _table(Operation, back), *places, *_walks(layers, where))
-    return found, [buffer.lines for buffer in (act, slope, raw, scratch)]
+    sums = max(SUMS, *(2 * stored[0].size for stored in where.values()))  # two outputs at least
+    return found, [*(buffer.lines for buffer in (act, slope, raw, scratch)), sums if layers.convs else 0]
 
 
 def _table(kind, rows) -> np.ndarray:
     return np.array([tuple(map(int, row)) for row in rows], [(name, np.int64) for name in kind._fields])
-
-
-def _flat(shape: Node, blocks: int) -> Place:
-    """Inputs of the head: unit by unit, all blocks of one."""
-    return Place(0, 1, shape.height * shape.width * blocks, shape.width * blocks, blocks, *shape)
 
 
 def _plane(shape: Node, border: int = 1) -> tuple[int, int]:
@@ -147,25 +150,46 @@ def _sweeps(layers: Layers, operations, waits: int):
         yield op._replace(sweep=sweep)
 
 
-def _back(layers: Layers, blocks: int, buffer: Buffer, flat: Place) -> tuple[list[Operation], list[Place]]:
+def _passing(layers: Layers) -> dict[int, Operation]:
+    """Node -> what computes it, where one operation reads it and that comes next: a block of it is held, no more.
+
+    On the way back it is computed again: that takes less time than to write it to memory and to read it there.
+    """
+    found, read = {}, [op.source for op in layers.operations if op.kind != AFFINE]
+    read += [op.residual for op in layers.operations]
+    for op, following in pairwise(layers.operations):
+        if op.kind == AFFINE and op.residual < 0 and following.source == op.target and read.count(op.target) == 1:
+            found[op.target] = op._replace(kind=AGAIN)
+    return found
+
+
+def _back(layers, blocks: int, buffer: Buffer, flat: Place, passing) -> tuple[list[Operation], list[Place]]:
     """(operations, places of gradients).
 
-    The first gradient that reaches a node is put, others add to it. Its place is given out again in a later sweep, so
-    that it stays in the cache.
+    What is added to something has its gradient, at the same place; no network here rectifies it before that was read.
+    The first gradient that reaches a node by a convolution is put, where nobody needs it in place of the one that it
+    comes from; others add to it. A place is given out again in a later sweep, so that it stays in the cache.
     """
-    rows, places, used, free, sweep = [], {layers.flat: flat}, [], defaultdict(list), 0
+    rows, held, places, used, free, sweep = [], {layers.flat: flat}, {}, [], defaultdict(list), 0
     for op in _sweeps(layers, reversed(layers.operations), CONV):
         if op.sweep > sweep:
-            for node in used:
-                free[layers.nodes[node]].append(places[node])
+            for place in used:
+                free[place[5:]].append(place)
             sweep, used = op.sweep, []
-        reached = op.residual if op.kind == AFFINE else op.source
-        rows.append(op._replace(adds=reached in places))
-        if reached > 0 and reached not in places:
-            shape = layers.nodes[reached]
-            places[reached] = free[shape].pop() if free[shape] else buffer.place(shape, blocks)
-        if op.kind != AFFINE and op.target != layers.flat:
-            used.append(op.target)
+        if op.kind == AFFINE:
+            rows.append(op)
+            held |= {op.residual: held[op.target]} if op.residual > 0 else {}
+            continue
+        rows += [passing[op.source]._replace(sweep=op.sweep)] if op.source in passing else []
+        rows.append(op._replace(adds=op.source in held))
+        shape, place = layers.nodes[op.source], held.pop(op.target)
+        places[op.target], ours = place, place != flat and place not in held.values()
+        if op.source > 0 and op.source not in held:
+            if ours and place[5:] == shape:
+                held[op.source], ours = place, False
+            else:
+                held[op.source] = free[shape].pop() if free[shape] else buffer.place(shape, blocks)
+        used += [place] if ours else []
     nothing = Place(*[0] * len(Place._fields))
     return rows, [places.get(number, nothing) for number in range(len(layers.nodes))]
 
