@@ -75,6 +75,21 @@ def test_a_compile_cache_that_cannot_be_written(tmp_path):
     assert not list(tmp_path.glob("local/??/*"))
 
 
+def test_compiled_code_is_kept_apart_by_all_that_is_compiled_into_it(tmp_path):
+    """An edit of any module of the kernels, not only of the one that an entry stands in, is compiled anew."""
+    shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "lib"), "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    code = (
+        "from tickets.training import passes; print(*[e.stats.cache_path for e in (passes.advance, passes.evaluate)])"
+    )
+    kept = lambda: subprocess.check_output([sys.executable, "-c", code], env=env, text=True).split()  # noqa: E731
+    first = kept()
+    assert all(path.startswith(str(tmp_path / "kept")) for path in first)
+    with (tmp_path / "lib/tickets/training/planes.py").open("a") as file:
+        file.write("# edited\n")
+    assert not set(first) & set(kept())
+
+
 def test_a_compile_cache_that_is_full(monkeypatch, ends):
     monkeypatch.delenv("TICKETS_COMPILED", raising=False)
 

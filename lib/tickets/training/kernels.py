@@ -5,20 +5,21 @@ roundings: whoever changes the order of a sum raises `provenance.ALGORITHM`. WID
 registers, a tile of inputs at a time, so that what is read again and again stays in the first cache.
 """
 
+from pathlib import Path
+
 import numba
 import numpy as np
 
+from ..files import digest
 from .lanes import LANES, fused, line, put, total, zero
 
 WIDE = 4 * LANES
 """Images at a time; columns are padded to a multiple of it."""
-# never fastmath=True: it would delete the checks for NaN
-OPTIONS = {
-    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
-    "error_model": "numpy",
-    "boundscheck": False,
-    "nogil": True,
-}
+FAST = {"reassoc", "contract", "arcp", "nsz"}  # never True: it would delete the checks for NaN
+OPTIONS = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False, "nogil": True}
+# numba keeps compiled code by the file of its entry alone, and would run old code of the modules compiled into that
+SOURCES = digest([path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))])
+numba.config.CACHE_DIR = str(Path(numba.config.CACHE_DIR or Path(__file__).parent / "__pycache__") / SOURCES)
 compiled, compiled_entry = numba.njit(**OPTIONS), numba.njit(cache=True, **OPTIONS)
 
 

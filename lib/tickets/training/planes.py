@@ -1,7 +1,6 @@
 """Compiled operations of convolutional networks on one block of images, on one CPU core: a weight costs what it weighs.
 
-Tables and layout are those of `program`; `passes` says what comes when. Numba keeps compiled code until the file of its
-entry (`passes`) changes, so whoever changes this file changes that one too, if by a comment.
+Tables and layout are those of `program`; `passes` says what comes when.
 """
 
 from collections import namedtuple  # noqa: I001, a name a line would be a page
