@@ -30,7 +30,7 @@ reproduce: environment ## train anew into build/results: PROFILE=smoke|quick|des
 	@$(ELAPSED)
 
 test: lint ## linters and the whole test suite, the site in a real browser included
-	@$(PY) -m pytest -n $$($(PY) -c "from tickets.running.engines import cores; print(cores())") --dist loadfile
+	@$(PY) -m pytest -n $$($(PY) -c "from tickets.running.engines import cores; print(cores())") --dist loadfile --no-loadscope-reorder
 	@$(ELAPSED)
 
 lint: environment ## ruff, the layers of the library, workflow files, notebooks without outputs

@@ -8,6 +8,14 @@ import pytest
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 
+LONG = ("test_notebooks.py", "test_site.py", "test_cluster.py", "test_verdicts_table.py", "test_bench.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take minutes come first, so that what is left fills all cores; the order inside a file stays."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(autouse=True)
 def exact_small_numbers():
     """Denormal numbers are kept, whatever `work.settle` set in this process before."""

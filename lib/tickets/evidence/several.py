@@ -117,14 +117,13 @@ def joint(parts: dict[str, Verdict], names: list[str]) -> Verdict:
     undecided = {name: v for name, v in parts.items() if not v.decided}
     if undecided:
         return compound(undecided)
-    excluded = [set(names) - {v.note} if v.word == "reproduced" else set(v.note.split(", ")) for v in parts.values()]
-    by_all = set.intersection(*excluded)
-    left = [name for name in names if name not in by_all]
+    each = [{v.note} if v.word == "reproduced" else {*names} - {*v.note.split(", ")} for v in parts.values()]
+    left = [name for name in names if any(name in one for one in each)]
     n, p = min(v.n for v in parts.values()), max(v.p for v in parts.values())
     if len(left) == len(names):
         return Verdict("inconclusive", n=n, note="its parts differ")
-    note = left[0] if len(left) == 1 else ", ".join(name for name in names if name in by_all)
-    return Verdict("reproduced" if len(left) == 1 else "partly", n=n, p=p, note=note)
+    told = left if len(left) == 1 else [name for name in names if name not in left]
+    return Verdict("reproduced" if told is left else "partly", n=n, p=p, note=", ".join(told))
 
 
 def of_many(verdict: Verdict, tried: int) -> Verdict:

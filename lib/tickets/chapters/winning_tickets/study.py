@@ -183,9 +183,10 @@ def _image_networks(replicates) -> Iterator[Cell]:
 
 
 def conv2(net: Cell, r: int) -> Iterator[Cell]:
-    """L6 to L8 and L16b on Conv-2."""
+    """L6 to L8, L16b and C8 on Conv-2."""
     yield from chain_and_reinit(net, 17, [*range(2, 8), 11, 17], r)
     yield from arm(net, "random", [7, 11], [r])
+    yield from arm(net, "dense_path", [11], [r])
 
 
 def conv4(net: Cell, r: int) -> Iterator[Cell]:
