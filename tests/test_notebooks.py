@@ -2,7 +2,6 @@
 
 import execution
 import nbformat
-import papermill
 import pytest
 from tickets.errors import BadInput
 from tickets.files import ROOT
@@ -58,13 +57,3 @@ def test_committed_without_outputs(path):
     cells = nbformat.read(path, 4).cells
     assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
     assert sum("parameters" in cell.metadata.get("tags", ()) for cell in cells) == 1
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_reading_records_needs_no_torch(path, tmp_path):
-    """The book renders in seconds a chapter only as long as this holds."""
-    copy = nbformat.read(path, 4)
-    copy.cells.append(nbformat.v4.new_code_cell("import sys\nassert 'torch' not in sys.modules"))
-    nbformat.write(copy, tmp_path / "copy.ipynb")
-    source, target = (str(tmp_path / name) for name in ("copy.ipynb", "done.ipynb"))
-    papermill.execute_notebook(source, target, kernel_name="python3", cwd=ROOT)

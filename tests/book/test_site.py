@@ -41,10 +41,36 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+BARRED = """
+import sys, uuid
+from pathlib import Path
+
+class Bar:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise ImportError("records are read without torch")
+
+sys.meta_path.insert(0, Bar())
+Path({folder!r}, uuid.uuid4().hex).touch()
+"""
+"""What every kernel of the build starts with: torch cannot be imported, and that this was run leaves a file."""
+
+
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    """The book, built once, every warning an error."""
-    return build_book.build(output=tmp_path_factory.mktemp("site") / "html", parameters={"train": False})
+def started(tmp_path_factory):
+    """The folder in which each kernel of the build leaves a file."""
+    return tmp_path_factory.mktemp("started")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory, started):
+    """The book, built once, every warning an error; its kernels cannot import torch."""
+    profile = tmp_path_factory.mktemp("ipython")
+    (profile / "profile_default/startup").mkdir(parents=True)
+    (profile / "profile_default/startup/barred.py").write_text(BARRED.format(folder=str(started)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(profile))
+        return build_book.build(output=tmp_path_factory.mktemp("site") / "html", parameters={"train": False})
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +126,11 @@ def test_site_is_whole(site, pages):
     assert {"index", "intro", "search", *MAIN_PAGES} <= set(pages)
     assert (site / ".nojekyll").exists()
     assert not list(site.rglob("*.unfinished"))
+
+
+def test_reading_records_needs_no_torch(site, started):
+    """The book renders in seconds a chapter only as long as this holds: no kernel of the build could import it."""
+    assert len(list(started.iterdir())) == len(CHAPTERS)
 
 
 def test_links_and_anchors_resolve(site, pages):
