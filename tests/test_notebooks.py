@@ -1,5 +1,7 @@
 """Every notebook runs at smoke through papermill, from nothing; its parameters are checked; it is committed clean."""
 
+import re
+
 import execution
 import nbformat
 import pytest
@@ -57,3 +59,12 @@ def test_committed_without_outputs(path):
     cells = nbformat.read(path, 4).cells
     assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
     assert sum("parameters" in cell.metadata.get("tags", ()) for cell in cells) == 1
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_sentence_reads_with_the_number_of_its_figure(path):
+    """A link to a figure is filled with "Figure 3.4", whatever stands in it: it says so, or is in brackets."""
+    text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+    links = re.findall(r'(\(?)<a href="#([\w-]+)">([^<]*)</a>', text)
+    named = [words for bracket, name, words in links if name != "all-verdicts" and not bracket]
+    assert [words for words in named if "igure" not in words] == []

@@ -105,7 +105,7 @@ def actions(rows: pd.DataFrame, field: str, names: dict[str, str], levels, value
         kept = style.percent(here["density"].median()) if len(here) else "none"
         axes.set(title=f"{kept} of the weights", xlabel="points against the ticket", yticks=range(len(names)))
         axes.set_yticklabels(names.values())
-    grid[0, 0].invert_yaxis()
+    grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
     return style.finish(figure)
 
 
