@@ -45,8 +45,7 @@ def render(folder: Path, work: Path) -> None:
 def write(site: Path, folder: Path) -> Path:
     """Pack a site with its sources, a manifest and how to read it; the same site gives the same bytes."""
     found = {path.relative_to(site).as_posix(): path.read_bytes() for path in site.rglob("*") if path.is_file()}
-    found["README.md"] = (ROOT / "book/_parts/archive.md").read_bytes()
-    return pack(folder / f"book-{VERSION}.zip", found)
+    return pack(folder / f"book-{VERSION}.zip", found | {"README.md": (ROOT / "book/_parts/archive.md").read_bytes()})
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
 """The book to keep: pages without Jupyter Book and without a network, made again from what lies beside them."""
 
-import hashlib
-import json
 import os
 import re
 import subprocess
 import sys
-from zipfile import ZipFile
 
 import archive
 import build_book
@@ -16,6 +13,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from tickets.files import ROOT
 from tickets.results.provenance import VERSION
+from unpacked import checked, unpacked
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 FRONT = """# Front
@@ -74,10 +72,8 @@ def packed(rendered, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def unpacked(packed):
-    with ZipFile(packed) as file:
-        file.extractall(packed.parent / "unpacked")
-    return packed.parent / "unpacked" / packed.stem
+def folder(packed):
+    return unpacked(packed, packed.parent / "unpacked")
 
 
 def test_the_pages_are_those_of_the_book(rendered, tmp_path):
@@ -90,8 +86,8 @@ def test_the_pages_are_those_of_the_book(rendered, tmp_path):
     assert "drawn" in kept
 
 
-def test_no_extension_is_jupyter_book_s(unpacked):
-    text = (unpacked / "source/conf.py").read_text()
+def test_no_extension_is_jupyter_book_s(folder):
+    text = (folder / "source/conf.py").read_text()
     (listed,) = re.findall(r"^extensions = (\[.*\])$", text, re.MULTILINE)
     named = yaml.safe_load(listed)
     assert {"myst_nb", "sphinx_book_theme", "assets", "apparatus", "docstrings"} <= set(named)
@@ -99,53 +95,42 @@ def test_no_extension_is_jupyter_book_s(unpacked):
     assert str(ROOT) not in text
 
 
-def test_pages_are_made_again_from_the_archive_alone(unpacked, tmp_path):
+def test_pages_are_made_again_from_the_archive_alone(folder, tmp_path):
     """Where importing Jupyter Book fails, and with the library of the archive: the same bytes."""
     told = ("PYTHONPATH", "SOURCE_DATE_EPOCH", "TICKETS_COMMIT", "TICKETS_REPOSITORY", "TICKETS_BRANCH")
     env = {name: value for name, value in os.environ.items() if name not in told}
     command = (sys.executable, "-c", AGAIN, "-W", "-q", "-d", tmp_path / "trees", ".", tmp_path / "again")
-    done = subprocess.run(command, cwd=unpacked / "source", env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder / "source", env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for name in (*PAGES, "search.html", "searchindex.js"):
-        assert (tmp_path / "again" / name).read_bytes() == (unpacked / name).read_bytes(), name
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
 
 
-def test_every_file_has_its_checksum_and_so_has_the_archive(packed, unpacked):
-    digest, name = packed.with_suffix(".zip.sha256").read_text().split()
-    assert (digest, name) == (hashlib.sha256(packed.read_bytes()).hexdigest(), f"book-{VERSION}.zip")
-    told = json.loads((unpacked / "manifest.json").read_text())
-    there = {path.relative_to(unpacked).as_posix(): path for path in unpacked.rglob("*") if path.is_file()}
-    there.pop("manifest.json")
-    sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in there.items()}
-    assert {name: facts["sha256"] for name, facts in told["files"].items()} == sums
-    assert told["version"] == VERSION
-    assert {
-        "README.md",
-        "index.html",
-        "source/conf.py",
-        "source/lib/tickets/errors.py",
-        "source/results/claims.csv",
-    } <= set(sums)
+def test_every_file_has_its_checksum_and_so_has_the_archive(packed, folder):
+    told = checked(packed, folder)
+    assert (packed.name, told["version"]) == (f"book-{VERSION}.zip", VERSION)
+    library = "source/lib/tickets/errors.py"
+    assert {"README.md", "index.html", "source/conf.py", library, "source/results/claims.csv"} <= set(told["files"])
 
 
 def test_the_same_site_gives_the_same_bytes(rendered, packed, tmp_path):
     assert archive.write(rendered, tmp_path).read_bytes() == packed.read_bytes()
 
 
-def test_the_card_names_what_is_there(unpacked):
-    card = (unpacked / "README.md").read_text()
+def test_the_card_names_what_is_there(folder):
+    card = (folder / "README.md").read_text()
     named = re.findall(r"`((?:source/)?[\w./]+\.\w+|source/\w*)`", card)
     assert {"index.html", "manifest.json", "source/"} <= set(named)
-    assert [name for name in named if not any((at / name).exists() for at in (unpacked, unpacked / "source"))] == []
+    assert [name for name in named if not any((at / name).exists() for at in (folder, folder / "source"))] == []
 
 
-def test_it_is_read_from_disk_without_a_network(chromium, unpacked):
+def test_it_is_read_from_disk_without_a_network(chromium, folder):
     """Opened as a file: a page leads to the next, its formula is set, and nothing is asked of any host."""
     page, wrong = chromium.new_page(), []
     page.on("request", lambda asked: asked.url.startswith(("file:", "data:")) or wrong.append(asked.url))
     page.on("requestfailed", lambda asked: wrong.append(asked.url))
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto((unpacked / "index.html").as_uri(), wait_until="load")
+    page.goto((folder / "index.html").as_uri(), wait_until="load")
     page.wait_for_selector(".math mjx-container")
     page.get_by_role("link", name="a chapter").click()
     page.wait_for_selector("figcaption")

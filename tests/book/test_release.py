@@ -1,13 +1,10 @@
 """The release: whole, the same twice, and of use in an environment that has nothing else of this project."""
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import distribution
-from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -18,6 +15,7 @@ from tickets.chapters.collection import chains, released, ticket
 from tickets.files import BOOK, ROOT
 from tickets.results.provenance import VERSION
 from tickets.results.store import read_masks
+from unpacked import checked, unpacked
 
 EXAMPLES = [path for path in sorted((BOOK / "examples").glob("*.py")) if "run(" not in path.read_text()]
 ALONE = """
@@ -44,16 +42,16 @@ def declared(lines, found):
 
 
 @pytest.fixture(scope="module")
-def fresh(unpacked, tmp_path_factory):
+def fresh(folder, tmp_path_factory):
     """A folder of packages as a new environment has them: what the archive's pyproject.toml declares, nothing more."""
-    folder = tmp_path_factory.mktemp("fresh")
-    project = tomllib.loads((unpacked / "pyproject.toml").read_text())["project"]
+    packages = tmp_path_factory.mktemp("fresh")
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     for name in declared(project["dependencies"], set()):
         installed = distribution(name)
         for top in {file.parts[0] for file in installed.files} - {"..", "__pycache__"}:
-            if not (folder / top).exists():
-                (folder / top).symlink_to(installed.locate_file(top))
-    return folder
+            if not (packages / top).exists():
+                (packages / top).symlink_to(installed.locate_file(top))
+    return packages
 
 
 @pytest.fixture(scope="module")
@@ -62,37 +60,26 @@ def archive(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def unpacked(archive):
-    with ZipFile(archive) as file:
-        file.extractall(archive.parent / "unpacked")
-    return archive.parent / "unpacked" / archive.stem
-
-
-def test_the_checksum_is_that_of_the_archive(archive):
-    digest, name = archive.with_suffix(".zip.sha256").read_text().split()
-    assert (digest, name) == (hashlib.sha256(archive.read_bytes()).hexdigest(), f"tickets-{VERSION}.zip")
+def folder(archive):
+    return unpacked(archive, archive.parent / "unpacked")
 
 
 def test_the_same_results_give_the_same_bytes(archive, tmp_path):
     assert release.write(ROOT, tmp_path).read_bytes() == archive.read_bytes()
 
 
-def test_the_manifest_names_every_file_with_its_bytes(unpacked):
-    told = json.loads((unpacked / "manifest.json").read_text())
-    there = {path.relative_to(unpacked).as_posix(): path for path in unpacked.rglob("*") if path.is_file()}
-    assert set(there) == set(told["files"]) | {"manifest.json"}
-    for name, facts in told["files"].items():
-        content = there[name].read_bytes()
-        assert facts == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def test_the_manifest_names_every_file_with_its_bytes(archive, folder):
+    told = checked(archive, folder)
+    assert archive.name == f"tickets-{VERSION}.zip"
     with_masks = {chain["key"] for chain in told["chains"] if chain["masks"]}
-    assert with_masks == {path.stem for path in (unpacked / "book/results/masks").iterdir()}
+    assert with_masks == {path.stem for path in (folder / "book/results/masks").iterdir()}
     assert any(not chain["masks"] for chain in told["chains"])  # those are listed too
     assert told["version"] == VERSION
 
 
-def test_masks_are_plain_safetensors_and_the_recorded_ones(unpacked):
-    paths = sorted((unpacked / "book/results/masks").iterdir())
-    assert {path.suffix for path in unpacked.rglob("*") if path.is_file()}.isdisjoint({".npz", ".pkl", ".pt", ".pyc"})
+def test_masks_are_plain_safetensors_and_the_recorded_ones(folder):
+    paths = sorted((folder / "book/results/masks").iterdir())
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()}.isdisjoint({".npz", ".pkl", ".pt", ".pyc"})
     for path in paths:
         recorded = read_masks(BOOK / "results/masks" / f"{path.stem}.npz")
         for name, array in load(path.read_bytes()).items():
@@ -100,9 +87,9 @@ def test_masks_are_plain_safetensors_and_the_recorded_ones(unpacked):
         assert recorded == {}
 
 
-def test_the_loader_needs_nothing_but_the_archive(unpacked, fresh, tmp_path):
+def test_the_loader_needs_nothing_but_the_archive(folder, fresh, tmp_path):
     """Isolated: an empty folder, no environment but packages that the archive declares, and the library out of it."""
-    command = (sys.executable, "-I", "-S", "-c", ALONE, str(unpacked / "lib"), str(fresh))
+    command = (sys.executable, "-I", "-S", "-c", ALONE, str(folder / "lib"), str(fresh))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     kept, told, total, chains = done.stdout.split()
     here = ticket("01_winning_tickets", "LeNet", level=15, replicate=3)
@@ -111,17 +98,15 @@ def test_the_loader_needs_nothing_but_the_archive(unpacked, fresh, tmp_path):
     assert int(chains) > 0
 
 
-def test_this_library_reads_an_archive_too(unpacked):
-    one, other = (ticket("02_linear_mode_connectivity", "LeNet", 9, 2, source=folder) for folder in (ROOT, unpacked))
+def test_this_library_reads_an_archive_too(folder):
+    one, other = (ticket("02_linear_mode_connectivity", "LeNet", 9, 2, source=where) for where in (ROOT, folder))
     assert one.cell == other.cell
     assert all((one.mask[name] == other.mask[name]).all() for name in one.mask)
-    assert released(unpacked).records.keys() == released(ROOT).records.keys()
+    assert released(folder).records.keys() == released(ROOT).records.keys()
 
 
 def test_a_file_of_the_archive_that_was_changed_is_refused(archive, tmp_path):
-    with ZipFile(archive) as file:
-        file.extractall(tmp_path)
-    folder = tmp_path / archive.stem
+    folder = unpacked(archive, tmp_path)
     for path in (folder / "book/results/masks").iterdir():
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
@@ -130,8 +115,8 @@ def test_a_file_of_the_archive_that_was_changed_is_refused(archive, tmp_path):
         ticket("01_winning_tickets", "LeNet", 15, source=folder)
 
 
-def test_the_card_says_what_is_there_and_what_is_not(unpacked):
-    card = (unpacked / "README.md").read_text()
+def test_the_card_says_what_is_there_and_what_is_not(folder):
+    card = (folder / "README.md").read_text()
     assert "{{" not in card
     assert "{%" not in card
     for part in ("## What it holds", "## How it was made", "## What it is not", "## Licence", "masks.json"):

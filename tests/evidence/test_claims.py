@@ -262,7 +262,6 @@ OWN = {"source": "our own question"}
         (OWN | {"kind": "regions", "regions": [["one", None]]}, "at least two"),
         (OWN | {"kind": "regions", "regions": [["one", 0.1], ["two", 0.5]]}, "last end null"),
         (OWN | {"kind": "regions", "regions": [["one", 0.5], ["two", 0.1], ["three", None]]}, "ascending order"),
-        (OWN | {"kind": "regions", "regions": [["one, two", 0.5], ["three", None]]}, "without commas"),
         ({"kind": "regions", "regions": [["one", 0.5], ["two", None]]}, "a question of our own"),
     ],
 )

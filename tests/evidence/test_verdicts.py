@@ -148,13 +148,13 @@ def test_a_wide_interval_leaves_regions_open_and_too_few_replicates_never_decide
 
 def test_a_question_of_several_parts_says_what_all_of_them_say():
     of = lambda mean: verdicts.regions(mean + np.array([-0.3, -0.2, 0, 0.2, 0.3]), CUTS)  # noqa: E731
-    joint = lambda *means: several.joint({str(m): of(m) for m in means}, ["low", "middle", "high"])  # noqa: E731
+    joint = lambda *means: several.joint({str(m): of(m) for m in means}, CUTS)  # noqa: E731
     assert (joint(-2, -3).word, joint(-2, -3).note) == ("reproduced", "low")
     assert joint(-2, -3).p == max(of(-2).p, of(-3).p)
     assert (joint(-2, 2).word, joint(-2, 2).note) == ("partly", "middle")
     assert (joint(-2, -1).word, joint(-2, -1).note) == ("partly", "high")
     assert (joint(-2, 0, 2).word, joint(-2, 0, 2).note) == ("inconclusive", "its parts differ")
-    open_one = several.joint({"a": of(0), "b": Verdict("inconclusive", n=5)}, ["low", "middle", "high"])
+    open_one = several.joint({"a": of(0), "b": Verdict("inconclusive", n=5)}, CUTS)
     assert (open_one.word, open_one.note) == ("inconclusive", "b")
 
 

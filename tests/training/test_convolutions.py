@@ -183,6 +183,26 @@ def test_gradients_share_lines_only_when_nobody_needs_them():
     assert len(network.buffers.slope) < len(network.buffers.raw) / 6
 
 
+@pytest.mark.parametrize("again", ["added", "read"])
+def test_a_sum_whose_gradient_has_no_place_of_its_own_is_refused(again):
+    """Of a node that is added to two sums, or read after its sum, one gradient would be lost without a word."""
+
+    class Twice:
+        input_shape = (2, 4, 4)
+        shapes = dict.fromkeys(("a.weight", "b.weight", "c.weight"), (2, 2, 3, 3))
+
+        def through(self, do, x):
+            a = do.relu(do.conv_norm(x, "a"))
+            b = do.relu(do.add(do.conv_norm(a, "b"), a))
+            summands = (b, a) if again == "added" else (a, b)
+            do.head(do.add(do.conv_norm(summands[0], "c"), summands[1]), [])
+
+    where = {name: np.ones(shape, bool) for name, shape in Twice.shapes.items()}
+    where |= {f"{name}.norm.{part}": np.ones(2, bool) for name in "abc" for part in ("weight", "running_mean")}
+    with pytest.raises(NotImplementedError, match="two sums of one node"):
+        program.program(program.Layers(Twice()), where, blocks=1, units=2)
+
+
 def test_a_pass_as_in_training_brings_statistics_up_to_date(few_digits):
     """What re-estimates statistics is the forward pass of training: after one batch, a tenth of the way to its own."""
     cells, starts, model = by_autograd("resnet-14")

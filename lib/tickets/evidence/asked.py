@@ -89,8 +89,7 @@ def rule_of(part: dict, level: float = verdicts.LEVEL):
     if kind == "value":
         return partial(verdicts.value, theirs=part["theirs"], margin=part["margin"], **common)
     if kind == "regions":
-        cuts = [(name, inf if end is None else scaled(part, end)) for name, end in part["regions"]]
-        return partial(verdicts.regions, cuts=cuts, **common)
+        return partial(verdicts.regions, cuts=cuts(part), **common)
     if "margin" in part:
         two_sided = part.get("two_sided", False)
         return partial(verdicts.match, margin=scaled(part, part["margin"]), two_sided=two_sided, **common)
@@ -117,6 +116,11 @@ def _band(part: dict) -> tuple[float, float]:
     if "band" in part:
         return scaled(part, part["band"][0]), scaled(part, part["band"][1])
     return scaled(part, part["least"]), inf
+
+
+def cuts(part: dict) -> list[tuple[str, float]]:
+    """Hypotheses, each with the upper end of its region on the scale of the contrast; none of other kinds."""
+    return [(name, inf if end is None else scaled(part, end)) for name, end in part.get("regions", ())]
 
 
 def scaled(part: dict, printed: float) -> float:

@@ -111,10 +111,9 @@ def check(entry: dict) -> None:
 def _check_regions(part: dict, where: str) -> None:
     """Regions cut the whole axis in ascending order, each with a name; only our own questions stand between them."""
     *ends, last = (end for _, end in part["regions"])
-    if not ends or last is not None or ends != sorted(set(ends)):
-        raise BadInput(f"{where}: regions are at least two, [name, upper end], in ascending order, the last end null")
-    if part["source"] != OWN or any("," in name for name, _ in part["regions"]):
-        raise BadInput(f"{where}: regions belong to a question of our own, and have names without commas")
+    if part["source"] != OWN or not ends or last is not None or ends != sorted(set(ends)):
+        rule = "a question of our own has them, at least two, [name, upper end] in ascending order, the last end null"
+        raise BadInput(f"{where}: regions: {rule}")
 
 
 def _check_contrast(contrast: dict, where: str) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from ..arms import measures
 from ..networks import Networks, Scene
 from . import gates, several, verdicts
-from .asked import crossing, direction, filled, natural, parts, rule_of, said, scaled
+from .asked import crossing, cuts, direction, filled, natural, parts, rule_of, said, scaled
 from .claims import entry_hash, registered_as
 from .contrasts import Reading, Records, in_blocks
 from .resample import images_matter
@@ -67,8 +67,7 @@ class Judge:
         if "parts" not in entry:
             return findings[entry["id"]], []
         of_parts = {name: finding.verdict for name, finding in findings.items()}
-        joint = partial(several.joint, names=[name for name, _ in entry.get("regions", ())])
-        whole = (joint if entry.get("kind") == "regions" else several.compound)(of_parts)
+        whole = several.joint(of_parts, regions) if (regions := cuts(entry)) else several.compound(of_parts)
         shown = next((f for f in findings.values() if f.verdict.word == whole.word), Finding(whole))
         rows = pd.concat([f.rows for f in findings.values()]) if whole.n else shown.rows
         named = [(mark if mark in OF_ALL else f"{name} {mark}") for name, f in findings.items() for mark in f.marks]

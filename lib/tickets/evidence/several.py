@@ -5,7 +5,7 @@ Each is made of the simple rules in `verdicts`, whose conventions hold here too.
 
 from dataclasses import replace
 from itertools import takewhile
-from math import nan
+from math import inf, nan
 
 import numpy as np
 from scipy import stats
@@ -109,21 +109,23 @@ def compound(parts: dict[str, Verdict]) -> Verdict:
     return Verdict(worst.word, n=min(v.n for v in counted), p=p, note=note)
 
 
-def joint(parts: dict[str, Verdict], names: list[str]) -> Verdict:
+def joint(parts: dict[str, Verdict], cuts) -> Verdict:
     """A question between hypotheses in several parts: a region that all of them lie in, or those that all exclude.
 
-    names: the regions. All parts must be decided: the first that is not is named.
+    cuts: as of `verdicts.regions`. All parts must be decided: the first that is not is named.
     """
-    undecided = {name: v for name, v in parts.items() if not v.decided}
-    if undecided:
+    if undecided := {name: v for name, v in parts.items() if not v.decided}:
         return compound(undecided)
-    each = [{v.note} if v.word == "reproduced" else {*names} - {*v.note.split(", ")} for v in parts.values()]
-    left = [name for name in names if any(name in one for one in each)]
+    starts = [-inf, *(end for _, end in cuts[:-1])]
+    left, out = [], []
+    for start, (name, end) in zip(starts, cuts, strict=True):
+        met = any(start <= v.high and v.low <= end for v in parts.values())
+        (left if met else out).append(name)
     n, p = min(v.n for v in parts.values()), max(v.p for v in parts.values())
-    if len(left) == len(names):
+    if not out:
         return Verdict("inconclusive", n=n, note="its parts differ")
-    told = left if len(left) == 1 else [name for name in names if name not in left]
-    return Verdict("reproduced" if told is left else "partly", n=n, p=p, note=", ".join(told))
+    word, note = ("reproduced", left[0]) if len(left) == 1 else ("partly", ", ".join(out))
+    return Verdict(word, n=n, p=p, note=note)
 
 
 def of_many(verdict: Verdict, tried: int) -> Verdict:

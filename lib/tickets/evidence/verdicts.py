@@ -126,21 +126,18 @@ def regions(values, cuts, least_n: int = LEAST_N, level: float = LEVEL) -> Verdi
     """A question between hypotheses, to each of which belongs a region of the axis, cut beforehand.
 
     cuts: (hypothesis, upper end of its region) in ascending order, the last end is infinite. Reproduced: the interval
-    lies in one region, whose name is the note; partly: the regions in the note are excluded. p is that of the
-    exclusion that is least sure, of the nearest ends.
+    lies in one region, whose name is the note; partly: the regions in the note are excluded.
     """
-    s = Sample.of(values)
-    low, high = s.interval(level)
-    if s.n < least_n:
-        return s.says("inconclusive", level, note=f"n = {s.n} of {least_n}")
-    names, ends = zip(*cuts, strict=True)
-    below, above = [end for end in ends if end < low], [end for end in ends[:-1] if end > high]
-    left, nulls = names[len(below) : len(names) - len(above)], (*below[-1:], *above[:1])
-    if not nulls:
-        return s.says("inconclusive", level)
-    word, note = ("reproduced", left[0]) if len(left) == 1 else ("partly", ", ".join(n for n in names if n not in left))
-    p = max([*map(s.p_above, below[-1:]), *map(s.p_below, above[:1])])
-    return s.says(word, level, p, note, nulls)
+    names, rows = [name for name, _ in cuts], []
+    for many in range(1, len(cuts)):  # the narrowest run of regions that holds the interval
+        for first in range(len(cuts) - many + 1):
+            beyond = first + many
+            above = [end for _, end in cuts[first - 1 : first]] if first else []
+            below = [cuts[beyond - 1][1]] if beyond < len(cuts) else []
+            others = ", ".join(names[:first] + names[beyond:])
+            word, note = ("reproduced", names[first]) if many == 1 else ("partly", others)
+            rows.append((word, note, above, below))
+    return _first(values, rows, least_n, level)
 
 
 def _first(values, rows, least_n: int, level: float) -> Verdict:

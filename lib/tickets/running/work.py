@@ -48,8 +48,8 @@ def attempt(store: Store, device: str, leaves: Leaves, cells: Population, second
 
 
 @cache
-def registered() -> dict[str, str]:
-    """The claims as they stand, hashed once a process: a tenth of a second."""
+def _standing() -> dict[str, str]:
+    """The hashes of all claims as they stand, once a process: every record keeps them."""
     return claims.hashes(chapters.registered())
 
 
@@ -61,7 +61,7 @@ def compute(cells: Population, store: Store, device: str, leaves: Leaves, deadli
     owner = {"cells": " ".join(cell.key() for cell in cells), "device": name_of(device), "torch": torch.__version__}
     owner |= {"source": fingerprint(), "saves": " ".join(map(str, saves))}  # a sitting not asked for one passes it by
     keep = Checkpoint(store.beside(cells[0], "part.safetensors"), owner, deadline)
-    digest = store.register(registered())
+    digest = store.register(_standing())
     with threadpool_limits(1 if device == "cpu" else None):
         model = models.build(cells[0].model, *sources.described(cells[0].dataset))
         if ARMS[cells[0].arm].measure:

@@ -178,7 +178,8 @@ def _back(layers, blocks: int, buffer: Buffer, flat: Place, passing) -> tuple[li
             sweep, used = op.sweep, []
         if op.kind == AFFINE:
             rows.append(op)
-            held |= {op.residual: held[op.target]} if op.residual > 0 else {}
+            if op.residual > 0 and held.setdefault(op.residual, held[op.target]) is not held[op.target]:
+                raise NotImplementedError("two sums of one node, or a sum of one that a later convolution reads")
             continue
         rows += [passing[op.source]._replace(sweep=op.sweep)] if op.source in passing else []
         rows.append(op._replace(adds=op.source in held))
@@ -190,8 +191,7 @@ def _back(layers, blocks: int, buffer: Buffer, flat: Place, passing) -> tuple[li
             else:
                 held[op.source] = free[shape].pop() if free[shape] else buffer.place(shape, blocks)
         used += [place] if ours else []
-    nothing = Place(*[0] * len(Place._fields))
-    return rows, [places.get(number, nothing) for number in range(len(layers.nodes))]
+    return rows, [places.get(number, Place(*[0] * len(Place._fields))) for number in range(len(layers.nodes))]
 
 
 def _walks(layers: Layers, where) -> tuple:
