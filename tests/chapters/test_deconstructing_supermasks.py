@@ -1,5 +1,9 @@
 """Learned masks: their draws, their gradient, where they pause, what they read; and masks of untrained weights."""
 
+import ctypes
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import torch
@@ -40,20 +44,43 @@ def trained(*cells, **more):
 # draws
 
 
-def test_draws_are_the_same_by_compiled_code_and_by_tensors(monkeypatch):
-    fast = uniform(5000, 12345, 77, 1000, "cpu")
-    monkeypatch.setattr(torch, "device", lambda name: type("Other", (), {"type": "other"}))
-    assert (uniform(5000, 12345, 77, 1000, "cpu") == fast).all()
+def drawn(n, key, count, first=0):
+    return uniform(n, torch.tensor([key]), count, first)[0]
+
+
+def test_draws_of_a_gpu_are_those_of_a_cpu(tmp_path):
+    """The source that a GPU compiles, by another compiler of its language."""
+    if not (compiler := shutil.which("c++")):
+        pytest.skip("needs a C++ compiler")
+    entry = 'extern "C" long long entry(long long p, long long k, long long c) { return hashed<long long>(p, k, c); }'
+    (tmp_path / "hash.cpp").write_text(learned.HASH + entry)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", tmp_path / "hash.so", tmp_path / "hash.cpp"], check=True)
+    hashed = ctypes.CDLL(tmp_path / "hash.so").entry
+    hashed.argtypes, hashed.restype = [ctypes.c_longlong] * 3, ctypes.c_longlong
+    for key, count in ((12345, 77), (2**32 - 1, learned.READING + 9), (0, 0)):
+        found = [hashed(place, key, count) * 2.0**-24 for place in range(1000, 6000)]
+        assert drawn(5000, key, count, 1000).tolist() == found
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_draws_on_a_gpu():
+    keys = torch.tensor([12345, 2**32 - 1, 0])
+    for count in (77, learned.READING + 9):
+        here = uniform(5000, keys, count, 1000)
+        assert (uniform(5000, keys.cuda(), count, 1000).cpu() == here).all()
+        assert (uniform(5000, keys.cuda(), torch.tensor([count]).cuda(), 1000).cpu() == here).all()
 
 
 def test_draws_are_uniform_and_know_network_step_and_place():
-    one = uniform(200_000, 3, 1, 0, "cpu").double()
+    one = drawn(200_000, 3, 1).double()
     assert 0 <= one.min() < one.max() < 1
     assert np.quantile(one, np.linspace(0.1, 0.9, 9)) == pytest.approx(np.linspace(0.1, 0.9, 9), abs=0.005)
-    for other in (uniform(200_000, 3, 2, 0, "cpu"), uniform(200_000, 4, 1, 0, "cpu")):
+    for other in (drawn(200_000, 3, 2), drawn(200_000, 4, 1)):
         assert abs(np.corrcoef(one, other.double())[0, 1]) < 0.01
     assert abs(np.corrcoef(one[1:], one[:-1])[0, 1]) < 0.01
-    assert (uniform(100, 3, 1, 50, "cpu").double() == one[50:150]).all()
+    assert (drawn(100, 3, 1, 50).double() == one[50:150]).all()
+    together = uniform(100, torch.tensor([3, 4]), 1, 0)
+    assert (together == torch.stack([one[:100].float(), drawn(100, 4, 1)])).all()
 
 
 def test_a_score_is_kept_as_often_as_its_sigmoid_says():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from small import assert_close, assert_equal_bits
 from tickets.cells import Cell
+from tickets.chapters.supermasks import learned
 from tickets.data import dataset, sources
 from tickets.nets import models
 from tickets.pruning import imp, prune, scores
@@ -99,6 +100,41 @@ def test_a_paused_training_goes_on_to_the_same_bits(pictures, tmp_path, name):
         except Paused:
             continue
     assert_equal_bits(outcomes, whole)
+
+
+SCORES = {"arm": "supermask", "level": 1, "batch": 250, "optimizer": "sgd", "learning_rate": 100, "momentum": 0.9}
+
+
+def scored(cell=Cell(steps=60), **fields):  # noqa: B008, a cell does not change
+    """Networks of the paper's size whose scores are trained, with and without rescaling."""
+    model = models.build("lenet-300-100", (1, 28, 28), 10)
+    cells = [cell.but(**SCORES, **fields, replicate=r).but(constant=c, rescaled=c) for r, c in enumerate((False, True))]
+    return cells, model, [Start(imp.initial(cell, model), imp.dense_mask(model)) for cell in cells]
+
+
+@GPU
+def test_a_graph_of_scores_changes_no_bit(pictures, monkeypatch, tmp_path):
+    """Nor does a pause in the middle."""
+    whole = train(*scored(), DEVICE)[0]
+    keep, paused = Checkpoint(tmp_path / "part", {"cells": "here"}, deadline=0), 0
+    while True:
+        try:
+            outcomes = train(*scored(), DEVICE, keep=keep)[0]
+            break
+        except Paused:
+            paused += 1
+            keep = Checkpoint(tmp_path / "part", {"cells": "here"}, deadline=0)
+    assert paused > 3
+    assert_equal_bits(outcomes, whole)
+    monkeypatch.setattr(learned, "recordable", lambda device: False)
+    assert_equal_bits(train(*scored(), DEVICE)[0], whole)
+
+
+@GPU
+def test_scores_on_a_gpu_and_on_a_cpu_agree(pictures):
+    there, here = (train(*scored(precision="float64", steps=3), device)[0] for device in (DEVICE, "cpu"))
+    for one, two in zip(there, here, strict=True):
+        assert_close(one.weights, two.weights, 1e-9)
 
 
 @GPU

@@ -22,7 +22,7 @@ from ...training.compiled import Compiled, settle
 from ...training.flat import Network, lines
 from ...training.kernels import compiled, compiled_entry, dense_backward, dense_forward, softmax_gradient
 from ...training.passes import gather
-from ..supermasks.learned import Supermasks, cosine
+from ..supermasks.learned import Supermasks, cosine, descend
 
 
 def kept(size: int, keep: float) -> int:
@@ -70,13 +70,11 @@ class EdgePopup(Annealed):
         """Weights as the arm drew them."""
         return start.weights
 
-    def batches(self, begin: int, end: int):
-        """Steps with their images and labels, in the order that all arms of a level share, augmented."""
-        for step in range(begin, end):
-            yield step, *self.reader.batch(torch.tensor([step], device=self.device))
+    def load(self, begin: int, end: int) -> None:
+        """The reader holds the order that all arms of a level share, and how its images are augmented."""
 
     @torch.no_grad()
-    def drawn(self, scores, count: int) -> tuple[dict, dict]:
+    def drawn(self, scores, count) -> tuple[dict, dict]:
         """(masks, signs of the scores) of all layers, [R, ...] each."""
         masks = {
             name: torch.stack(
@@ -89,11 +87,11 @@ class EdgePopup(Annealed):
         }
         return masks, {name: score.sign() for name, score in scores.items()}
 
-    def learn(self, name: str, slope: Tensor, sign: Tensor, rate: float) -> None:
+    def learn(self, name: str, slope: Tensor, sign: Tensor, rate: Tensor) -> None:
         """Move the scores of a layer against the gradient in its mask, which passes to their sizes."""
         change = (slope * sign).add_(self.scores[name], alpha=self.cell.weight_decay)
         self.slow[name].mul_(self.cell.momentum).add_(change)
-        self.scores[name].sub_(self.slow[name], alpha=rate)
+        descend(self.scores[name], self.slow[name], rate)
 
 
 # compiled steps of perceptrons

@@ -7,6 +7,8 @@ its size over the ones of the drawn mask, in training and in tests, and the grad
 the authors' code. Draws are hashes of (network, step, place): no state to keep, and the same on every device.
 """
 
+from functools import cache
+
 import numba
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from ...data.reader import Reader
 from ...pruning.masks import Weights
 from ...seeds import stream
 from ...training import train
+from ...training.graphs import recordable, recorded
 from ...training.schedule import learning_rates
 from .untrained import signed_constants
 
@@ -34,7 +37,7 @@ def cosine(cell) -> np.ndarray:
 class Supermasks:
     """Scores of networks that share everything but seeds and own parameters, stacked; a path of `train`.
 
-    `given`, `batches`, `drawn` and `learn` are what other ways to learn a mask have of their own (see chapters.popup).
+    `given`, `load`, `drawn` and `learn` are what other ways to learn a mask have of their own (see chapters.popup).
     """
 
     samples = SAMPLES
@@ -42,6 +45,7 @@ class Supermasks:
     def __init__(self, cells, model, starts, device="cpu", begin=0):
         self.cells, self.cell, self.model, self.device = cells, cells[0], model, device
         self.dtype, self.rates = getattr(torch, self.cell.precision), learning_rates(self.cell)
+        self.at, self.step, self.first = torch.zeros(1, dtype=torch.int64, device=device), None, 0
         self.reader = Reader(cells, device, self.dtype)
         self.places = [Places(cell, self.reader.index["train"].shape[1]) for cell in cells]
         drawn = [self.given(cell, start) for cell, start in zip(cells, starts, strict=True)]
@@ -51,48 +55,69 @@ class Supermasks:
         self.slow, self.best = ({name: s.clone() for name, s in self.scores.items()} for _ in range(2))
         rescaled = [float(cell.own.get("rescaled", False)) for cell in cells]
         self.rescaled = torch.tensor(rescaled, device=device, dtype=self.dtype)
-        self.keys = [int(stream("sample", c.replicate, c.level, c.draw).integers(2**32)) for c in cells]
+        keys = [int(stream("sample", c.replicate, c.level, c.draw).integers(2**32)) for c in cells]
+        self.keys = torch.tensor(keys, device=device)
 
     def given(self, cell, start) -> Weights:
         """Weights of a network, which stay as they are."""
         return signed_constants(self.model, start.weights) if cell.own["constant"] else start.weights
 
-    def batches(self, begin: int, end: int):
-        """Steps with their images and labels."""
+    def load(self, begin: int, end: int) -> None:
+        """Have the reader hold the images of these steps alone."""
         size = self.cell.batch
         taken = [places.take(begin * size, end * size).reshape(-1, size) for places in self.places]
         picked = np.stack([train[t] for train, t in zip(self.reader.index["train"], taken, strict=True)])
-        self.reader.picked = torch.from_numpy(picked).to(self.device)
-        for step, place in zip(range(begin, end), torch.arange(end - begin, device=self.device).split(1), strict=True):
-            yield step, *self.reader.batch(place)
+        if self.step is None or self.reader.picked.shape[1] < end - begin:
+            self.reader.picked, self.step = torch.from_numpy(picked).to(self.device), None
+        else:  # a graph knows its memory
+            self.reader.picked[:, : end - begin] = torch.from_numpy(picked).to(self.device)
+        self.first = begin
 
     def advance(self, begin: int, end: int) -> None:
         """Take the steps from `begin` to `end`."""
-        for step, x, y in self.batches(begin, end):
-            masks, chances = self.drawn(self.scores, step)
-            params, scales = self.masked(masks)
-            for name in masks:
-                params[name].requires_grad_()
-            logits = self.model.forward(params, {}, x, training=True)
-            (cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / self.cell.batch).backward()
-            for name in masks:
-                slope = self.slope(name, params[name].grad, masks[name], scales[name])
-                self.learn(name, slope, chances[name], float(self.rates[step]))
+        self.load(begin, end)
+        self.step = self.step or self._recorded()
+        for step in range(begin, end):
+            self.at.fill_(step)
+            self.place.fill_(step - self.first)
+            self.step()
 
-    def learn(self, name: str, slope: Tensor, chance: Tensor, rate: float) -> None:
+    def _recorded(self):
+        """A step, as a graph where there is a GPU."""
+        self.rates = torch.as_tensor(self.rates).to(self.device)
+        self.place = torch.zeros_like(self.at)
+        if not recordable(self.device):
+            return self._step
+        self.at.zero_()
+        return recorded(self._step, [*self.scores.values(), *self.slow.values()])
+
+    def _step(self) -> None:
+        """The step whose number stands in `at`, on the images at `place`."""
+        x, y = self.reader.batch(self.place)
+        masks, chances = self.drawn(self.scores, self.at)
+        params, scales = self.masked(masks)
+        for name in masks:
+            params[name].requires_grad_()
+        logits = self.model.forward(params, {}, x, training=True)
+        (cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / self.cell.batch).backward()
+        rate = self.rates.index_select(0, self.at)
+        for name in masks:
+            slope = self.slope(name, params[name].grad, masks[name], scales[name])
+            self.learn(name, slope, chances[name], rate)
+
+    def learn(self, name: str, slope: Tensor, chance: Tensor, rate: Tensor) -> None:
         """Move the scores of a layer against the gradient in its mask, which passes to their chances."""
         self.slow[name].mul_(self.cell.momentum).add_(slope * chance * (1 - chance))
-        self.scores[name].sub_(self.slow[name], alpha=rate)
+        descend(self.scores[name], self.slow[name], rate)
 
     @torch.no_grad()
-    def drawn(self, scores, count: int) -> tuple[dict, dict]:
-        """(masks, chances) of all layers, [R, ...] each; count: the number of the draw."""
+    def drawn(self, scores, count) -> tuple[dict, dict]:
+        """(masks, chances) of all layers, [R, ...] each; count: the number of the draw, or a tensor [1] that has it."""
         masks, chances, first = {}, {}, 0
         for name, score in scores.items():
-            chances[name] = torch.sigmoid(score)
-            draws = [uniform(score[0].numel(), key, count, first, score.device) for key in self.keys]
-            masks[name] = (torch.stack(draws).view_as(score) < chances[name]).to(self.dtype)
-            first += score[0].numel()
+            chances[name], n = torch.sigmoid(score), score[0].numel()
+            masks[name] = (uniform(n, self.keys, count, first).view_as(score) < chances[name]).to(self.dtype)
+            first += n
         return masks, chances
 
     @torch.no_grad()
@@ -179,23 +204,44 @@ PATH = "supermask"
 train.PATHS[PATH] = Supermasks
 
 
-def uniform(n: int, key: int, count: int, first: int, device) -> Tensor:
-    """Float32 numbers [n] on [0, 1): of the places first, first + 1, ... in the draw `count` of the network `key`."""
-    if torch.device(device).type == "cpu":
-        found = np.empty(n, np.float32)
-        _fill(found, key, count, first)
+def descend(scores: Tensor, slow: Tensor, rate: Tensor) -> None:
+    """Move scores against their momentum."""
+    if slow.device.type == "cpu":
+        scores.sub_(slow, alpha=float(rate))
+    else:  # nobody waits for a number that is on a GPU
+        scores.sub_(slow * rate.to(slow.dtype))
+
+
+def uniform(n: int, keys: Tensor, count: int | Tensor, first: int) -> Tensor:
+    """Float32 numbers [R, n] on [0, 1): places first, first + 1, ... of the draw `count` of networks with keys [R]."""
+    if keys.device.type == "cpu":
+        found = np.empty((len(keys), n), np.float32)
+        for row, key in zip(found, keys.tolist(), strict=True):
+            _fill(row, key, int(count), first)
         return torch.from_numpy(found)
-    h = torch.arange(first, first + n, device=device) ^ key
-    for add in (count, 0):
-        for shift, factor in ROUNDS:
-            h = ((h ^ (h >> shift)) * factor) & WORD
-        h = ((h ^ (h >> 16)) + add) & WORD
-    return (h >> 8).float() * 2.0**-24
+    places = torch.arange(first, first + n, device=keys.device)
+    count = count if isinstance(count, Tensor) else torch.tensor([count], device=keys.device)
+    return _hashed()(places, keys[:, None], count).float().mul_(2.0**-24)
 
 
-WORD = 2**32 - 1
-ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B))
-"""A hash of 32 bits without visible bias, found by search (Wellons 2018, lowbias32); two of them take 64 bits in."""
+@cache
+def _hashed():
+    """The hash as one kernel of a GPU, (places, keys, count) -> numbers of 24 bits: 20 operations on one reading."""
+    return torch.cuda.jiterator._create_jit_fn(HASH)
+
+
+HASH = """
+template <typename T> T hashed(T place, T key, T count) {
+  unsigned h = static_cast<unsigned>(place) ^ static_cast<unsigned>(key);
+  for (int round = 0; round < 2; round++) {
+    h = (h ^ (h >> 16)) * 0x7FEB352Du;
+    h = (h ^ (h >> 15)) * 0x846CA68Bu;
+    h = (h ^ (h >> 16)) + (round ? 0u : static_cast<unsigned>(count));
+  }
+  return static_cast<T>(h >> 8);
+}
+"""
+"""Rounds without visible bias, found by search (Wellons 2018, lowbias32); two of them take 64 bits in."""
 
 
 @numba.njit(cache=True, boundscheck=False)
@@ -207,7 +253,7 @@ def _mixed(h):
 
 @numba.njit(cache=True, boundscheck=False)
 def _fill(found, key, count, first):
-    """The same compiled: 0.4 ms for a LeNet, a tenth of a step; of numbers that are exact, whoever compiled it."""
+    """The same on a CPU: 0.4 ms for a LeNet, a tenth of a step; of numbers that are exact, whoever compiled it."""
     for i in range(found.size):
         h = _mixed(np.uint64(first + i) ^ np.uint64(key))
         h = _mixed((h + np.uint64(count)) & np.uint64(0xFFFFFFFF))
