@@ -55,6 +55,22 @@ def test_an_unfinished_chain_goes_on_elsewhere(home, store, tmp_path):
     assert_equal_tables(table, serial(LONG, Store(tmp_path / "copy", recorded=None)))
 
 
+def test_a_chain_of_another_criterion_goes_on_elsewhere(home, store, tmp_path):
+    """Its masks are its own: beside them the ticket of its level keeps the mask that came with it."""
+    chain = [CHAIN[0].but(arm="deconstructed", criterion="movement", level=level) for level in (1, 2, 3)]
+    here = Store(tmp_path / "here", recorded=None)
+    shutil.copytree(home.store.local, here.local)
+    table = serial(chain, here)
+    here.beside(chain[2], "json").unlink()  # as if it had been stopped before
+    travel.export(tmp_path / "chain.zip", here, [*CHAIN, *chain], weights=True)
+    travel.merge([tmp_path / "chain.zip"], store)
+    assert plan(chain, store) == [(chain[2],)]
+    assert_equal_tables(serial(chain, store), table)
+    for cell in CHAIN[1:]:
+        for name, array in here.levels(cell).items():
+            np.testing.assert_array_equal(store.levels(cell)[name], array)
+
+
 def test_masks_of_every_perceptron_travel(store, tmp_path):
     """Those of elastic tickets are stretched elsewhere: without them a whole chain would be trained again."""
     tickets = [NET.but(model="mlp-2x150", level=level) for level in (0, 1, 2)]

@@ -10,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from ..arms import measures
 from ..cells import Cell
 from ..errors import BadInput
 from ..files import array_digest, digest
@@ -37,9 +38,8 @@ def contents(path: Path) -> tuple[dict, list[tuple[Cell, dict, Arrays, dict[int,
         check_values(record, where)
         cell = Cell.from_dict(record["cell"])
         own = packed.pop(f"tensors/{cell.key()}", None)
-        steps = [name for name in packed if name.startswith(f"rewound/{cell.key()}-")]
-        rewound = {int(name.rpartition("-")[2]): packed.pop(name) for name in steps}
-        rewound = {step: check_weights(cell, step, text, where) for step, text in rewound.items()}
+        kept = [name for name in packed if name.startswith(f"rewound/{cell.key()}-")]
+        rewound = {(k := int(name.rpartition("-")[2])): check_weights(cell, k, packed.pop(name), where) for name in kept}
         parcels.append((cell, record, {} if own is None else check_arrays(cell, own, where), rewound))
     if packed:
         raise BadInput(f"{path.name}: tensors without a record, {next(iter(packed))}")
@@ -91,12 +91,12 @@ def check_values(record: dict, where: str) -> None:
 
 
 def check_arrays(cell: Cell, packed: bytes, where: str) -> Arrays:
-    """The tensors of a ticket's chain, if they have the names, shapes and values of its network; BadInput otherwise."""
+    """What a network left, if it has the names, shapes and values of its kind; BadInput otherwise."""
     arrays, (model, weights) = _loaded(packed, where), _network(cell)
     wanted = {LEVELS + name: (model.shapes[name], "uint8") for name in model.prunable}
     if any(name.startswith(FINAL) for name in arrays):
         wanted |= {FINAL + name: kind for name, kind in weights.items()}
-    if _kinds(arrays) != wanted or cell.arm != "ticket":
+    if _kinds(arrays) != wanted or measures(cell.arm):
         raise BadInput(f"{where}: tensors of another network than {cell}")
     for name in model.prunable:
         pruned = arrays[LEVELS + name][arrays[LEVELS + name] != KEPT]

@@ -36,7 +36,7 @@ def export(path: Path, store: Store, cells: list[Cell], weights: bool = False, l
     """Write the local results of `cells` to `path`, and what does not fit to PATH-2, PATH-3, ...; lines on what it did.
 
     Of chains of small networks the masks travel too, and the weights W_k that missing cells return to; with `weights`
-    those of all networks, and all tensors of the tickets that missing cells start from. Tensors larger than a file by
+    those of all networks, and all tensors of the networks that missing cells start from. Tensors larger than a file by
     themselves stay behind, and a line says so.
     """
     if not path.parent.is_dir():
@@ -73,9 +73,9 @@ def export(path: Path, store: Store, cells: list[Cell], weights: bool = False, l
 
 def _tensors(here: Store, missing: list[Cell], records, weights: bool) -> dict[Cell, dict[str, bytes]]:
     """Cell -> member -> bytes: masks of each chain's deepest network, all of a parent's; W_k of those that return."""
-    there = [cell for cell in records if cell.arm == "ticket" and here.beside(cell, "safetensors").exists()]
+    there = [cell for cell in records if here.beside(cell, "safetensors").exists()]
     needed = {parent for cell in missing for parent in cell.parents()} if weights else set()
-    last = set(deepest(cell for cell in there if cell.level and not cell.order and cell.model in LIGHT).values())
+    last = set(deepest(c for c in there if c.arm == "ticket" and c.level and not c.order and c.model in LIGHT).values())
     found: dict[Cell, dict[str, bytes]] = defaultdict(dict)
     for cell in there:
         if cell in needed or cell in last:
@@ -156,7 +156,7 @@ def _take(store: Store, merged: Merged, cell: Cell, record: dict, arrays: Arrays
 
 def _spread(store: Store, cell: Cell, arrays: Arrays) -> None:
     """Masks of a chain's deepest network are those of its others: give them to the ones that came without."""
-    levels = {name: array for name, array in arrays.items() if name.startswith(LEVELS)}
+    levels = {name: array for name, array in arrays.items() if cell.arm == "ticket" and name.startswith(LEVELS)}
     for level in range(1, int(cell.level) if levels else 0):
         other = cell.ticket(level)
         if store.beside(other, "json").exists() and not store.beside(other, "safetensors").exists():
