@@ -38,8 +38,8 @@ def contents(path: Path) -> tuple[dict, list[tuple[Cell, dict, Arrays, dict[int,
         check_values(record, where)
         cell = Cell.from_dict(record["cell"])
         own = packed.pop(f"tensors/{cell.key()}", None)
-        kept = [name for name in packed if name.startswith(f"rewound/{cell.key()}-")]
-        rewound = {(k := int(name.rpartition("-")[2])): check_weights(cell, k, packed.pop(name), where) for name in kept}
+        named = {int(n.rpartition("-")[2]): n for n in packed if n.startswith(f"rewound/{cell.key()}-")}
+        rewound = {step: check_weights(cell, step, packed.pop(name), where) for step, name in named.items()}
         parcels.append((cell, record, {} if own is None else check_arrays(cell, own, where), rewound))
     if packed:
         raise BadInput(f"{path.name}: tensors without a record, {next(iter(packed))}")
