@@ -1,6 +1,7 @@
 """Transferred tickets: where masks and weights come from, random tickets, overlap of masks, the study, its tables."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from tickets import chapters
 from tickets.arms import ARMS
 from tickets.cells import Cell
 from tickets.chapters.transfer import arms, study, tables
+from tickets.data import sources
 from tickets.errors import BadInput
 from tickets.nets import models
 from tickets.pruning import imp
@@ -247,9 +249,9 @@ def test_kappa_is_0_at_chance_1_at_most_and_a_mean_by_kept_weights(monkeypatch):
     store = Two(
         digits_a=levels_of([0, 1], [0], [0, 1, 2, 3]), digits_b=levels_of([1, 2], [0], [0, 1, 2, 3]),
     )  # fmt: skip
-    monkeypatch.setattr(arms, "network_of", lambda origin, model: NET)
+    monkeypatch.setattr(arms, "network_of", lambda origin, model: SimpleNamespace(prunable=NET.prunable))
     cell = ONE.but(arm="overlap", level=1, **FROM_B)
-    scalars, curves = ARMS["overlap"].measure(cell, NET, store, "cpu")
+    scalars, curves = ARMS["overlap"].measure(cell, SimpleNamespace(prunable=NET.prunable, widths=()), store, "cpu")
     assert curves == {}
     assert (scalars["common_1"], scalars["expected_1"], scalars["kappa_1"]) == (1, 1.0, 0.0)
     assert (scalars["common_2"], scalars["expected_2"], scalars["kappa_2"]) == (1, 0.25, 1.0)
@@ -264,6 +266,12 @@ def test_overlap_of_real_tickets(chains):
     ours, theirs = (start(net.but(level=2), chains).mask for net in (ONE, OTHER))
     assert scalars["common_1"] == (ours["fc1.weight"] & theirs["fc1.weight"]).sum()
     assert 0.5 < scalars["kappa"] < 1  # large initial weights survive in both
+    images = sources.load("digits-a").train_images.flatten(1).numpy()
+    unlit = [pixel for pixel in range(64) if np.count_nonzero(images[:, pixel]) < len(images) / 100]
+    assert 5 < len(unlit) < 20
+    for name, layer in (("own", ours["fc1.weight"]), ("source", theirs["fc1.weight"])):
+        assert scalars[f"dark_{name}"] == pytest.approx(layer[:, unlit].sum() / layer.sum())
+    assert scalars["dark_any"] == len(unlit) / 64
 
 
 def test_overlap_of_tickets_apart_is_that_of_another_replicate():

@@ -103,7 +103,8 @@ def overlap(cell, model, store, device):
 
     common: weights that both keep; expected: product of the two densities times the layer's size, what masks keep in
     common that know nothing of each other; kappa: how far between that (0) and the most that is possible (1). Over all
-    layers kappa is their mean, weighted by kept weights; a layer that nothing was pruned from has none.
+    layers kappa is their mean, weighted by kept weights; a layer that nothing was pruned from has none. Of perceptrons
+    also dark_...: share of a first layer's weights that read nothing of the target, see `dark`.
     """
     origin = source(cell).but(replicate=cell.replicate + cell.own["apart"])
     other, own = imp.ticket_mask(origin, network_of(origin, model), store), imp.ticket_mask(cell, model, store)
@@ -117,7 +118,18 @@ def overlap(cell, model, store, device):
             kappas.append((common - expected) / (most - expected))
             kept.append(int(own[name].sum()))
             scalars[f"kappa_{i}"] = kappas[-1]
+    if model.widths:
+        unlit, first = dark(cell), model.prunable[0]
+        reads = {"own": own[first], "source": other[first], "any": np.ones_like(own[first])}
+        scalars |= {f"dark_{name}": float(layer[:, unlit].sum() / layer.sum()) for name, layer in reads.items()}
     return scalars | {"kappa": float(np.average(kappas, weights=kept))}, {}
+
+
+def dark(cell) -> np.ndarray:
+    """Bool [pixels], where fewer than one in a hundred training images of a cell's dataset are lit."""
+    from ...data import sources  # brings torch
+
+    return ((sources.load(cell.dataset).train_images.flatten(1) > 0).float().mean(0) < 0.01).numpy()
 
 
 def shared(one: np.ndarray, other: np.ndarray) -> tuple[int, float, int]:
