@@ -154,7 +154,7 @@ def _paper() -> Iterator[Cell]:
         yield from _transfers(named, PLAINLY, CLAIMED, r, ("both", "mask", "nothing"))
     for level in DRAWN:
         for r in ten:
-            yield from _transfers(named, ACROSS + OPTIMIZERS + HALVES, [level], r)
+            yield from _transfers(named, ACROSS + OPTIMIZERS, [level], r)
     for r in ten:  # the paper's own random tickets, whose masks are permuted over the whole network
         for target, source in ACROSS:
             net = named[target].but(replicate=r)
