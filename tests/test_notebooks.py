@@ -68,3 +68,11 @@ def test_a_sentence_reads_with_the_number_of_its_figure(path):
     links = re.findall(r'(\(?)<a href="#([\w-]+)">([^<]*)</a>', text)
     named = [words for bracket, name, words in links if name != "all-verdicts" and not bracket]
     assert [words for words in named if "igure" not in words] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_readers_see_results_and_researchers_the_parameters(path):
+    """The code of a page is in its notebook; of it only the parameters can be unfolded."""
+    tags = [cell.metadata.get("tags", []) for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert tags[0] == ["parameters", "hide-input"]
+    assert all(tag == ["remove-input"] for tag in tags[1:])
