@@ -88,7 +88,6 @@ class Supermasks:
         self.place = torch.zeros_like(self.at)
         if not recordable(self.device):
             return self._step
-        self.at.zero_()
         return recorded(self._step, [*self.scores.values(), *self.slow.values()])
 
     def _step(self) -> None:
