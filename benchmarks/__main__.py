@@ -19,18 +19,20 @@ def main(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     out: Annotated[Path, typer.Option(help="File for the figures.")] = ROOT / "build" / "bench.json",
     quick: Annotated[bool, typer.Option("--quick", help="A few steps, to see that it runs.")] = False,
+    parts: Annotated[bool, typer.Option("--parts", help="Only the parts of a step of image networks.")] = False,
     record: Annotated[bool, typer.Option("--record", help="Into book/results too, for the book's page.")] = False,
 ):
     """Time everything on a device, all in one run: only ratios within one run mean anything."""
+    what = "parts" if parts else device
     try:
         if record and quick:
             raise BadInput("quick figures are not worth a record: give --quick or --record")
-        typer.echo(bench.as_text(bench.bench(device, out, quick)))
+        typer.echo(bench.as_text(bench.bench(what, out, quick)))
     except BadInput as error:
         typer.echo(f"benchmarks: {error}", err=True)
         raise typer.Exit(2) from error
     if record:
-        shutil.copyfile(out, BOOK / "results" / bench.FILES[device.split(":")[0]])
+        shutil.copyfile(out, BOOK / "results" / bench.FILES[what.split(":")[0]])
 
 
 if __name__ == "__main__":

@@ -30,15 +30,14 @@ from tickets.running.run import check_device
 from tickets.running.work import settle
 from tqdm.std import tqdm
 
-from . import gpu, images, workloads
+from . import gpu, images, parts, workloads
 from .workloads import STORAGE, WAYS, convolutions, plain, population, products, sums, training
 
-FILES = {"cpu": "bench_cpu.json", "cuda": "bench_cuda.json"}
-"""Where figures are recorded, under book/results, by kind of device."""
+FILES = {"cpu": "bench_cpu.json", "cuda": "bench_cuda.json", "parts": "bench_parts.json"}
+"""Where figures are recorded, under book/results, by kind of device; parts of a step on a CPU are a run alone."""
 LEVELS, WIDTHS, NETWORKS = (0, 3, 7, 10, 15, 21), (0.25, 0.5, 1, 2, 4), (1, 2, 4, 8, 16)
 IMAGE_NETS = {"conv-2": 60, "resnet-20": 128}  # batch sizes
-IMAGES = {("resnet-20x8", 16): 128, ("conv-2x32", 16): 60, ("resnet-20", 32): 128, ("conv-2", 32): 60}
-"""Batch sizes of the networks, and sides of the images, that are timed on one core at several densities."""
+IMAGES = parts.NETS
 KEPT = (1, 0.7, 0.5, 0.168, 0.1, 0.036)
 VECTOR = 2**26
 MOST_SECONDS = 180
@@ -49,18 +48,20 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def bench(device: str, out: Path, quick: bool = False) -> dict:
     """Time everything on a device (cpu, cuda), write the figures to `out` as JSON, return them.
 
-    quick: a few steps, to see that it runs. BadInput for a device that is not there, or an `out` that is a folder.
+    "parts" in place of a device: the parts of a step on a CPU. quick: a few steps, to see that it runs. BadInput for a
+    device that is not there, or an `out` that is a folder.
     """
-    check_device(device)
+    kind = device.split(":")[0]
+    check_device("cpu" if kind == "parts" else device)
     if out.is_dir():
         raise BadInput(f"out {str(out)!r} is a folder: give the name of a file")
-    on_a_gpu = device.startswith("cuda")
-    name = torch.cuda.get_device_name(device) if on_a_gpu else processor()
+    name = torch.cuda.get_device_name(device) if kind == "cuda" else processor()
     facts = {"device": name, "cores": os.cpu_count(), "torch": torch.__version__, "numba": numba.__version__}
     facts |= {"algorithm": ALGORITHM, "date": datetime.now(UTC).date().isoformat()}
     facts |= {"quick": quick, "notes": " ".join(__doc__.split())}
     steps, rounds = (10, 1) if quick else (100, 9)
-    found = facts | (on_gpu(steps, rounds, device) if on_a_gpu else on_cpu(steps, rounds))
+    timed = {"cpu": on_cpu, "parts": of_steps, "cuda": partial(on_gpu, device=device)}[kind]
+    found = facts | timed(steps, rounds)
     write_atomically(out, json.dumps(found, indent=1) + "\n")
     return found
 
@@ -226,6 +227,17 @@ def on_gpu(steps: int, rounds: int, device: str) -> dict:
     units = gpu.cases(steps, device)
     seconds = _medians({case: partial(_seconds, unit) for case, unit in units.items()}, max(1, rounds // 2))
     return {"populations": gpu.rows(seconds, steps), "ways": gpu.ways(seconds, steps)}
+
+
+def of_steps(steps: int, rounds: int) -> dict:
+    """The parts of a step of image networks on one core, and what that core's matrix products reach."""
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        units = {("cube",): (products, ((1024, 1024, 1024),), 1)} | parts.cases(steps)
+        cases = {case: partial(_together, [pool], *work) for case, work in units.items()}
+        seconds = _medians(cases, max(1, rounds // 3))
+    gflops = 2e-9 * 1024**3 / seconds["cube",]
+    return {"parts": parts.rows(seconds, steps, gflops), "whole": {"gflops_1024_cubed": gflops}}
 
 
 # how it is timed

@@ -83,10 +83,13 @@ def mask(model: Model, density: float) -> Mask:
 
 @cache
 def training(name: str, side: int, batch: int, density: float, steps: int, storage: str = "ours") -> Unit:
-    """`steps` steps of the compiled path: momentum with weight decay where there is normalization, else Adam.
+    """`steps` steps of the compiled path; storage: one of STORAGE."""
+    net, told = prepared(name, side, batch, density, steps, storage)
+    return lambda: passes.advance(*net.tables, net.state, *told)
 
-    storage: one of STORAGE.
-    """
+
+def prepared(name: str, side: int, batch: int, density: float, steps: int, storage: str = "ours") -> tuple:
+    """A network and what `passes.advance` is told: momentum with decay where there is normalization, else Adam."""
     model, kind = network(name, side), np.float32
     kept = mask(model, density)
     net = flat.Network(model, Start(model.init(stream("init")), kept), "float32", batch, STORAGE[storage])
@@ -95,8 +98,7 @@ def training(name: str, side: int, batch: int, density: float, steps: int, stora
     pictures = images, np.tile(np.arange(256, dtype=kind) / kind(255), (3, 1)), generator.integers(10, size=PICTURES)
     rule = (False, 0.9, 1e-4) if isinstance(model, NormNet) else (True, 0.0, 0.0)
     order, rates = generator.integers(PICTURES, size=(steps, batch)), np.full(steps, 1e-3)
-    told = order, STILL, 0, np.zeros((0, 0, 0), kind), 0, rates, rule
-    return lambda: passes.advance(*net.tables, net.state, pictures, *told)
+    return net, (pictures, order, STILL, 0, np.zeros((0, 0, 0), kind), 0, rates, rule)
 
 
 @cache

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tickets.book import pages
 from tickets.figures.show import figure as show
-from tickets.figures.style import MARKERS, PALETTE, WORDS
+from tickets.figures.style import MARKERS, PALETTE, WORDS, legend_below, panels
 
 from .bench import FILES
 
@@ -37,6 +37,15 @@ WAYS = {
     "network": "Network", "networks": "Trained together", "loop_ms": "One graph, as in training, ms",
     "launched_ms": "Kernel by kernel, ms", "grouped_ms": "Grouped, ms", "unfolded_ms": "Unfolded, ms",
     "channels_last_ms": "Channels last, ms",
+}  # fmt: skip
+PARTS = {
+    "pictures": "pictures taken in", "forward": "convolutions forward", "backward": "convolutions backward",
+    "norms": "normalization, rectifiers, sums", "pools": "pools", "head": "dense layers", "optimizer": "optimizer",
+}  # fmt: skip
+SHARES = {
+    "network": "Network", "side": "Pixels a side", "density": "Weights kept", "ms": "A step, ms",
+    **{f"{part}_ms": f"{label[0].upper()}{label[1:]}, ms" for part, label in PARTS.items()},
+    "rest_ms": "Rest, ms", "gflops": "Convolutions, billion operations a second", "share_of_products": "Of products",
 }  # fmt: skip
 MEMORY = {"process": "Process", "megabytes": "Peak memory, MB"}
 
@@ -78,6 +87,20 @@ def gpu_page(found: dict | None) -> str:
     facts = f"{escape(found['device'])}, torch {found['torch']}, on {found['date']}"
     tables = [_table(frame, heads) for frame, heads in zip(frames, (POPULATIONS, WAYS), strict=True)]
     return "\n".join(["<h2>On a GPU</h2>", f"<p>Measured on one {facts}.</p>", *tables])
+
+
+def parts_page(found: dict | None) -> str:
+    """Where a step of an image network goes, HTML: where and when, a figure and its table."""
+    if found is None:
+        return '<p class="not-run">Not run: <code>python -m benchmarks --parts --record</code> measures it.</p>'
+    rate = found["whole"]["gflops_1024_cubed"]
+    return "\n".join([
+        "<h2>Where a step of an image network goes</h2>",
+        f"<p>Measured on one core of {escape(found['device'])} on {found['date']}; its products of matrices of 1024 x "
+        f"1024 reach {rate:.0f} billion operations a second.</p>",
+        _figure(found, parts, "cost-parts", "Milliseconds of the parts of a step, of four image networks by density"),
+        _table(pd.DataFrame(found["parts"]).replace({"network": WORDS}), SHARES),
+    ])  # fmt: skip
 
 
 def _facts(found: dict) -> str:
@@ -146,6 +169,24 @@ def images(found: dict) -> tuple[Figure, pd.DataFrame]:
     axes.set_yticks(times := [0.5, 1, 2, 4, 8, 16], [f"{time:g}" for time in times])
     axes.minorticks_off()
     axes.legend(frameon=False)
+    return figure, frame
+
+
+def parts(found: dict) -> tuple[Figure, pd.DataFrame]:
+    """Milliseconds of the parts of a step, one on the other, a panel for each image network."""
+    frame = pd.DataFrame(found["parts"])
+    nets = list(frame.groupby(["network", "side"], sort=False))
+    figure, grid = panels(len(nets), height=2.8)
+    for axes, ((name, side), rows) in zip(grid.flat, nets, strict=False):
+        at, below = np.arange(len(rows)), np.zeros(len(rows))
+        for i, (part, label) in enumerate(PARTS.items()):
+            axes.bar(at, rows[f"{part}_ms"], bottom=below, color=PALETTE[i], label=label)
+            below = below + rows[f"{part}_ms"].to_numpy()
+        axes.plot(at, rows["ms"], "_", color=PLAIN, ms=16, mew=2, label="a whole step")
+        axes.set_title(f"{WORDS[name]}, {side}x{side}", fontsize=9)
+        axes.set_xticks(at, [f"{100 * kept:.3g}" for kept in rows["density"]])
+        axes.set(xlabel="weights kept (%)", ylabel="ms")
+    legend_below(figure, grid, columns=3)
     return figure, frame
 
 

@@ -58,6 +58,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "drawing.html": drawing.page(root / "book/results"),
         "regimes.html": scorecard.html("joined", *joined, about, rows),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
+        "costs_parts.html": pictures.parts_page(pictures.read(root / "book/results", "parts")),
         "costs_gpu.html": pictures.gpu_page(pictures.read(root / "book/results", "cuda")),
         "api.md": api(root / "lib/tickets") + api(root / "benchmarks"),
     }

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from tickets.files import ROOT
@@ -13,7 +14,7 @@ from tickets.nets import layers, models
 from torch import nn
 from typer.testing import CliRunner
 
-from benchmarks import bench, gpu, images, workloads
+from benchmarks import bench, gpu, images, parts, workloads
 from benchmarks.__main__ import app
 
 COLUMNS = {
@@ -164,7 +165,64 @@ def test_a_gpu_is_timed_with_populations(monkeypatch):
     assert positive(value for row in rows + ways for name, value in row.items() if name != "network")
 
 
+# parts of a step
+
+
+def test_parts_of_a_step_are_timed_beside_the_whole(monkeypatch, tmp_path):
+    monkeypatch.setattr(parts, "NETS", {("conv-2x32", 16): 4, ("resnet-14x8", 16): 2})
+    monkeypatch.setattr(parts, "KEPT", (1, 0.1))
+    found = bench.bench("parts", tmp_path / "parts.json", quick=True)
+    assert found == json.loads((tmp_path / "parts.json").read_text())
+    assert [(row["network"], row["density"]) for row in found["parts"]] == [
+        ("conv-2x32", 1), ("conv-2x32", 0.1), ("resnet-14x8", 1), ("resnet-14x8", 0.1),
+    ]  # fmt: skip
+    for row in found["parts"]:
+        timed = [row[f"{part}_ms"] for part in parts.PARTS]
+        assert positive([row["ms"], row["gflops"], *timed])
+        assert row["ms"] == pytest.approx(sum(timed) + row["rest_ms"])
+        assert row["share_of_products"] == row["gflops"] / found["whole"]["gflops_1024_cubed"]
+
+
+@pytest.mark.parametrize("name", ["conv-2x32", "resnet-14x8", "vgg-13"])
+def test_every_operation_of_a_step_is_in_one_part(name):
+    net, _ = images.prepared(name, 16, 4, 1, 1)
+    for way, operations in enumerate(net.program[:2]):
+        of_parts = [kind for part in parts.SWEEPS.values() for kind in part[way]]
+        assert len(set(of_parts)) == len(of_parts)
+        assert set(operations["kind"]) <= set(of_parts)
+
+
+def test_a_part_does_its_operations_and_no_others(monkeypatch):
+    """Forward convolutions leave raw outputs, dense layers logits, the optimizer weights: nothing else changes."""
+    told = "conv-2x32", 16, 4, 0.5, 1
+    changed = {}
+    for part in parts.PARTS:
+        net, rest = images.prepared(*told)
+        monkeypatch.setattr(images, "prepared", lambda *_, found=(net, rest): found)
+        unit = parts.step.__wrapped__(*told, part)
+        monkeypatch.undo()
+        held = {"value": net.value, "act": net.buffers.act, "raw": net.buffers.raw, "slope": net.buffers.slope}
+        net.buffers.raw[:] = 1  # else a part would leave what the whole step had left
+        net.buffers.act[:] += 1
+        before = {name: array.copy() for name, array in held.items()}
+        unit()
+        changed[part] = {n for n, array in held.items() if not np.array_equal(array, before[n], equal_nan=True)}
+    assert changed == {
+        "pictures": {"act"}, "forward": {"raw"}, "backward": {"slope"}, "norms": {"act"}, "pools": {"act", "slope"},
+        "head": {"act", "slope"}, "optimizer": {"value"},
+    }  # fmt: skip
+
+
 # what is counted
+
+
+def test_the_operations_of_convolutions_are_counted_by_kept_weights(monkeypatch):
+    """Conv-2: 32 filters of 3 x 3 x 3 and of 3 x 3 x 32 on 16 x 16 pixels; the first needs no gradient of its input."""
+    pixels, first, second = 16 * 16, 3 * 9 * 32, 32 * 9 * 32
+    assert parts.operations("conv-2x32", 16, 60, 1) == 2 * 60 * pixels * (2 * first + 3 * second)
+    kept = images.mask(images.network("conv-2x32", 16), 0.1).counts()
+    expected = 2 * 60 * pixels * (2 * kept["conv1.weight"] + 3 * kept["conv2.weight"])
+    assert parts.operations("conv-2x32", 16, 60, 0.1) == expected
 
 
 def test_the_products_of_a_step_are_counted_whole():

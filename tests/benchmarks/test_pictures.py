@@ -97,3 +97,30 @@ def test_a_gpu_has_its_tables_and_its_absence_a_line():
     assert "1,234" in shown
     assert "–" in shown  # a perceptron has no other way of convolving
     assert "Not run" in pictures.gpu_page(None)
+
+
+PARTED = {
+    "device": "a <machine>", "date": "2026-01-01", "whole": {"gflops_1024_cubed": 100.0},
+    "parts": [
+        {"network": name, "side": 16, "batch": 4, "density": kept, "ms": 9 * kept, "rest_ms": 2 * kept, "gflops": 90.0,
+         "share_of_products": 0.9} | {f"{part}_ms": kept for part in pictures.PARTS}
+        for name in ("conv-2x32", "resnet-20x8")
+        for kept in (1, 0.5)
+    ],
+}  # fmt: skip
+
+
+def test_parts_of_a_step_stand_on_each_other():
+    figure, data = pictures.parts(PARTED)
+    assert len(figure.axes) == 2
+    assert len(data) == 4
+    tops = [bar.get_y() + bar.get_height() for bar in figure.axes[0].patches]
+    assert tops == [kept * n for n in range(1, len(pictures.PARTS) + 1) for kept in (1, 0.5)]
+    assert lines(figure)["a whole step"] == [[0, 9], [1, 4.5]]
+
+
+def test_the_page_of_parts_says_what_it_lacks():
+    assert "--parts --record" in pictures.parts_page(None)
+    page = pictures.parts_page(PARTED)
+    assert "a &lt;machine&gt;" in page
+    assert "Convolutions backward, ms" in page
