@@ -14,13 +14,11 @@ from tickets.results.store import Store
 
 
 def findings(rows: dict[str, dict]) -> str:
-    """The sentences of the chapters that are for the front page and still stand, as a Markdown list with links."""
-    return "\n".join(
-        f'- {questions.filled_in(sentence["text"], rows)} <a href="{asked.link}">Read on</a>'
-        for asked in questions.every()
-        for sentence in asked.answer
-        if sentence.get("front") and questions.stands(sentence, rows)
-    )
+    """The lead, then the sentences of chapters that are for the front page, as a list with links: those that stand."""
+    chosen = [(one, "") for one in questions.written()["lead"]]
+    chosen += [(one, asked.link) for asked in questions.every() for one in asked.answer if one.get("front")]
+    told = ((questions.filled_in(one["text"], rows), link) for one, link in chosen if questions.stands(one, rows))
+    return "\n".join(f'- {said} <a href="{link}">Read on</a>' if link else f"{said}\n" for said, link in told)
 
 
 def titles(root: Path) -> dict[str, str]:
@@ -55,7 +53,9 @@ def cards(root: Path, rows: dict[str, dict]) -> str:
     text = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]
     for study, title in titles(root).items():
         own = [rows[claim] for asked in questions.of(study).values() for claim in asked.claims]
-        counts = ", ".join(f"{n} {word}" for word, n in scorecard.counts([r for r in own if r["scope"] == "paper"]))
+        whole, analogs = (scorecard.counts([r for r in own if r["scope"] == scope]) for scope in ("paper", "analog"))
+        told = [", ".join(f"{n} {word}" for word, n in found) for found in (whole, analogs)]
+        counts = told[0] + f"; analogs: {told[1]}" * bool(analogs)
         text += [f":::{{grid-item-card}} {title}", f":link: notebooks/{study}", ":link-type: doc"]
         text += ["", questions.written()["chapters"][study]["asks"], "", f"*{escape(counts)}*", ":::", ""]
     return "\n".join([*text, "::::", ""])

@@ -152,16 +152,16 @@ def own_verdicts(here: Store, table: Path) -> str:
 
 
 def scope(now: dict[str, dict]) -> str:
-    """On what the verdicts at the papers' own settings rest so far: networks, data, replicates."""
-    networks, found = chapters.networks("paper"), {}
-    for entry in claims.standing("paper"):
-        row = now[entry["id"]]
-        if (n := int(row["n"])) and scorecard.verdict(row)[0] not in ("inconclusive", "open"):
-            cell = networks[entry["study"]].cells[entry["network"]]
-            found.setdefault((style.WORDS[cell.model], style.WORDS[cell.dataset]), []).append(n)
-    span = lambda n: f"{min(n)}" if min(n) == max(n) else f"{min(n)} to {max(n)}"  # noqa: E731
-    named = [f"{model} on {data}, with {span(n)} replicates" for (model, data), n in found.items()]
-    return f"So far every verdict is on {'; '.join(named) or 'nothing'}. All other claims are *not run*.\n"
+    """On which networks and data the verdicts at the papers' own settings rest so far."""
+    networks, found, open_ = chapters.networks("paper"), {}, 0
+    for entry in (entry for entry in claims.standing("paper") if int(now[entry["id"]]["n"])):
+        if scorecard.verdict(now[entry["id"]])[0] in ("inconclusive", "open"):
+            open_ += 1
+            continue
+        for cell in map(networks[entry["study"]].cells.get, mentioned(entry)):
+            found.setdefault(style.WORDS[cell.model], {})[style.WORDS[cell.dataset.partition("-")[0]]] = None
+    named = "; ".join(f"{model} on {' and '.join(data)}" for model, data in found.items()) or "nothing"
+    return f"So far what is decided is on {named}; {open_} that ran are open, the other claims are *not run*.\n"
 
 
 def execution(reports: list[dict]) -> str:

@@ -11,7 +11,7 @@ from markdown_table import markdown_table
 from scipy import stats
 from tickets import chapters
 from tickets.arms import own_defaults
-from tickets.cells import FIELDS, Cell
+from tickets.cells import FIELDS
 from tickets.evidence import claims
 from tickets.evidence.asked import parts
 from tickets.evidence.judge import Judge
@@ -62,7 +62,8 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
     if not (both := [cell for cell in known if cell in new]):
         return pd.DataFrame()
     table, ours = recorded.table(known), new.table(both)
-    alike = table.groupby([group(cell) for cell in known])["test_accuracy"]
+    alone = [cell.but(replicate=0, order=0, draw=min(cell.draw, 1)).key() for cell in known]  # what replicates share
+    alike = table.groupby(alone)["test_accuracy"]
     columns = [*FIELDS, *own_defaults(), "key", "test_accuracy", "device", "torch"]
     frame = table.loc[table["cell"].isin(both), columns]
     for name in ("test_accuracy", "device", "torch"):
@@ -80,11 +81,6 @@ def by_cell(recorded: Store, new: Store, cells) -> pd.DataFrame:
     }
     frame["compared"] = np.select([np.asarray(case) for case in cases.values()], list(cases), "as seeds differ")
     return frame
-
-
-def group(cell: Cell) -> str:
-    """What a cell shares with its other replicates, draws and orders."""
-    return cell.but(replicate=0, order=0, draw=min(cell.draw, 1)).key()
 
 
 def cells_part(frame: pd.DataFrame) -> str:

@@ -17,7 +17,11 @@ def test_every_sentence_of_the_front_page_still_has_its_verdicts():
     assert [sentence["claims"] for sentence in FRONT if not questions.stands(sentence, ROWS)] == []
     assert 5 <= len(FRONT) <= 7
     shown = front.findings(ROWS)
-    assert shown.count("\n- ") == len(FRONT) - 1
+    assert shown.count("\n- ") == len(FRONT)
+    lead = questions.written()["lead"]
+    assert lead
+    assert all(questions.stands(sentence, ROWS) and sentence["text"] in shown for sentence in lead)
+    assert not questions.stands(lead[0], {**ROWS, "L2a": {**ROWS["L2a"], "verdict": "not run"}})
     assert '<a href="notebooks/01_winning_tickets.html#do-tickets-learn-as-fast-and-as-well">Read on</a>' in shown
 
 
@@ -30,14 +34,16 @@ def test_every_chapter_has_a_card_with_its_question_and_the_count_of_its_verdict
         assert f":link: notebooks/{study}" in text
         assert asks[study] in text
         own = [e for e in claims.entries() if e["study"] == study]
-        counted = sum(ROWS[entry["id"]]["scope"] == "paper" for entry in own)
+        counted = sum(ROWS[entry["id"]]["scope"] in ("paper", "analog") for entry in own)
         card = text.split(f":link: notebooks/{study}")[1].split(":::")[0]
         assert sum(map(int, re.findall(r"(\d+) (?=reproduced|partly|not|contradicted|inconclusive)", card))) == counted
 
 
 def test_the_scope_line_counts_only_what_was_decided():
     said = generated.scope(ROWS)
-    assert said.startswith("So far every verdict is on LeNet-300-100 on MNIST, with ")
+    assert said.startswith("So far what is decided is on LeNet-300-100 on MNIST and Fashion-MNIST; 784-500-10 on MNIST")
+    open_ = [e for e in claims.entries() if ROWS[e["id"]]["verdict"].startswith(("inconclusive", "open"))]
+    assert f"; {len(open_)} that ran are open" in said
     assert "ResNet" not in said
 
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from markupsafe import escape
 from tickets.book import questions, scorecard
 from tickets.book import verdicts as table
 from tickets.errors import BadInput
@@ -83,7 +84,7 @@ def test_page_of_claims_none_of_which_ran():
 def test_scales_of_a_claim_stand_side_by_side():
     quick = ROW | {"claim": "L2a-quick", "profile": "quick", "scope": "analog", "verdict": "reproduced", "ours": "0.5"}
     shown = page_of(ROW, quick)
-    assert "Of <strong>1</strong> claims: <strong>1</strong> partly" in shown
+    assert "Of <strong>1</strong> claims at their paper&#39;s scale: <strong>1</strong> partly" in shown
     (row,) = re.findall(r'<tr id="claim-L2a".*?</tr>', shown, re.DOTALL)
     assert 'data-label="At the paper\'s scale">0.12 points' in row
     assert re.search(r'data-label="Smaller">.*reproduced.*<small>quick</small> 0.50 points', row, re.DOTALL)
@@ -97,7 +98,7 @@ DESK = {"claim": "L6-conv2-desk", "profile": "desk", "scope": "analog"}
 
 def test_what_ran_at_the_desk_alone_stands_beside_a_claim_that_was_not_run():
     shown = page_of(NOT_RUN | {"claim": "L6-conv2"}, ROW | DESK)
-    assert "Of <strong>1</strong> claims: <strong>1</strong> not run" in shown
+    assert "Of <strong>1</strong> claims at their paper&#39;s scale: <strong>1</strong> not run" in shown
     (row,) = re.findall(r'<tr id="claim-L6-conv2".*?</tr>', shown, re.DOTALL)
     assert 'data-label="At the paper\'s scale"><small>not run</small>' in row
     assert re.search(r'data-label="Smaller">.*<small>desk</small> 0.12 points', row, re.DOTALL)
@@ -116,18 +117,43 @@ def test_what_waits_at_the_desk_is_only_named():
     assert re.search(r'<p class="unrun">To be run at the desk: <span[^>]*>L2a-desk</span>', shown)
 
 
-def test_second_readings_are_folded_below_their_question():
-    shown = page_of(ROW, ROW | {"claim": "C8", "scope": "reading"})
+@pytest.mark.parametrize("scope", ["reading", "analog reading"])
+def test_second_readings_are_folded_below_their_question(scope):
+    shown = page_of(ROW, ROW | {"claim": "C8", "scope": scope})
     first, folded = shown.split("<details")
     assert 'id="claim-L2a"' in first
     assert 'id="claim-C8"' in folded
     assert "Second readings, not counted: C8" in folded
 
 
+def test_an_analog_is_called_one():
+    """On the scorecard and in its chapter."""
+    row = ROW | {"scope": "analog"}
+    assert "· analog</small>" in page_of(row)
+    assert "· analog</small>" in table_of(row)
+    assert "analog" not in page_of(ROW)
+
+
+def test_a_row_says_how_it_is_judged():
+    """The estimand, and the numbers of the rule; a second-hand number is not given as the paper's."""
+    entries = claims.load()
+    for name, said in (
+        ("L2a", "Of the claimed size means from half of 0.3 points to twice that. It takes 10 replicates."),
+        ("L2b", "Equal means within 0.15 points."),
+        ("Z5", "Right means within 1 points of the number in the claim."),
+        ("L4a", "What is asked for is at least 0.1 points."),
+    ):
+        row = ROW | {"claim": name, "source": entries[name]["source"]}
+        shown = scorecard.html("table", [row], questions.about(), True)
+        assert said in shown
+        assert str(escape(" ".join(entries[name]["estimand"].split()[:5]))) in shown
+    assert "judged" not in scorecard.html("table", [ROW | {"claim": "Z4.value", "scope": "part"}], questions.about(), True)
+
+
 def test_an_analog_alone_is_not_the_paper_s_scale():
     quick = ROW | {"claim": "L2a-quick", "profile": "quick", "scope": "analog"}
     shown = page_of(quick)
-    assert "Of <strong>0</strong> claims" in shown
+    assert "at their paper&#39;s scale: " not in shown
     assert 'data-label="At the paper\'s scale"><small>not run</small>' in shown
 
 
@@ -200,7 +226,8 @@ def test_unconfirmed_number_is_not_printed_as_the_papers():
 def test_a_claim_that_nothing_decides_yet_shows_no_number(nothing):
     """As M2 while none of its settings is decided: replicates are there, a share is not."""
     shown = table_of(ROW | {"ours": nothing, "low": nothing, "high": nothing, "verdict": "inconclusive: 0 of 8"})
-    assert "no number yet" in shown
+    assert "no number of its own" in shown
+    assert "no number yet" in table_of(ROW | {"ours": nothing, "n": "0", "verdict": "inconclusive"})
     assert "nan" not in shown
     brief = scorecard.html("brief", [ROW | {"ours": nothing, "low": nothing, "high": nothing}])
     assert "L2a" in brief

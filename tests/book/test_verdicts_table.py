@@ -127,8 +127,12 @@ def test_a_note_says_what_happened_in_words():
     whole = entry(parts=[{"id": "X1.a"}, {"id": "X1.b", "size": 3}])
     found = verdicts_on({"X1": whole}, dense_and_ticket())["verdict"].tolist()
     assert found == ["partly: X1.b smaller than claimed", "reproduced", "partly: smaller than claimed"]
-    assert verdicts.in_words("X1.b higher") == "X1.b higher than the paper's"
-    assert verdicts.in_words("higher", asked=True) == "higher than what was asked"
+    assert verdicts.in_words("X1.b higher", entry()) == "X1.b higher than the paper's"
+    assert verdicts.in_words("higher", entry(source=verdicts.OWN)) == "higher than what was asked"
+    sized = entry(size=0.3)
+    assert verdicts.in_words("smaller", sized) == "smaller than claimed"
+    bare = {name: value for name, value in sized.items() if name not in ("size", "band")}
+    assert verdicts.in_words("smaller", {**bare, "least": 0.1}) == "smaller than asked for"
 
 
 def test_a_compound_claim_has_the_unit_of_the_part_whose_number_it_shows():
@@ -218,6 +222,30 @@ def test_q_counts_claims_and_not_readings():
     assert frame["q"][:4].to_numpy() == pytest.approx(p)  # four equal claims: q = p x 4 / 4
     assert frame["q"][["X4", "X5"]].isna().all()
     assert frame["scope"]["X4"] == "reading"
+
+
+def test_what_is_shortened_never_reads_as_the_paper_s_scale():
+    entries = {"X1": entry(scope="analog"), "X2": entry(id="X2", scope="analog", headline=False)}
+    entries["X3"] = entry(id="X3", source=verdicts.OWN, headline=False)
+    frame = verdicts_on(entries, dense_and_ticket()).set_index("claim")
+    assert frame["scope"].to_dict() == {"X1": "analog", "X2": "analog reading", "X3": "finding"}
+    assert frame["q"].isna().all()
+
+
+def test_our_own_questions_are_not_corrected_with_the_papers():
+    """A value has no headline and counts, but not one that no paper has."""
+    theirs = {"kind": "value", "theirs": 0.3, "margin": 1.0, "headline": False}
+    entries = {"X1": entry(**theirs), "X2": entry(id="X2", source=verdicts.OWN, **theirs)}
+    frame = verdicts_on(entries, dense_and_ticket()).set_index("claim")
+    assert frame["q"].notna().to_dict() == {"X1": True, "X2": False}
+
+
+def test_a_statement_is_written_out_for_readers_and_hashed_as_it_was():
+    plain, full = entry(), entry(in_full="All of it.")
+    assert verdicts_on({"X1": full}, dense_and_ticket())["statement"].tolist() == ["All of it."]
+    networks = NETWORKS["paper"][plain["study"]]
+    assert claims.entry_hash(full, networks) == claims.entry_hash(plain, networks)
+    assert claims.entry_hash({**full, "statement": "Other."}, networks) != claims.entry_hash(plain, networks)
 
 
 def test_analogs_have_no_q():
@@ -322,7 +350,7 @@ def test_csv(tmp_path):
     verdicts.write(frame, path)
     lines = path.read_text().splitlines()
     assert lines[0] == "claim,paper,statement,theirs,source,ours,low,high,n,unit,scope,profile,device,verdict,q,needs"
-    assert lines[1].split(",")[3:9] == ["0.3", "read in the paper", "0.300", "0.289", "0.311", "10"]
+    assert lines[1].split(",")[3:9] == ["0.3", "read in the paper", "0.3", "0.289336", "0.310664", "10"]
     assert lines[2].split(",")[3] == ""
     rows = scorecard.read(path)  # the book's reader
     assert tuple(rows[0]) == tuple(scorecard.COLUMNS) == verdicts.COLUMNS

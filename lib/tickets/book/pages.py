@@ -28,7 +28,7 @@ class Judged:
         self.main = [row for row in self.by_claim.values() if row["scope"] in ("paper", "analog")]
 
     def tally(self) -> HTML:
-        """The count of each verdict on the claims that count."""
+        """The count of each verdict on the claims at their paper's scale, and on analogs."""
         return HTML(scorecard.html("summary", self.main))
 
     def answer(self, section: str) -> HTML:

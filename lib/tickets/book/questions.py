@@ -11,7 +11,7 @@ from functools import cache
 import yaml
 
 from ..evidence import claims
-from ..evidence.asked import OWN, accepted, parts
+from ..evidence.asked import accepted, parts
 from ..files import BOOK
 from . import scorecard
 
@@ -62,7 +62,8 @@ def stands(sentence: dict, rows: Rows) -> bool:
     if not set(sentence["claims"]) <= set(rows):
         return False
     fragile = any("fragile" in rows[name]["verdict"] for name in sentence["claims"])
-    right = all(scorecard.verdict(rows[name])[0] == word for name, word in sentence["claims"].items())
+    given = {name: " ".join([*scorecard.verdict(rows[name]), ""]) for name in sentence["claims"]}
+    right = all(given[name].startswith(f"{word} ") for name, word in sentence["claims"].items())
     return right and fragile == ("fragile" in sentence["text"])
 
 
@@ -84,13 +85,7 @@ def answer(asked: Question, rows: Rows) -> tuple[list[str], list[dict]]:
 
 def counted(asked: Question, rows: Rows) -> dict[str, dict]:
     """Claim -> row, of a question's claims but for second readings."""
-    return {name: rows[name] for name in asked.claims if name in rows and name not in _readings()}
-
-
-@cache
-def _readings() -> frozenset[str]:
-    second = (claim for claim in claims.entries() if not claim["headline"] and claim["source"] != OWN)
-    return frozenset(claim["id"] for claim in second)
+    return {name: rows[name] for name in asked.claims if name in rows and "reading" not in rows[name]["scope"]}
 
 
 def reasons(study: str, rows: Rows) -> dict[str, str]:
@@ -108,13 +103,13 @@ def reasons(study: str, rows: Rows) -> dict[str, str]:
 
 @cache
 def about() -> dict[str, dict]:
-    """Claim or part -> its network, where it is shown, where its mean must lie (None where its parts differ)."""
+    """Claim or part -> its entry and network, where it is shown, where its mean must lie (None where parts differ)."""
     found = {}
     for entry in claims.standing("paper"):
         at = {"network": entry["network"], "link": f"notebooks/{entry['study']}.html#claim-{entry['id']}"}
-        ends = {part["id"]: accepted(part) for part in parts(entry)}
-        found |= {name: {**at, "accepted": span} for name, span in ends.items()}
-        found.setdefault(entry["id"], {**at, "accepted": ends.popitem()[1] if len(set(ends.values())) == 1 else None})
+        found |= {part["id"]: {**at, "entry": part, "accepted": accepted(part)} for part in parts(entry)}
+        ends = {found[part["id"]]["accepted"] for part in parts(entry)}
+        found.setdefault(entry["id"], {**at, "entry": entry, "accepted": ends.pop() if len(ends) == 1 else None})
     return found
 
 

@@ -1,8 +1,8 @@
 """The table of verdicts: book/results/claims.csv, and what a page of one chapter needs of it.
 
 The scope of a row says what counts. `paper`: a claim at its paper's own scale, in the headline count. Printed only are
-`part` (of the compound claim above it), `reading` (a value, or a second reading of a claim) and `analog` (a result at
-another scale).
+`part` (of the compound claim above it), `reading` (a value, or a second reading of a claim), `analog` (a result at
+another scale) and `analog reading`.
 """
 
 import re
@@ -81,18 +81,20 @@ def counted(judged: Judged) -> dict[str, Verdict]:
     return {
         entry["id"]: whole.verdict
         for entry, whole, _ in judged
-        if entry["scope"] == "paper" and (entry["headline"] or entry.get("kind") == "value") and whole.verdict.n
+        if entry["scope"] == "paper" and entry["source"] != OWN and whole.verdict.n
+        if entry["headline"] or entry.get("kind") == "value"
     }
 
 
 def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     analog, verdict = profile not in ("paper", "smoke"), finding.verdict
     own = entry["source"] == OWN
-    scope = "finding" if own else "analog" if analog else entry["scope"] if entry["headline"] else "reading"
+    scope = ["analog"] * (analog or entry["scope"] == "analog") + ["reading"] * (not entry["headline"])
+    scope = "finding" if own else " ".join(scope) or "paper"
     marks = "; ".join(filter(None, (finding.beside, *finding.marks, "q > 0.05" if q > verdicts.MOST_Q else "")))
-    note = f": {in_words(verdict.note, asked=own)}" if verdict.note else ""
+    note = f": {in_words(verdict.note, entry)}" if verdict.note else ""
     return {
-        **{name: entry[name] for name in ("statement", "theirs", "source")},
+        **{"statement": entry.get("in_full", entry["statement"]), "theirs": entry["theirs"], "source": entry["source"]},
         **{"paper": "" if own else entry["paper"], "unit": unit(entry["unit"])},
         **{"claim": entry["id"] + suffix(profile), "scope": scope, "profile": profile, "n": verdict.n, "q": q},
         **{"ours": finding.ours, "low": finding.low, "high": finding.high, "needs": _needs(entry, verdict, analog)},
@@ -101,10 +103,13 @@ def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     }
 
 
-def in_words(note: str, asked: bool = False) -> str:
-    """A note of a rule as a reader needs it; that of a part stands behind its name. asked: of no paper's number."""
+def in_words(note: str, entry: dict) -> str:
+    """A note of a rule as a reader needs it; that of a part stands behind its name. What no paper says we asked for."""
     before, space, last = note.rpartition(" ")
-    return before + space + NOTES.get(last, last).replace("the paper's", "what was asked" if asked else "the paper's")
+    words = NOTES.get(last, last)
+    if not any({"size", "band"} & set(part) for part in parts(entry)):
+        words = words.replace("claimed", "asked for")
+    return before + space + (words.replace("the paper's", "what was asked") if entry["source"] == OWN else words)
 
 
 def suffix(profile: str) -> str:
@@ -159,7 +164,7 @@ def write(frame: pd.DataFrame, path: Path = TABLE) -> None:
     """Write a table of claims with fixed decimals, so that a re-run shows as a readable difference."""
     text = frame.astype(dict.fromkeys(("ours", "low", "high", "q"), float))
     text["theirs"] = [f"{x:g}" if x == x else "" for x in frame["theirs"].astype(float)]
-    write_atomically(Path(path), text.to_csv(index=False, float_format="%.3f", lineterminator="\n"))
+    write_atomically(Path(path), text.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def precision(store: Store) -> list[str]:

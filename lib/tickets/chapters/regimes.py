@@ -42,7 +42,7 @@ def regimes(rows: Mapping[str, dict], word) -> pd.DataFrame:
         named = networks(profile)
         for entry in claims.standing(profile):
             name = entry["id"] if profile == "paper" else f"{entry['id']}-{profile}"
-            if name in rows and rows[name]["scope"] not in ("part", "reading"):
+            if name in rows and rows[name]["scope"] in ("paper", "analog", "finding"):
                 about = {"claim": name, "base": entry["id"], "profile": profile, "scope": rows[name]["scope"]}
                 found.append({**about, "word": word(rows[name]), **regime(entry, named[entry["study"]], profile)})
     return pd.DataFrame(found, columns=["claim", "base", "profile", "scope", "word", *AXES])

@@ -25,7 +25,7 @@ REGIONS = ANSWERS | {"reproduced": "supports", "partly": "excludes"}
 
 def parts(entry: dict) -> list[dict]:
     """The parts of a compound claim, each complete with what it shares; of another claim the claim itself."""
-    whole = {name: value for name, value in entry.items() if name != "parts"}
+    whole = {name: value for name, value in entry.items() if name not in ("parts", "in_full")}
     return [{**whole, **part} for part in entry.get("parts", [{}])]
 
 
@@ -51,7 +51,8 @@ def natural(part: dict):
 def direction(part: dict) -> str:
     """On which side of its threshold a printed quantity must lie, where it has one."""
     threshold = part["contrast"].get("constant", 0)
-    return f"claimed {'below' if 'minus' in part['contrast'] else 'above'} {abs(threshold):g}" if threshold else ""
+    verb, side = "asked" if part["source"] == OWN else "claimed", "below" if "minus" in part["contrast"] else "above"
+    return f"{verb} {side} {abs(threshold):g}" if threshold else ""
 
 
 def crossing(part: dict, readings: dict[float, Reading], kept: pd.Series) -> str:

@@ -13,8 +13,8 @@ from .asked import OWN, PRINTS, parts
 from .verdicts import VERSIONS
 
 CLAIMS = BOOK / "claims.yml"
-UNHASHED = ("needs", "extensions")
-"""Fields of an entry that may change without changing what is judged; `extensions` says which replicates were added."""
+UNHASHED = ("needs", "extensions", "in_full")
+"""Fields that change nothing that is judged: `extensions`, which replicates were added; `in_full`, the statement."""
 NESTED_SINCE = {"effect": 1, "match": 2}
 """Their versions when nested rules began to count: later ones change the hashes of what the outer rules judge."""
 REQUIRED = (
@@ -23,7 +23,7 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = (
     "contrast", "kind", "size", "band", "least", "margin", "two_sided", "rungs", "end", "n_max", "half_width",
-    "assay", "anchors", "forks", "cases", "matching", "extensions", "regions",
+    "assay", "anchors", "forks", "cases", "matching", "extensions", "regions", "in_full",
 )  # fmt: skip
 TERM = ("network", "arm", "level", "rewind", "draw", "order", "schedule", "stat")
 """What a term of a contrast may name, beside its arm's own parameters: the network says all else."""

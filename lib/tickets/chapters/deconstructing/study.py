@@ -173,6 +173,7 @@ def _image_network(net: Cell, r: int, top: int) -> Iterator[Cell]:
     """Convolutional networks: the two best criteria, the actions in every round, masks of untrained weights."""
     yield from untrained(net, r)
     yield from ladder(net, top, [r])
+    yield from arm(net, "random", [LOW], [r])
     yield from chain(net, top, [r], criterion="magnitude_increase")
     yield from _every_round(net, r, top)
     if net == CONV2:

@@ -60,6 +60,7 @@ def shown(rows: pd.DataFrame, pairs, name: str, what: str, kinds=tuple(KINDS)) -
     """`by_density` on a page, of those transfers of which something is recorded; what: whose accuracies they are."""
     pairs = there(rows, pairs)
     here = rows[rows["target"].isin([target for target, _ in pairs]) & rows["kind"].isin(kinds)]
+    lacking = ", ".join(KINDS[kind][0] for kind in kinds if not (here["kind"] == kind).any())
     return show.figure(
         len(pairs),
         lambda: (by_density(rows, pairs, kinds), here[COLUMNS]),
@@ -67,7 +68,9 @@ def shown(rows: pd.DataFrame, pairs, name: str, what: str, kinds=tuple(KINDS)) -
         f"One panel a direction: test accuracy at the last step against weights kept, {what}.",
         "tickets.chapters.elastic.figures.by_density",
         f"Test accuracy against the weights kept by the target, {style.replicates(here[here['kind'] == 'both'])}: "
-        "means, replicates as dots, 95 % intervals as bands; across lies the dense network of the target.",
+        "means, replicates as dots, 95 % intervals as bands; across lies the dense network of the target."
+        + f" Not recorded yet: {lacking}."
+        * bool(lacking),
     )
 
 
@@ -85,7 +88,7 @@ def square(rows: pd.DataFrame, names, kind: str, rival: str, name: str, what: st
         name,
         f"Matrix of sources by targets: test accuracy of {what}.",
         "tickets.chapters.transfer.figures.matrix",
-        f"Test accuracy of {what}, mean over {found['replicate'].nunique()} replicates; {diagonal}"
+        f"Test accuracy of {what}, mean over {style.replicates(found[found['level'].isin(level)])}; {diagonal}"
         "empty fields were not run.",
     )
 
