@@ -91,7 +91,7 @@ def corrections(root: Path, now: dict[str, dict]) -> str:
                 for entry in claims.entries(root / "book/claims.yml")
                 if concerned(entry, change)
                 for name in (entry["id"], *(part["id"] for part in entry.get("parts", ())))
-                if name in before and name in now and scorecard.filled(now[name]["ours"])
+                if name in before and name in now and int(now[name]["n"])
             ]
             shown = markdown_table(("Claim", "Before", "Now"), rows) if rows else "No recorded verdict is concerned.\n"
             text += [f"### {change['what']}\n", change["why"], shown]
@@ -133,8 +133,8 @@ def concerned(entry: dict, change: dict) -> bool:
 
 def said(row: dict) -> str:
     """A verdict with its number, for a table."""
-    span = f" [{row['low']}, {row['high']}]" if row["low"] else ""
-    return f"{row['verdict']}: {row['ours']}{span} {row['unit']}, n = {row['n']}".replace("|", "")
+    span = f" [{scorecard.span(row)}]" if row["low"] else ""
+    return f"{row['verdict']}: {scorecard.mean(row)}{span} {row['unit']}, n = {row['n']}".replace("|", "")
 
 
 def error_rates(path: Path) -> str:
