@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tickets.book import pages
 from tickets.figures.show import figure as show
-from tickets.figures.style import MARKERS, PALETTE, WORDS, legend_below, panels
+from tickets.figures.style import MARKERS, PALETTE, WORDS, finish, legend_below, panels
 
 from .bench import FILES
 
@@ -43,9 +43,9 @@ PARTS = {
     "norms": "normalization, rectifiers, sums", "pools": "pools", "head": "dense layers", "optimizer": "optimizer",
 }  # fmt: skip
 SHARES = {
-    "network": "Network", "side": "Pixels a side", "density": "Weights kept", "ms": "A step, ms",
-    **{f"{part}_ms": f"{label[0].upper()}{label[1:]}, ms" for part, label in PARTS.items()},
-    "rest_ms": "Rest, ms", "gflops": "Convolutions, billion operations a second", "share_of_products": "Of products",
+    "network": "Network", "side": "Side", "density": "Kept", "ms": "Step, ms", "forward_ms": "Forward",
+    "backward_ms": "Backward", "norms_ms": "Norms", "pools_ms": "Pools", "head_ms": "Dense", "gflops": "Billion op/s",
+    "share_of_products": "Of products",
 }  # fmt: skip
 MEMORY = {"process": "Process", "megabytes": "Peak memory, MB"}
 
@@ -99,6 +99,7 @@ def parts_page(found: dict | None) -> str:
         f"<p>Measured on one core of {escape(found['device'])} on {found['date']}; its products of matrices of 1024 x "
         f"1024 reach {rate:.0f} billion operations a second.</p>",
         _figure(found, parts, "cost-parts", "Milliseconds of the parts of a step, of four image networks by density"),
+        "<p>Milliseconds; forward, backward and the rate are those of convolutions. The data have the rest.</p>",
         _table(pd.DataFrame(found["parts"]).replace({"network": WORDS}), SHARES),
     ])  # fmt: skip
 
@@ -182,12 +183,12 @@ def parts(found: dict) -> tuple[Figure, pd.DataFrame]:
         for i, (part, label) in enumerate(PARTS.items()):
             axes.bar(at, rows[f"{part}_ms"], bottom=below, color=PALETTE[i], label=label)
             below = below + rows[f"{part}_ms"].to_numpy()
-        axes.plot(at, rows["ms"], "_", color=PLAIN, ms=16, mew=2, label="a whole step")
+        axes.plot(at, rows["ms"], "_", color="black", ms=16, mew=2, label="a whole step")
         axes.set_title(f"{WORDS[name]}, {side}x{side}", fontsize=9)
         axes.set_xticks(at, [f"{100 * kept:.3g}" for kept in rows["density"]])
         axes.set(xlabel="weights kept (%)", ylabel="ms")
     legend_below(figure, grid, columns=3)
-    return figure, frame
+    return finish(figure), frame
 
 
 def growth(found: dict) -> tuple[Figure, pd.DataFrame]:
