@@ -111,7 +111,8 @@ def test_a_section_that_asks_nothing_is_an_error(judged):
 
 
 def test_the_tally_counts_what_counts(judged):
-    assert "Of <strong>4</strong> claims at their paper&#39;s scale: <strong>1</strong> reproduced" in judged.tally().data
+    said = "Of <strong>4</strong> claims at their paper&#39;s scale: <strong>1</strong> reproduced"
+    assert said in judged.tally().data
 
 
 def test_the_overview_has_a_line_on_every_claim_that_ran(judged):

@@ -147,7 +147,8 @@ def test_a_row_says_how_it_is_judged():
         shown = scorecard.html("table", [row], questions.about(), True)
         assert said in shown
         assert str(escape(" ".join(entries[name]["estimand"].split()[:5]))) in shown
-    assert "judged" not in scorecard.html("table", [ROW | {"claim": "Z4.value", "scope": "part"}], questions.about(), True)
+    part = ROW | {"claim": "Z4.value", "scope": "part"}
+    assert "judged" not in scorecard.html("table", [part], questions.about(), True)
 
 
 def test_an_analog_alone_is_not_the_paper_s_scale():
