@@ -47,13 +47,14 @@ def test_registration_follows_the_entry():
     assert now != entry_hash(changed, HERE)
 
 
-def test_every_field_but_needs_and_extensions_is_hashed():
+def test_every_field_is_hashed_but_those_that_change_nothing_that_is_judged():
     now = entry_hash(entry(), HERE)
     for name in ENTRY:
         assert (entry_hash(entry(**{name: "other"}), HERE) == now) == (name == "needs"), name
     assert entry_hash(entry(extensions=[{"n": 20, "date": "2026-11-25", "why": "precision"}]), HERE) == now
     assert entry_hash(entry(forks={}), HERE) != now
-    assert set(claims.UNHASHED) == {"needs", "extensions"}
+    assert entry_hash(entry(in_full="The statement, written out."), HERE) == now
+    assert set(claims.UNHASHED) == {"needs", "extensions", "in_full"}
 
 
 def written(path, **changes):
