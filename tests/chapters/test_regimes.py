@@ -57,7 +57,8 @@ def test_the_regime_of_a_claim(claim, expected):
 
 
 def test_every_claim_that_counts_has_one_row():
-    counted = [name for name, row in ROWS.items() if row["scope"] not in ("part", "reading") and "." not in name]
+    counts = ("paper", "analog", "finding")
+    counted = [name for name, row in ROWS.items() if row["scope"] in counts and "." not in name]
     assert sorted(FOUND["claim"]) == sorted(counted)
 
 
