@@ -18,7 +18,7 @@ def findings(rows: dict[str, dict]) -> str:
     chosen = [(one, "") for one in questions.written()["lead"]]
     chosen += [(one, asked.link) for asked in questions.every() for one in asked.answer if one.get("front")]
     told = ((questions.filled_in(one["text"], rows), link) for one, link in chosen if questions.stands(one, rows))
-    return "\n".join(f'- {said} <a href="{link}">Read on</a>' if link else f"{said}\n" for said, link in told)
+    return "\n".join(f'- {said} <a href="{link}">Read on</a>' if link else said for said, link in told)
 
 
 def titles(root: Path) -> dict[str, str]:

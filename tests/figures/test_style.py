@@ -284,3 +284,11 @@ def test_the_main_arms_are_told_apart_by_all_readers(vision):
     seen = [lab(colour, np.array(VISION[vision])) for colour in named]
     nearest = min(np.linalg.norm(one - other) for one, other in combinations(seen, 2))
     assert nearest > 10, nearest
+
+
+def test_a_caption_counts_replicates_by_direction_and_not_by_the_version_of_the_code():
+    """Records alone have a column `source` too: what of the library made them."""
+    made = pd.DataFrame({"arm": "ticket", "level": 3, "replicate": range(4), "source": ["a", "a", "b", "c"]})
+    assert style.replicates(made) == "4 replicates"
+    moved = made.assign(target="MLP-3", source=["MLP-2"] * 3 + ["MLP-4"])
+    assert style.replicates(moved) == "1 to 3 replicates"

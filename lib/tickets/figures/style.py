@@ -72,9 +72,8 @@ def interval(values) -> tuple[float, float, float]:
 
 def replicates(rows: pd.DataFrame) -> str:
     """How many replicates the settings of some rows have, for a caption: "20 replicates", "10 to 20 replicates"."""
-    counts = rows.groupby([name for name in ("network", "target", "source", "arm", "level") if name in rows])[
-        "replicate"
-    ].nunique()
+    keys = ("network", "target", "source", "arm", "level") if "target" in rows else ("network", "arm", "level")
+    counts = rows.groupby([name for name in keys if name in rows])["replicate"].nunique()
     few, many = (counts.min(), counts.max()) if len(counts) else (0, 0)
     return f"{f'{few} to ' if few < many else ''}{many} replicate{'s' if many != 1 else ''}"
 
