@@ -27,6 +27,8 @@ def main(
     try:
         if record and quick:
             raise BadInput("quick figures are not worth a record: give --quick or --record")
+        if parts and device != "cpu":
+            raise BadInput(f"device {device!r}: the parts of a step are timed on a CPU, leave --device out")
         typer.echo(bench.as_text(bench.bench(what, out, quick)))
     except BadInput as error:
         typer.echo(f"benchmarks: {error}", err=True)

@@ -37,7 +37,7 @@ FILES = {"cpu": "bench_cpu.json", "cuda": "bench_cuda.json", "parts": "bench_par
 """Where figures are recorded, under book/results, by kind of device; parts of a step on a CPU are a run alone."""
 LEVELS, WIDTHS, NETWORKS = (0, 3, 7, 10, 15, 21), (0.25, 0.5, 1, 2, 4), (1, 2, 4, 8, 16)
 IMAGE_NETS = {"conv-2": 60, "resnet-20": 128}  # batch sizes
-IMAGES = parts.NETS
+IMAGES = images.NETS
 KEPT = (1, 0.7, 0.5, 0.168, 0.1, 0.036)
 VECTOR = 2**26
 MOST_SECONDS = 180

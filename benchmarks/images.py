@@ -19,6 +19,8 @@ from torch.nn import functional as F
 
 from .workloads import Unit, plain_loop
 
+NETS = {("resnet-20x8", 16): 128, ("conv-2x32", 16): 60, ("resnet-20", 32): 128, ("conv-2", 32): 60}
+"""Batch sizes of the networks, and sides of the images, that are timed on one core at several densities."""
 PICTURES = 1000
 STORAGE = {"ours": None, "dense": 0, "sparse": 2}
 """Density below which a layer is stored by its kept weights: as in training, never, always."""

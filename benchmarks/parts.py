@@ -15,8 +15,6 @@ from tickets.training.program import AFFINE, AGAIN, AVERAGE, CONV, POOL, Layers
 from . import images
 from .workloads import Unit
 
-NETS = {("resnet-20x8", 16): 128, ("conv-2x32", 16): 60, ("resnet-20", 32): 128, ("conv-2", 32): 60}
-"""Batch sizes of the networks, and sides of the images, that are timed on one core at several densities."""
 KEPT = (1, 0.5, 0.168, 0.036)
 SWEEPS = {
     "forward": ((CONV,), ()),
@@ -34,8 +32,8 @@ PARTS = ("pictures", *SWEEPS, "head", "optimizer")
 def cases(steps: int) -> dict:
     """Case -> (function, arguments) that prepares its unit of work; part "" is the whole step."""
     return {
-        (*net, kept, part): (step, *net, NETS[net], kept, _few(net[1], steps), part)
-        for net, kept, part in product(NETS, KEPT, ("", *PARTS))
+        (*net, kept, part): (step, *net, images.NETS[net], kept, _few(net[1], steps), part)
+        for net, kept, part in product(images.NETS, KEPT, ("", *PARTS))
     }
 
 
@@ -46,11 +44,11 @@ def _few(side: int, steps: int) -> int:
 def rows(seconds: dict, steps: int, gflops: float) -> list[dict]:
     """A row for each network and density, milliseconds for a step; gflops: what the core's matrix products reach."""
     found = []
-    for (name, side), kept in product(NETS, KEPT):
+    for ((name, side), batch), kept in product(images.NETS.items(), KEPT):
         net = name, side, kept
         ms = {part: 1000 / _few(side, steps) * seconds[*net, part] for part in ("", *PARTS)}
-        row = {"network": name, "side": side, "batch": NETS[name, side], "density": kept, "ms": ms.pop("")}
-        rate = 1e-6 * operations(name, side, NETS[name, side], kept) / (ms["forward"] + ms["backward"])
+        row = {"network": name, "side": side, "batch": batch, "density": kept, "ms": ms.pop("")}
+        rate = 1e-6 * operations(name, side, batch, kept) / (ms["forward"] + ms["backward"])
         row |= {f"{part}_ms": value for part, value in ms.items()} | {"rest_ms": row["ms"] - sum(ms.values())}
         found.append(row | {"gflops": rate, "share_of_products": rate / gflops})
     return found

@@ -161,7 +161,7 @@ def scope(now: dict[str, dict]) -> str:
         for cell in map(networks[entry["study"]].cells.get, mentioned(entry)):
             found.setdefault(style.WORDS[cell.model], {})[style.WORDS[cell.dataset.partition("-")[0]]] = None
     named = "; ".join(f"{model} on {' and '.join(data)}" for model, data in found.items()) or "nothing"
-    return f"So far what is decided is on {named}; {open_} that ran are open, the other claims are *not run*.\n"
+    return f"So far what is decided is on {named}; {open_} claims and questions are open, the rest *not run*.\n"
 
 
 def execution(reports: list[dict]) -> str:

@@ -145,6 +145,10 @@ def test_a_folder_is_no_file(tmp_path):
     assert "is a folder" in complaint("--quick", "--out", str(tmp_path))
 
 
+def test_the_parts_of_a_step_are_those_of_a_cpu():
+    assert "leave --device out" in complaint("--parts", "--device", "cuda")
+
+
 def test_quick_figures_are_not_recorded(tmp_path):
     assert "quick" in complaint("--quick", "--record", "--out", str(tmp_path / "bench.json"))
     assert not list(tmp_path.iterdir())
@@ -169,7 +173,7 @@ def test_a_gpu_is_timed_with_populations(monkeypatch):
 
 
 def test_parts_of_a_step_are_timed_beside_the_whole(monkeypatch, tmp_path):
-    monkeypatch.setattr(parts, "NETS", {("conv-2x32", 16): 4, ("resnet-14x8", 16): 2})
+    monkeypatch.setattr(images, "NETS", {("conv-2x32", 16): 4, ("resnet-14x8", 16): 2})
     monkeypatch.setattr(parts, "KEPT", (1, 0.1))
     found = bench.bench("parts", tmp_path / "parts.json", quick=True)
     assert found == json.loads((tmp_path / "parts.json").read_text())

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import pictures
+from benchmarks import parts, pictures
 
 DENSITIES = [
     {
@@ -111,6 +111,7 @@ PARTED = {
 
 
 def test_parts_of_a_step_stand_on_each_other():
+    assert tuple(pictures.PARTS) == parts.PARTS
     figure, data = pictures.parts(PARTED)
     assert len(figure.axes) == 2
     assert len(data) == 4

@@ -43,7 +43,7 @@ def test_the_scope_line_counts_only_what_was_decided():
     said = generated.scope(ROWS)
     assert said.startswith("So far what is decided is on LeNet-300-100 on MNIST and Fashion-MNIST; 784-500-10 on MNIST")
     open_ = [e for e in claims.entries() if ROWS[e["id"]]["verdict"].startswith(("inconclusive", "open"))]
-    assert f"; {len(open_)} that ran are open" in said
+    assert f"; {len(open_)} claims and questions are open" in said
     assert "ResNet" not in said
 
 

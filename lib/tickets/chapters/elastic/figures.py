@@ -61,6 +61,7 @@ def shown(rows: pd.DataFrame, pairs, name: str, what: str, kinds=tuple(KINDS)) -
     pairs = there(rows, pairs)
     here = rows[rows["target"].isin([target for target, _ in pairs]) & rows["kind"].isin(kinds)]
     lacking = ", ".join(KINDS[kind][0] for kind in kinds if not (here["kind"] == kind).any())
+    lacking = f" Not recorded yet: {lacking}." if lacking else ""
     return show.figure(
         len(pairs),
         lambda: (by_density(rows, pairs, kinds), here[COLUMNS]),
@@ -68,9 +69,7 @@ def shown(rows: pd.DataFrame, pairs, name: str, what: str, kinds=tuple(KINDS)) -
         f"One panel a direction: test accuracy at the last step against weights kept, {what}.",
         "tickets.chapters.elastic.figures.by_density",
         f"Test accuracy against the weights kept by the target, {style.replicates(here[here['kind'] == 'both'])}: "
-        "means, replicates as dots, 95 % intervals as bands; across lies the dense network of the target."
-        + f" Not recorded yet: {lacking}."
-        * bool(lacking),
+        "means, replicates as dots, 95 % intervals as bands; across lies the dense network of the target." + lacking,
     )
 
 
