@@ -69,14 +69,10 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         if len(cells):
             cells.to_csv(folder / "results/reproduction.csv", index=False, lineterminator="\n")
     else:
-        without(folder / "_toc.yml", "reproduction")
+        toc = folder / "_toc.yml"  # before something is trained there is nothing to compare
+        toc.write_text(toc.read_text("utf-8").replace("      - file: reproduction\n", ""), "utf-8")
     for name, text in parts.items():
         (target / name).write_text(text, encoding="utf-8")
-
-
-def without(toc: Path, page: str) -> None:
-    """Leave a page out of the book: there is nothing to compare before something is trained."""
-    toc.write_text(toc.read_text("utf-8").replace(f"      - file: {page}\n", ""), "utf-8")
 
 
 def corrections(root: Path, now: dict[str, dict]) -> str:

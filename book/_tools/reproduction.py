@@ -32,9 +32,7 @@ it with. Recorded are the profiles {profiles}.
 
 def report(recorded: Store, new: Store) -> tuple[str, pd.DataFrame]:
     """(the page's generated part, one row a cell that both stores have)."""
-    cells = {
-        p: list(dict.fromkeys(c for s in chapters.STUDIES for c in chapters.cells(s, p))) for p in chapters.PROFILES
-    }
+    cells = {p: [*dict.fromkeys(c for s in chapters.STUDIES for c in chapters.cells(s, p))] for p in chapters.PROFILES}
     frames = {p: frame.assign(profile=p) for p in reversed(cells) if len(frame := by_cell(recorded, new, cells[p]))}
     text = []
     for profile, frame in frames.items():

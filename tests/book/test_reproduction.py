@@ -1,14 +1,11 @@
 """The page on reproduction: what is the same, what differs as seeds do, what differs by more."""
 
-import generated
 import numpy as np
 import pytest
 import reproduction
-import yaml
 from made_up import a_record
 from tickets import chapters
 from tickets.cells import Cell
-from tickets.files import BOOK
 from tickets.results.records import RESULT
 from tickets.results.store import Store
 from tickets.running import recording
@@ -98,12 +95,3 @@ def test_nothing_in_common_is_said(recorded, store):
     assert "(1 cells) nothing is recorded" in text
     assert "the profiles paper" in text
     assert frame.empty
-
-
-def test_the_ordinary_book_has_no_such_page(tmp_path):
-    toc = tmp_path / "_toc.yml"
-    toc.write_text((BOOK / "_toc.yml").read_text("utf-8"))
-    assert "file: reproduction" in toc.read_text()
-    generated.without(toc, "reproduction")
-    assert yaml.safe_load(toc.read_text())["root"] == "intro"
-    assert "reproduction" not in toc.read_text()

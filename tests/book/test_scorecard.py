@@ -176,6 +176,23 @@ def test_terms_are_explained_where_they_stand():
         assert f'<abbr title="{scorecard.TERMS[term]}">{term}</abbr>' in shown
 
 
+def test_long_remarks_are_folded_where_there_is_a_place_for_them():
+    """The row says that there is something, what is folded says what; where nothing is folded the row says it all."""
+    long = "post hoc: the 10 registered replicates alone say partly, 0.3 [0.1, 0.5]"
+    said = f"partly: smaller (chosen: 3, of 8; L2a.x fragile (A/A): with its second order no; {long}; L2a.x {long})"
+    row = ROW | {"verdict": said}
+    assert scorecard.added(row, True) == "smaller (chosen: 3, of 8; fragile; post hoc)"
+    assert scorecard.added(row, False) == said.removeprefix("partly: ")
+    assert scorecard.added(ROW, True) == scorecard.added(ROW, False) == "smaller"
+    shown, folded = scorecard.html("table", [row], questions.about(), True).split("<summary>How it is judged")
+    assert "alone" not in shown
+    assert "smaller (chosen: 3, of 8;" in shown
+    assert f"In full: {said}." in folded
+    assert "In full" not in scorecard.html("table", [ROW], questions.about(), True)
+    assert long.removeprefix("post hoc") in table_of(row)
+    assert "alone" not in page_of(row)
+
+
 def test_a_sketch_has_one_scale_a_unit():
     """The same number is at the same place in every row; order is kept, and what is beyond the scale stays in sight."""
     wide = scorecard.sketch(ROW | {"low": "-20", "high": "20"})

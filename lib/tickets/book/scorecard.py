@@ -69,6 +69,13 @@ def verdict(row) -> tuple[str, str]:
     raise BadInput(f"claim {row['claim']}: unknown verdict {row['verdict']!r}; allowed: {', '.join(SIGNS)}")
 
 
+def added(row, brief: bool) -> str:
+    """What was added to the verdict; brief: its remarks in a word, the numbers left to whoever opens the row."""
+    note, bracket, remarks = verdict(row)[1].partition("(")
+    words = [next((w for w in ("post hoc", "fragile") if w in one), one) for one in remarks.rstrip(")").split("; ")]
+    return f"{note}({'; '.join(dict.fromkeys(words))})" if bracket and brief else note + bracket + remarks
+
+
 def base(row) -> str:
     """The claim's name in claims.yml, whatever the profile."""
     return row["claim"].removesuffix(suffix(row["profile"]))
@@ -156,6 +163,6 @@ _ENVIRONMENT.tests["filled"] = filled
 _ENVIRONMENT.tests |= {"dotted": lambda claim: "." in claim, "ran": lambda row: verdict(row)[0] != "not run"}
 _ENVIRONMENT.filters |= {"explained": explained, "marked": marked}
 _ENVIRONMENT.globals |= {
-    "signs": SIGNS, "confirmed": CONFIRMED, "terms": TERMS, "verdict": verdict, "counts": counts, "citation": citation,
-    "base": base, "mean": mean, "span": span, "rate": rate, "sketch": sketch, "number": number,
+    "signs": SIGNS, "confirmed": CONFIRMED, "terms": TERMS, "verdict": verdict, "added": added, "counts": counts,
+    "citation": citation, "base": base, "mean": mean, "span": span, "rate": rate, "sketch": sketch, "number": number,
 }  # fmt: skip

@@ -169,8 +169,7 @@ def write(frame: pd.DataFrame, path: Path = TABLE) -> None:
 
 def precision(store: Store) -> list[str]:
     """A line on each claim that wants more replicates by the precision rule of its entry, whatever its verdict."""
-    frame = rows(judge(store, "paper"), "paper")
-    wanting = frame[frame["needs"].str.startswith(MORE)]
+    wanting = rows(judge(store, "paper"), "paper").loc[lambda frame: frame["needs"].str.startswith(MORE)]
     return [
         f"{row.claim}: half-width {(row.high - row.low) / 2:.3g} {row.unit} at n = {row.n}; {row.needs}"
         for row in wanting.itertuples()

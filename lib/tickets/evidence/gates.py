@@ -36,7 +36,7 @@ def arms_differ(records: Records, scene: Scene, entry: dict, margin: float) -> s
     if sample.n < 2:
         return "G2, the known-worse arm is not recorded"
     low = sample.interval()[0]
-    return "" if low > margin else f"G2, the known-worse arm is not told apart (interval from {low:.3g})"
+    return "" if low > margin else f"G2, the known-worse arm is not told apart, interval from {low:.3g}"
 
 
 def equal_arms(rows: pd.DataFrame) -> str:

@@ -237,5 +237,6 @@ class Judge:
 
 def _brief(part: dict, finding: Finding) -> str:
     """The word of a finding with its number and interval, for a remark."""
-    span = f" [{finding.low:.3g}, {finding.high:.3g}]" if finding.low <= finding.high else ""
-    return said(part, finding.verdict) + (f", {finding.ours:.3g}{span}" if finding.ours == finding.ours else "")
+    ours, low, high = (f"{round(number, 9):.3g}" for number in (finding.ours, finding.low, finding.high))  # no 3e-15
+    span = f" [{low}, {high}]" if finding.low <= finding.high else ""
+    return said(part, finding.verdict) + (f", {ours}{span}" if finding.ours == finding.ours else "")

@@ -67,12 +67,10 @@ def matrix(found: pd.DataFrame, title: str, label: str = "points against the tar
     found: as `tables.matrix` gives it; a cell of nothing recorded stays empty.
     """
     figure, axes = plt.subplots(figsize=(7, 0.7 + 0.55 * len(found)))
-    reach = max(found.abs().max().max(), 0.1)
-    sns.heatmap(
-        found, ax=axes, cmap="PuOr_r", vmin=-reach, vmax=reach, annot=True, fmt="+.2f", linewidths=1,
-        cbar_kws={"label": label},
-    )  # fmt: skip
-    axes.set(title=title, xlabel="trained on (target)", ylabel="ticket of (source)")
+    most = max(found.abs().max().max(), 0.1)
+    # each cell has its number, so that colours need no scale
+    sns.heatmap(found, ax=axes, cmap="PuOr_r", vmin=-most, vmax=most, annot=True, fmt="+.2f", linewidths=1, cbar=False)
+    axes.set(title=f"{title}: {label}", xlabel="trained on (target)", ylabel="ticket of (source)")
     axes.tick_params(axis="x", rotation=20)
     axes.tick_params(axis="y", rotation=0)
     return style.finish(figure)
