@@ -96,7 +96,7 @@ def corrections(root: Path, now: dict[str, dict]) -> str:
 
 def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
     """What was not run, network by network: what is missing, what it would cost, and which claims it decides."""
-    plans, rows = list(product(("paper", "desk"), chapters.STUDIES)), []
+    plans, rows = list(product(("paper", "desk"), chapters.STUDIES)), {}
     timed = status.seconds_per_step(store, [cell for p, study in plans for cell in chapters.cells(study, p)])
     for row in (pictures.read(root / "book/results") or {}).get("images", ()):
         timed |= {(row["network"], row["batch"], None): row["ms"] / 1000} if row["density"] == 1 else {}
@@ -108,11 +108,12 @@ def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
             decided = [claim for claim in asked if now[claim]["verdict"].startswith("not run")]
             if missing and decided:
                 steps = sum(cell.steps for cell in missing)
-                hours = status.hours_of(missing, timed)
-                cost = "–" if hours is None else f"{hours:,.0f}"
-                rows.append((study, profile, name, len(missing), f"{steps / 1e6:.1f} M", cost, ", ".join(decided)))
-    heads = ("Chapter", "Profile", "Network", "Trainings", "Steps", "Hours", "Would decide, in part or whole")
-    return markdown_table(heads, rows) if rows else "Every claim has been run.\n"
+                cost = "–" if (hours := status.hours_of(missing, timed)) is None else f"{hours:,.0f}"
+                row = profile, name, len(missing), f"{steps / 1e6:.1f}", cost, ", ".join(decided)
+                rows.setdefault(study, []).append(row)
+    heads = ("Profile", "Network", "Trainings", "Million steps", "Hours", "Would decide, in part or whole")
+    tables = (f"## `{study}`\n\n{markdown_table(heads, rows[study])}" for study in chapters.STUDIES if study in rows)
+    return "\n".join(tables) or "Every claim has been run.\n"
 
 
 def by_claim(path: Path) -> dict[str, dict]:

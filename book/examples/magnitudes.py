@@ -8,5 +8,5 @@ for layer in ("fc1.weight", "fc2.weight", "fc3.weight"):
         size, kept = abs(found.weights[layer]), found.mask[layer]
         large = size >= np.quantile(size, 0.9)
         shares.append((kept & large).sum() / kept.sum())
-    mean, sd = np.mean(shares), np.std(shares, ddof=1)
-    print(f"{layer}: {mean:.1%} of what is kept began in the largest tenth, sd {sd:.1%}")
+    said = f"{np.mean(shares):.1%} of what is kept began in the largest tenth"
+    print(f"{layer}: {said}, sd {np.std(shares, ddof=1):.1%}")

@@ -3,11 +3,13 @@ from tickets.chapters.collection import ticket
 
 
 def masks(study):
-    return [ticket(study, "LeNet", 10, replicate).mask["fc1.weight"] for replicate in range(10)]
+    tickets = [ticket(study, "LeNet", 10, replicate) for replicate in range(10)]
+    return [found.mask["fc1.weight"] for found in tickets]
 
 
 def shared(some, others):
-    return np.mean([(one & other).sum() / one.sum() for one, other in zip(some, others, strict=True)])
+    pairs = zip(some, others, strict=True)
+    return np.mean([(one & other).sum() / one.sum() for one, other in pairs])
 
 
 long, short = masks("01_winning_tickets"), masks("02_linear_mode_connectivity")
