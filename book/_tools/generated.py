@@ -107,9 +107,8 @@ def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
             asked = [entry["id"] + judged.suffix(profile) for entry in entries if name in mentioned(entry)]
             decided = [claim for claim in asked if now[claim]["verdict"].startswith("not run")]
             if missing and decided:
-                steps = sum(cell.steps for cell in missing)
                 cost = "–" if (hours := status.hours_of(missing, timed)) is None else f"{hours:,.0f}"
-                row = profile, name, len(missing), f"{steps / 1e6:.1f}", cost, ", ".join(decided)
+                row = profile, name, len(missing), f"{sum(c.steps for c in missing) / 1e6:.1f}", cost, ", ".join(decided)
                 rows.setdefault(study, []).append(row)
     heads = ("Profile", "Network", "Trainings", "Million steps", "Hours", "Would decide, in part or whole")
     tables = (f"## `{study}`\n\n{markdown_table(heads, rows[study])}" for study in chapters.STUDIES if study in rows)
