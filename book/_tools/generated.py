@@ -108,8 +108,8 @@ def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
             decided = [claim for claim in asked if now[claim]["verdict"].startswith("not run")]
             if missing and decided:
                 cost = "–" if (hours := status.hours_of(missing, timed)) is None else f"{hours:,.0f}"
-                row = profile, name, len(missing), f"{sum(c.steps for c in missing) / 1e6:.1f}", cost
-                rows.setdefault(study, []).append((*row, ", ".join(decided)))
+                million = f"{sum(cell.steps for cell in missing) / 1e6:.1f}"
+                rows.setdefault(study, []).append((profile, name, len(missing), million, cost, ", ".join(decided)))
     heads = ("Profile", "Network", "Trainings", "Million steps", "Hours", "Would decide, in part or whole")
     tables = (f"## `{study}`\n\n{markdown_table(heads, rows[study])}" for study in chapters.STUDIES if study in rows)
     return "\n".join(tables) or "Every claim has been run.\n"

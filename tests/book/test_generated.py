@@ -30,3 +30,17 @@ def test_what_was_extended_stands_in_the_table_of_old_and_new_verdicts():
     extended = [e["id"] for e in claims.entries() if e.get("extensions") and e["study"] == "01_winning_tickets"]
     assert len(extended) > 20
     assert all(f"| {name} |" in table for name in ("L1", "L4c", "L5c"))
+
+
+def test_the_page_of_open_claims_has_every_claim_that_waits_for_a_network_and_no_other():
+    rows = generated.by_claim(ROOT / "book/results/claims.csv")
+    tables = generated.open_claims(ROOT, Store.committed(), rows).split("## `")[1:]
+    assert {table.partition("`")[0] for table in tables} <= set(chapters.STUDIES)
+    lines = [
+        line.split(" | ") for table in tables for line in table.splitlines() if line.startswith(("| paper", "| desk"))
+    ]
+    named = {claim for *_, claims_of in lines for claim in claims_of.removesuffix(" |").split(", ")}
+    assert all(rows[claim]["verdict"].startswith("not run") for claim in named)
+    assert {"M1-r20", "M1-r20-desk", "L6-conv2", "E2-sparse"} <= named
+    assert all(int(trainings) > 0 and float(steps) >= 0 for _, _, trainings, steps, *_ in lines)
+    assert {name for name, row in rows.items() if row["scope"] == "paper" and "GPU" in row["needs"]} <= named
