@@ -116,6 +116,11 @@ def test_figures_show_what_is_there(rows, lines):
     assert labels == ["dense", "the target's own ticket", "elastic ticket", "its weights, random mask", "GraSP"]
     fewer = figures.by_density(rows, study.ENDS[:1], ("own", "both")).axes[0].get_legend_handles_labels()[1]
     assert fewer == labels[:3]
+    collapsed = rows.assign(**{figures.VALUE: rows[figures.VALUE].where(rows["kind"] != "grasp", 10)})
+    bottom = figures.by_density(collapsed, study.ENDS[:1]).axes[0].get_ylim()[0]
+    dense = rows.loc[(rows["kind"] == "own") & (rows["level"] == 0) & (rows["target"] == "MLP-4"), figures.VALUE]
+    assert bottom == pytest.approx(dense.mean() - figures.DEEPEST)
+    assert bottom < panel.get_ylim()[0]
     titles = [axes.get_title() for axes in figures.lines(lines).axes]
     assert titles == ["between two orders of the data", "to what the target's own ticket learns"]
     dots = figures.dots(tables.drifts(rows), "drift", "times", 1).axes[0]

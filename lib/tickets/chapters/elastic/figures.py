@@ -27,6 +27,8 @@ KINDS = {
     "magnitude": ("magnitude, one shot", style.PALETTE[9], "h"),
 }
 """What is drawn of a transfer -> (label, colour, marker)."""
+DEEPEST = 20
+"""Points below the dense network down to which a panel reaches: a rival that collapses would flatten all others."""
 
 
 def by_density(rows: pd.DataFrame, pairs, kinds=tuple(KINDS)) -> Figure:
@@ -37,7 +39,8 @@ def by_density(rows: pd.DataFrame, pairs, kinds=tuple(KINDS)) -> Figure:
     figure, grid = style.panels(len(pairs))
     for axes, (target, source) in zip(grid.flat, pairs, strict=False):
         here = rows[(rows["target"] == target) & rows["source"].isin([target, source]) & rows["kind"].isin(kinds)]
-        style.level_line(axes, here.loc[(here["kind"] == "own") & (here["level"] == 0), VALUE], "dense")
+        dense = here.loc[(here["kind"] == "own") & (here["level"] == 0), VALUE]
+        style.level_line(axes, dense, "dense")
         moved = here[here["source"] == source]
         own = here[(here["kind"] == "own") & (here["level"] > 0)]
         own = own[own["density"] <= 2 * moved["density"].max()]
@@ -52,6 +55,7 @@ def by_density(rows: pd.DataFrame, pairs, kinds=tuple(KINDS)) -> Figure:
             style.density_axis(axes, drawn["density"])
             axes.set_xlim(115 * drawn["density"].max(), 87 * drawn["density"].min())
         axes.set(title=f"{source} to {target}", ylabel=style.NAMES[VALUE])
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], dense.mean() - DEEPEST))
     style.legend_below(figure, grid)
     return style.finish(figure)
 
@@ -69,7 +73,8 @@ def shown(rows: pd.DataFrame, pairs, name: str, what: str, kinds=tuple(KINDS)) -
         f"One panel a direction: test accuracy at the last step against weights kept, {what}.",
         "tickets.chapters.elastic.figures.by_density",
         f"Test accuracy against the weights kept by the target, {style.replicates(here[here['kind'] == 'both'])}: "
-        "means, replicates as dots, 95 % intervals as bands; across lies the dense network of the target." + lacking,
+        "means, replicates as dots, 95 % intervals as bands; across lies the dense network of the target. What lies "
+        f"more than {DEEPEST} points below it is cut off." + lacking,
     )
 
 
