@@ -140,6 +140,10 @@ def test_pages_show_what_there_is_and_say_where_there_is_nothing(rows):
     shown = figures.shown(rows, [("MLP-4", "MLP-2"), ("MLP-2", "MLP-4")], "depths", "for tickets").data
     assert '<figure id="depths" role="group"' in shown
     assert 'class="not-run"' in figures.shown(rows, [("MLP-2", "MLP-4")], "depths", "for tickets").data
+    assert "Fewer replicates" not in shown
+    alone = rows[(rows["kind"] != "grasp") | (rows["replicate"] == 0)]
+    some = figures.shown(alone, [("MLP-4", "MLP-2")], "depths", "for tickets").data
+    assert "Fewer replicates: GraSP 1." in some
     square = figures.square(rows, study.DEEP, "both", "at density", "matrix", "an elastic ticket").data
     assert '<figure id="matrix" role="group"' in square
     assert "diagonal is 0 by definition" in square

@@ -66,6 +66,9 @@ def shown(rows: pd.DataFrame, pairs, name: str, what: str, kinds=tuple(KINDS)) -
     here = rows[rows["target"].isin([target for target, _ in pairs]) & rows["kind"].isin(kinds)]
     lacking = ", ".join(KINDS[kind][0] for kind in kinds if not (here["kind"] == kind).any())
     lacking = f" Not recorded yet: {lacking}." if lacking else ""
+    counts = here.groupby("kind")["replicate"].nunique()
+    fewer = ", ".join(f"{KINDS[kind][0]} {n}" for kind, n in counts.items() if n < counts.get("both", 0))
+    lacking += f" Fewer replicates: {fewer}." if fewer else ""
     return show.figure(
         len(pairs),
         lambda: (by_density(rows, pairs, kinds), here[COLUMNS]),
