@@ -59,7 +59,7 @@ def test_the_matrix_prints_every_field_that_there_is():
     grid = pd.DataFrame([[0.0, -0.25], [np.nan, 0.0]], index=["A", "B"], columns=["A", "B"])
     axes = figures.matrix(grid, "7 %").axes[0]
     assert [text.get_text() for text in axes.texts] == ["+0.00", "-0.25", "+0.00"]
-    assert axes.get_title() == "7 %"
+    assert axes.get_title() == "7 %: points against the target's own"
 
 
 def test_the_factorial_shows_three_effects_a_target():

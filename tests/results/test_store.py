@@ -207,7 +207,8 @@ def soak(folder, kills, kind):
 def test_killed_writers_lose_nothing(tmp_path):
     found = soak(tmp_path / "store", 60, "atomic")
     assert found.pop("puts") > 20  # they were killed while they wrote, not before
-    assert found == {"whole": 30 * 4, "lost": 0, "unreadable": 0}
+    assert (rounds := found.pop("rounds")) >= 30
+    assert found == {"whole": rounds * 4, "lost": 0, "unreadable": 0}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

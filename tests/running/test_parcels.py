@@ -70,20 +70,41 @@ def test_a_file_that_swells_is_refused(home, store, tmp_path, monkeypatch):
     assert not store.local.exists()
 
 
+def flipped(content, place, bit):
+    spoilt = bytearray(content)
+    spoilt[place] ^= 1 << bit
+    return bytes(spoilt)
+
+
 def test_a_byte_that_flipped_is_found_out_or_harmless(home, store):
     """Wherever it lies: the file is refused in one line, or what it says is unharmed."""
     content, path, generator = home.file.read_bytes(), home.folder / "flipped.zip", random.Random(0)
     refused = 0
     for _ in range(60):
-        spoilt = bytearray(content)
-        spoilt[generator.randrange(len(spoilt))] ^= 1 << generator.randrange(8)
-        path.write_bytes(bytes(spoilt))
+        path.write_bytes(flipped(content, generator.randrange(len(content)), generator.randrange(8)))
         try:
             found = parcels.contents(path)[1]
             assert [parcel[1] for parcel in found] == [parcel[1] for parcel in parcels.contents(home.file)[1]]
         except BadInput:
             refused += 1
     assert refused > 50
+
+
+def test_no_flipped_bit_of_the_list_of_members_hides_one(home):
+    """A longer name, note or offset can swallow the members that follow, without an error of the archive's reader."""
+    content, path = home.file.read_bytes(), home.folder / "flipped.zip"
+    with ZipFile(home.file) as file:
+        began, right = file.start_dir, {name: file.read(name) for name in file.namelist()}
+    places = [(place, bit) for place in range(began, len(content)) for bit in range(8)]
+    assert len(places) > 500
+    refused = 0
+    for place, bit in places:
+        path.write_bytes(flipped(content, place, bit))
+        try:
+            assert parcels._members(path) == right, (place - began, bit)
+        except BadInput:
+            refused += 1
+    assert refused > len(places) / 3
 
 
 def test_datasets_are_described_as_they_are():
