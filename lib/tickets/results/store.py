@@ -8,7 +8,7 @@ file holds a pickle. By hand, since it must be diffable, survive kills and need 
 
 import json
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +45,8 @@ class Store:
         return cls(local=ROOT / "build" / "nothing")
 
     def __reduce__(self):
-        """Workers get the two folders, not what has been read from them."""
-        return type(self), (self.local, self.recorded)
+        """Workers get the two folders, and read what is recorded there once: not again with every population."""
+        return _opened, (type(self), self.local, self.recorded)
 
     # records
 
@@ -208,6 +208,16 @@ class Store:
 
     def _write(self, key: str, suffix: str, content: bytes) -> None:
         write_atomically(self.beside(key, suffix), content)
+
+
+def _opened(kind: type[Store], local: Path, recorded: Path | None) -> Store:
+    files = sorted(recorded.glob("*.jsonl")) if recorded else []
+    return _shared(kind, local, recorded, *(path.stat().st_mtime_ns for path in files))
+
+
+@lru_cache(maxsize=1)
+def _shared(kind: type[Store], local: Path, recorded: Path | None, *_written: int) -> Store:
+    return kind(local, recorded)
 
 
 def chain(cell: Cell) -> Cell:
