@@ -23,17 +23,12 @@ FOOTER = """<p style="width: 100%; text-align: center; font: 8px sans-serif">
 def browser():
     """An installed Chromium, which lets pages on disk read each other; where there is none the program ends."""
     with sync_playwright() as playwright:
-        if not (found := installed(playwright)):
+        names = "chromium", "google-chrome", playwright.chromium.executable_path
+        if not (found := next(filter(None, map(shutil.which, names)), None)):
             sys.exit(NO_BROWSER)
         flags = ["--allow-file-access-from-files"] + ["--no-sandbox"] * (getattr(os, "geteuid", lambda: 1)() == 0)
         with playwright.chromium.launch(executable_path=found, args=flags) as chromium:
             yield chromium
-
-
-def installed(playwright):
-    """The program of a browser, or None."""
-    names = "chromium", "google-chrome", playwright.chromium.executable_path
-    return next(filter(None, map(shutil.which, names)), None)
 
 
 def join(page, site):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -190,6 +191,20 @@ def test_a_chain_that_began_from_other_weights_is_absent(store):
     assert store.has_tensors(BACK)
     store.put(a_record(NET), tensors_of(NET))
     assert store.has_tensors(NET)  # began from its initialization
+
+
+def test_workers_read_what_is_recorded_once_and_again_when_it_changes(both):
+    cells = [NET, NET.but(replicate=1)]
+    both.recorded.mkdir()
+    file = both.recorded / "study.jsonl"
+    file.write_text(json.dumps(a_record(cells[0])) + "\n")
+    first = pickle.loads(pickle.dumps(both))
+    assert [cell in first for cell in cells] == [True, False]
+    assert pickle.loads(pickle.dumps(both)) is first
+    file.write_text("".join(json.dumps(a_record(cell)) + "\n" for cell in cells))
+    os.utime(file, ns=(0, 10**9))
+    assert [cell in pickle.loads(pickle.dumps(both)) for cell in cells] == [True, True]
+    assert pickle.loads(pickle.dumps(Store(both.local, recorded=None))).recorded is None
 
 
 # writers that are killed

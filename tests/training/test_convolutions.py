@@ -57,7 +57,7 @@ def by_autograd(name):
     cells = [cell.but(replicate=r, level=r) for r in range(3)]
     starts = starts_of(cells, masks_of(model), model)
     last = list(model.shapes)[-1]
-    for start in starts:  # behind a closed layer only these biases answer: equal ones would tie, to be broken by rounding
+    for start in starts:  # behind a closed layer only these biases answer: equal ones would tie, and rounding decide
         start.weights[last] = start.weights[last] + np.random.default_rng(3).normal(0, 0.05, start.weights[last].shape)
     return cells, starts, model
 

@@ -46,7 +46,8 @@ class Store:
 
     def __reduce__(self):
         """Workers get the two folders, and read what is recorded there once: not again with every population."""
-        return _opened, (type(self), self.local, self.recorded)
+        files = sorted(self.recorded.glob("*.jsonl")) if self.recorded else []
+        return _shared, (type(self), self.local, self.recorded, *(file.stat().st_mtime_ns for file in files))
 
     # records
 
@@ -208,11 +209,6 @@ class Store:
 
     def _write(self, key: str, suffix: str, content: bytes) -> None:
         write_atomically(self.beside(key, suffix), content)
-
-
-def _opened(kind: type[Store], local: Path, recorded: Path | None) -> Store:
-    files = sorted(recorded.glob("*.jsonl")) if recorded else []
-    return _shared(kind, local, recorded, *(path.stat().st_mtime_ns for path in files))
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,6 @@ from .plan import lacking
 
 REFUSED = ("cuda error", "invalid device", "nvidia driver", "cuda gpus", "with cuda", "allocate memory", "cannot cache")
 """What a device, a memory or a compiler's cache that gives up is told by, in small letters."""
-DAY = 24 * 3600
 
 
 def of_machine(error: BaseException) -> str:
@@ -141,7 +140,7 @@ def sweep(store: Store) -> None:
     for path in [*store.local.glob("??/.*"), *store.local.glob("??/*.part.safetensors")]:
         with suppress(FileNotFoundError):
             finished = path.name.startswith(".") or all(store.beside(key, "json").exists() for key in _owners(path))
-            if finished and time.time() - path.stat().st_mtime > DAY:
+            if finished and time.time() - path.stat().st_mtime > 24 * 3600:
                 path.unlink()
 
 

@@ -22,9 +22,6 @@ MOST = 15 * 2**20
 MOST_UNPACKED = 512 * 2**20
 """Bytes that a file may unpack to: what is larger was not written by `export`."""
 MEMBER = re.compile(r"records\.jsonl|registrations\.json|(tensors|rewound)/[0-9a-f]{24}(-\d{1,9})?\.safetensors")
-LISTED, END = 76, 22
-"""Bytes that a zip archive adds to a member's content and twice its name, and to all of them: a damaged list of members
-can end early without an error, and then they do not add up to the file."""
 Arrays = dict[str, np.ndarray]
 NAME, DIGEST = re.compile(r"\w{1,60}", re.ASCII), re.compile(r"[0-9a-f]{12}")
 
@@ -57,8 +54,9 @@ def _members(path: Path) -> dict[str, bytes]:
         with ZipFile(path) as file:
             members = file.infolist()
             names = [member.filename for member in members]
-            if path.stat().st_size != sum(LISTED + 2 * len(m.filename) + m.compress_size for m in members) + END:
-                raise BadInput(f"{path.name}: not a readable file of results (its list of members lacks some)")
+            # all that a zip archive adds to its members: a damaged list of them may end early without an error
+            if path.stat().st_size != 22 + sum(76 + 2 * len(m.filename) + m.compress_size for m in members):
+                raise BadZipFile("its list of members lacks some")
             if unknown := [name for name in names if not MEMBER.fullmatch(name) or names.count(name) > 1]:
                 raise BadInput(f"{path.name}: not a file of results, holds {unknown[0][:60]!r}")
             if sum(member.file_size for member in members) > MOST_UNPACKED:

@@ -1,5 +1,6 @@
 """Planning: which populations must be trained, in which order, and what each network leaves for others."""
 
+import re
 from functools import cache, partial
 from itertools import chain
 
@@ -99,10 +100,7 @@ def population_size(model: str, device) -> int:
 
 def in_shard(cells, text: str) -> list[Cell]:
     """The k-th of n parts for the text "k/n": whole replicates of an experiment, as their networks need each other."""
-    try:
-        part, parts = map(int, text.split("/"))
-    except ValueError:
-        part, parts = 0, 0
+    part, parts = map(int, text.split("/")) if re.fullmatch(r"\d+/\d+", text, re.ASCII) else (0, 0)
     if not 1 <= part <= parts:
         raise BadInput(f"shard {text!r}: give k/n with 1 <= k <= n")
     blocks = {block: i for i, block in enumerate(dict.fromkeys((unseeded(cell), cell.replicate) for cell in cells))}
