@@ -99,6 +99,7 @@ def test_pages_are_made_again_from_the_archive_alone(folder, tmp_path):
     """Where importing Jupyter Book fails, and with the library of the archive: the same bytes."""
     told = ("PYTHONPATH", "SOURCE_DATE_EPOCH", "TICKETS_COMMIT", "TICKETS_REPOSITORY", "TICKETS_BRANCH")
     env = {name: value for name, value in os.environ.items() if name not in told}
+    env["PYTHONDONTWRITEBYTECODE"] = "1"  # other tests look at this folder
     command = (sys.executable, "-c", AGAIN, "-W", "-q", "-d", tmp_path / "trees", ".", tmp_path / "again")
     done = subprocess.run(command, cwd=folder / "source", env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pdf
 import pytest
@@ -120,8 +121,9 @@ def test_a_script_that_fails_is_no_book(chromium, tmp_path):
     assert not (tmp_path / "book.pdf").exists()
 
 
-def test_without_a_browser_one_line_says_how_to_get_one(monkeypatch):
-    monkeypatch.setattr(pdf, "sync_playwright", nullcontext)
-    monkeypatch.setattr(pdf, "installed", lambda playwright: None)
+def test_without_a_browser_one_line_says_how_to_get_one(monkeypatch, tmp_path):
+    nowhere = SimpleNamespace(chromium=SimpleNamespace(executable_path=str(tmp_path / "chrome")))
+    monkeypatch.setattr(pdf, "sync_playwright", lambda: nullcontext(nowhere))
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SystemExit, match="apt-get install chromium"), pdf.browser():
         pass
