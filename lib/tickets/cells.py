@@ -83,9 +83,8 @@ class Cell:
         for name, allowed in CHOICES.items():
             choose(name, getattr(self, name), allowed)
         # 0 and 0.0 are one number but two JSON texts: one form each, or equal cells would have two keys
-        for entry in fields(self):
-            if entry.type in (int, float):
-                object.__setattr__(self, entry.name, _number(entry.name, getattr(self, entry.name), entry.type))
+        for name, kind in NUMBERS:
+            object.__setattr__(self, name, _number(name, getattr(self, name), kind))
         if self.level == int(self.level):
             object.__setattr__(self, "level", int(self.level))
         object.__setattr__(self, "drops", tuple(_number("drops", step, int) for step in self.drops))
@@ -208,6 +207,7 @@ LEAST = {"steps": 1, "batch": 1} | dict.fromkeys(
 ADDED: dict = {"schedule": "resumed", "micro_batch": 0, "init": "glorot"}
 """Fields added after the first records were written, with the value that all earlier records had."""
 FIELDS = tuple(entry.name for entry in fields(Cell) if entry.name != "own")
+NUMBERS = [(entry.name, entry.type) for entry in fields(Cell) if entry.type in (int, float)]
 BRANCH = {"arm": "ticket", "draw": 0, "order": 0, "schedule": "resumed"}
 """What tells the branches of a ladder from its tickets, own parameters aside."""
 SEEDED = ("arm", "level", "rewind", "replicate", "draw", "order", "schedule")
@@ -233,7 +233,7 @@ def _alike(name: str, value, kind: type):
 
 def _number(name: str, value, kind: type):
     """`value` as an int or a float; BadInput where it is none, not finite, or not whole where it must be."""
-    if not isinstance(value, Real) or not isfinite(value) or (kind is int and value != int(value)):
+    if not isinstance(value, (kind, Real)) or not isfinite(value) or (kind is int and value != int(value)):
         raise BadInput(f"{name} {value}: must be a {'whole ' if kind is int else ''}number")
     return kind(value) + kind(0)  # no zero has a sign
 
