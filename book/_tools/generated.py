@@ -105,11 +105,11 @@ def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
         for name, network in chapters.networks(profile)[study].cells.items():
             missing = [c for c in cells if unseeded(c) == unseeded(network) and c not in store and not measures(c.arm)]
             asked = [entry["id"] + judged.suffix(profile) for entry in entries if name in mentioned(entry)]
-            decided = [claim for claim in asked if now[claim]["verdict"].startswith("not run")]
-            if missing and decided:
+            decided = ", ".join(name for name in asked if now[name]["verdict"].startswith("not run")) or "–"
+            if missing:
                 cost = "–" if (hours := status.hours_of(missing, timed)) is None else f"{hours:,.0f}"
                 million = f"{sum(cell.steps for cell in missing) / 1e6:.1f}"
-                rows.setdefault(study, []).append((profile, name, len(missing), million, cost, ", ".join(decided)))
+                rows.setdefault(study, []).append((profile, name, len(missing), million, cost, decided))
     heads = ("Profile", "Network", "Trainings", "Million steps", "Hours", "Would decide, in part or whole")
     tables = (f"## `{study}`\n\n{markdown_table(heads, rows[study])}" for study in chapters.STUDIES if study in rows)
     return "\n".join(tables) or "Every claim has been run.\n"
@@ -150,7 +150,8 @@ def own_verdicts(here: Store, table: Path) -> str:
 def scope(now: dict[str, dict]) -> str:
     """On which networks and data the verdicts at the papers' own settings rest so far."""
     networks, found, open_ = chapters.networks("paper"), {}, 0
-    for entry in (entry for entry in claims.standing("paper") if int(now[entry["id"]]["n"])):
+    whole = [e for e in claims.standing("paper") if "reading" not in now[e["id"]]["scope"] and int(now[e["id"]]["n"])]
+    for entry in whole:
         if scorecard.verdict(now[entry["id"]])[0] in ("inconclusive", "open"):
             open_ += 1
             continue

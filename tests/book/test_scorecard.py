@@ -138,12 +138,18 @@ def test_a_row_says_how_it_is_judged():
     """The estimand, and the numbers of the rule; a second-hand number is not given as the paper's."""
     entries = claims.load()
     for name, said in (
-        ("L2a", "Of the claimed size means from half of 0.3 points to twice that. It takes 10 replicates."),
+        ("L2a", "Of the claimed size means from 0.15 to 0.6 points. It takes 10 replicates."),
+        ("L1", "Of the claimed size means from 21.3 to 61.6 % earlier."),  # of the logarithm
+        ("L5a", "What is asked for is at least 1.05 times as fast at each density."),
+        ("L5b", "What is asked for is at least 0.05 points at each density."),
+        ("L4e", "Equal means no more than 0.15 points behind, at each density."),
+        ("E2-own", "Right means within 0.3 points of the number in the claim."),
+        ("P1-missed", "mean over replicates. It takes"),  # its parts have margins of their own
         ("L2b", "Equal means within 0.15 points."),
         ("Z5", "Right means within 1 points of the number in the claim."),
         ("L4a", "What is asked for is at least 0.1 points."),
     ):
-        row = ROW | {"claim": name, "source": entries[name]["source"]}
+        row = ROW | {"claim": name, "source": entries[name]["source"], "unit": table.unit(entries[name]["unit"])}
         shown = scorecard.html("table", [row], questions.about(), True)
         assert said in shown
         assert str(escape(" ".join(entries[name]["estimand"].split()[:5]))) in shown

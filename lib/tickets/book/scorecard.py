@@ -41,8 +41,8 @@ TERMS = {
     "censored": "a step was not reached within the budget and is counted as its end",
 }
 """What is said when one points at a word of a table."""
-PAPERS = {"frankle2019lottery": "Frankle & Carbin 2019"}
-"""Labels that a key of the bibliography does not give: two papers of one year by one first author."""
+PAPERS = {"frankle2019lottery": "Frankle & Carbin 2019", "burkholz2022convolutional": "Burkholz 2022"}
+"""Labels that a key of the bibliography does not give: two papers of one year, one author."""
 
 
 def read(path) -> list[dict]:

@@ -26,21 +26,20 @@ COLUMNS = (
     *("claim", "paper", "statement", "theirs", "source", "ours", "low", "high"),
     *("n", "unit", "scope", "profile", "device", "verdict", "q", "needs"),
 )
-UNITS = {"percent earlier": "% earlier", "step": "", "times faster": "times as fast", "times rarer": "times as rare"}
+UNITS = {"step": "", "times faster": "times as fast", "times rarer": "times as rare"}
 """How units are written, where that is not how claims.yml has them."""
 
 
 def unit(written: str) -> str:
     """A unit as rows print it."""
-    return UNITS.get(written, re.sub(r"\bpp\b", "points", written))
+    return UNITS.get(written, re.sub(r"\bpp\b", "points", written).replace("percent", "%"))
 
 
 NOTES = {
     "smaller": "smaller than claimed", "larger": "larger than claimed", "lower": "lower than the paper's",
     "higher": "higher than the paper's", "worse": "below the margin", "better": "above the margin",
 }  # fmt: skip
-MORE = "more replicates"
-"""How a row says that it wants more replicates for its precision, in `needs`."""
+MORE = "more replicates"  # how a row says, in `needs`, that its precision wants them
 Judged = list[tuple[dict, Finding, list[Finding]]]
 
 

@@ -20,6 +20,7 @@ from . import collection, networks
 AXES = ("network", "density", "learning rate", "rewinding", "scale")
 FAMILIES = {
     "lenet": "LeNet", "mlp": "MLP", "fc": "one hidden layer", "conv": "Conv", "resnet": "ResNet", "vgg": "VGG",
+    "sums": "random numbers",
 }  # fmt: skip
 BOUNDS = (20, 5)
 """Percentages of weights between the classes of densities."""
@@ -55,11 +56,11 @@ def regime(entry: dict, named: Networks, profile: str) -> dict[str, str]:
     """
     cell, levels = named.cells[entry["network"]], list(asked(parts(entry), "level"))
     steps = {named.step(entry["network"], step) for step in asked(parts(entry), "rewind")}
-    warm = ", warmup" if cell.warmup else ""
+    sums = "subset_sums" in asked(parts(entry), "arm")  # of random numbers: its network is none
     return {
-        "network": FAMILIES[cell.model.partition("-")[0]],
+        "network": FAMILIES["sums" if sums else cell.model.partition("-")[0]],
         "density": between(100 * density(unseeded(cell), max(levels))) if levels else NOWHERE,
-        "learning rate": f"{WORDS[cell.optimizer]}, {cell.learning_rate:g}{warm}",
+        "learning rate": f"{WORDS[cell.optimizer]}, {cell.learning_rate:g}" + ", warmup" * bool(cell.warmup),
         "rewinding": ("a later step" if any(steps) else "initialization only") if levels else NOWHERE,
         "scale": "analog" if entry["scope"] == "analog" and profile == "paper" else SCALES[profile],
     }
@@ -146,8 +147,7 @@ def predictors(frame: pd.DataFrame) -> list[tuple]:
     """(axis, its tally, what was decided by value, p or None), one for each axis."""
     found = []
     for axis in AXES:
-        counts = tally(frame, axis)
-        pairs = decided(counts)
+        pairs = decided(counts := tally(frame, axis))
         found.append((axis, counts, pairs, association(pairs)))
     return found
 
