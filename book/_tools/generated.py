@@ -105,7 +105,7 @@ def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
         for name, network in chapters.networks(profile)[study].cells.items():
             missing = [c for c in cells if unseeded(c) == unseeded(network) and c not in store and not measures(c.arm)]
             asked = [entry["id"] + judged.suffix(profile) for entry in entries if name in mentioned(entry)]
-            decided = ", ".join(name for name in asked if now[name]["verdict"].startswith("not run")) or "–"
+            decided = ", ".join(n for n in asked if not int(now[n]["n"]) or " more replicate" in now[n]["needs"]) or "–"
             if missing:
                 cost = "–" if (hours := status.hours_of(missing, timed)) is None else f"{hours:,.0f}"
                 million = f"{sum(cell.steps for cell in missing) / 1e6:.1f}"
