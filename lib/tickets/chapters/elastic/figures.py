@@ -66,7 +66,8 @@ def shown(rows: pd.DataFrame, pairs, name: str, what: str, kinds=tuple(KINDS)) -
     here = rows[rows["target"].isin([target for target, _ in pairs]) & rows["kind"].isin(kinds)]
     lacking = ", ".join(KINDS[kind][0] for kind in kinds if not (here["kind"] == kind).any())
     lacking = f" Not recorded yet: {lacking}." if lacking else ""
-    counts = here.groupby("kind")["replicate"].nunique()
+    drawn = [pair in pairs for pair in zip(here["target"], here["source"], strict=True)]
+    counts = here.loc[drawn].groupby("kind")["replicate"].nunique()
     fewer = ", ".join(f"{KINDS[kind][0]} {n}" for kind, n in counts.items() if n < counts.get("both", 0))
     lacking += f" Fewer replicates: {fewer}." if fewer else ""
     return show.figure(
