@@ -70,6 +70,6 @@ def doubts(rows: dict[str, dict]) -> str:
         "have a verdict that the correction for many claims does not bear out": "q > 0.05",
     }
     named = {why: [row["claim"] for row in decided if mark in row["verdict"]] for why, mark in reasons.items()}
-    named["are known to us from another text"] = [row["claim"] for row in decided if row["source"] == "second-hand"]
+    named["are known from other texts than the paper"] = [r["claim"] for r in decided if r["source"] == "second-hand"]
     shown = (f"- {len(names)} of {len(decided)} {why}: {', '.join(names) or 'none'}." for why, names in named.items())
     return "\n".join(shown) + "\n"

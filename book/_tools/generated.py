@@ -95,7 +95,7 @@ def corrections(root: Path, now: dict[str, dict]) -> str:
 
 
 def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
-    """What was not run, network by network: what is missing, what it would cost, and which claims it decides."""
+    """What was not run, network by network: what it would cost, and the undecided claims that name it."""
     plans, rows = list(product(("paper", "desk"), chapters.STUDIES)), {}
     timed = status.seconds_per_step(store, [cell for p, study in plans for cell in chapters.cells(study, p)])
     for row in (pictures.read(root / "book/results") or {}).get("images", ()):
@@ -104,12 +104,12 @@ def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
         cells, entries = chapters.cells(study, profile), claims.of(study, profile=profile).values()
         for name, network in chapters.networks(profile)[study].cells.items():
             missing = [c for c in cells if unseeded(c) == unseeded(network) and c not in store and not measures(c.arm)]
-            asked = [entry["id"] + judged.suffix(profile) for entry in entries if name in mentioned(entry)]
-            decided = ", ".join(n for n in asked if not int(now[n]["n"]) or " more replicate" in now[n]["needs"]) or "–"
+            asked = {entry["id"] + judged.suffix(profile): entry["n"] for entry in entries if name in mentioned(entry)}
+            waits = [c for c, n in asked.items() if int(now[c]["n"]) < n or ": 0 of " in now[c]["verdict"]]
             if missing:
                 cost = "–" if (hours := status.hours_of(missing, timed)) is None else f"{hours:,.0f}"
                 million = f"{sum(cell.steps for cell in missing) / 1e6:.1f}"
-                rows.setdefault(study, []).append((profile, name, len(missing), million, cost, decided))
+                rows.setdefault(study, []).append((profile, name, len(missing), million, cost, ", ".join(waits) or "–"))
     heads = ("Profile", "Network", "Trainings", "Million steps", "Hours", "Would decide, in part or whole")
     tables = (f"## `{study}`\n\n{markdown_table(heads, rows[study])}" for study in chapters.STUDIES if study in rows)
     return "\n".join(tables) or "Every claim has been run.\n"

@@ -144,6 +144,8 @@ def test_pages_show_what_there_is_and_say_where_there_is_nothing(rows):
     alone = rows[(rows["kind"] != "grasp") | (rows["replicate"] == 0)]
     some = figures.shown(alone, [("MLP-4", "MLP-2")], "depths", "for tickets").data
     assert "Fewer replicates: GraSP 1." in some
+    elsewhere = alone.assign(source=alone["source"].where(alone["kind"] != "grasp", "MLP-3"))  # drawn in no panel
+    assert "Fewer replicates" not in figures.shown(elsewhere, [("MLP-4", "MLP-2")], "depths", "for tickets").data
     square = figures.square(rows, study.DEEP, "both", "at density", "matrix", "an elastic ticket").data
     assert '<figure id="matrix" role="group"' in square
     assert "diagonal is 0 by definition" in square

@@ -62,12 +62,22 @@ def test_members_of_another_name_are_refused(home, store, tmp_path, name):
 
 def test_a_file_that_swells_is_refused(home, store, tmp_path, monkeypatch):
     monkeypatch.setattr(parcels, "MOST_UNPACKED", 100_000)
-    with pytest.raises(BadInput, match="unpacks to more than"):
+    with pytest.raises(BadInput, match=r"^results\.zip: unpacks to more than"):
         travel.merge([home.file], store)
     monkeypatch.setattr(parcels, "MOST", 1000)
-    with pytest.raises(BadInput, match="larger than"):
+    with pytest.raises(BadInput, match=r"^results\.zip: larger than"):
         travel.merge([home.file], store)
     assert not store.local.exists()
+
+
+def test_a_name_that_is_no_text_is_refused(home, tmp_path):
+    """Its flag says that it is UTF-8, and it is not."""
+    bad = tmp_path / "bad.zip"
+    with ZipFile(bad, "w") as file:
+        file.writestr("\u00e9.jsonl", "")
+    bad.write_bytes(bad.read_bytes().replace("\u00e9".encode(), b"\xff\xfe"))
+    with pytest.raises(BadInput, match=r"^bad\.zip: not a readable file of results"):
+        parcels.contents(bad)
 
 
 def flipped(content, place, bit):

@@ -16,11 +16,11 @@ from ..figures.style import WORDS
 from ..networks import Networks
 from ..pruning import imp
 from . import collection, networks
+from .subset_sum.arms import NUMBERS
 
 AXES = ("network", "density", "learning rate", "rewinding", "scale")
 FAMILIES = {
-    "lenet": "LeNet", "mlp": "MLP", "fc": "one hidden layer", "conv": "Conv", "resnet": "ResNet", "vgg": "VGG",
-    "sums": "random numbers",
+    "lenet": "LeNet", "mlp": "MLP", "fc": "MLP", "conv": "Conv", "resnet": "ResNet", "vgg": "VGG", "": "numbers",
 }  # fmt: skip
 BOUNDS = (20, 5)
 """Percentages of weights between the classes of densities."""
@@ -56,9 +56,9 @@ def regime(entry: dict, named: Networks, profile: str) -> dict[str, str]:
     """
     cell, levels = named.cells[entry["network"]], list(asked(parts(entry), "level"))
     steps = {named.step(entry["network"], step) for step in asked(parts(entry), "rewind")}
-    sums = "subset_sums" in asked(parts(entry), "arm")  # of random numbers: its network is none
+    alone = any(arm in NUMBERS for arm in asked(parts(entry), "arm"))  # no network is read
     return {
-        "network": FAMILIES["sums" if sums else cell.model.partition("-")[0]],
+        "network": FAMILIES["" if alone else cell.model.partition("-")[0]],
         "density": between(100 * density(unseeded(cell), max(levels))) if levels else NOWHERE,
         "learning rate": f"{WORDS[cell.optimizer]}, {cell.learning_rate:g}" + ", warmup" * bool(cell.warmup),
         "rewinding": ("a later step" if any(steps) else "initialization only") if levels else NOWHERE,
@@ -156,7 +156,7 @@ def matrix(frame: pd.DataFrame, questions) -> tuple[list[str], list[tuple]]:
     """(heads of columns, network at scale; of each question that has a claim: it, and head -> rows of the frame)."""
     more = {"paper": "", "desk": ", desk", "quick": ", quick"}
     heads = frame["network"] + frame["profile"].map(more)
-    order = [f"{family}{scale}" for scale in more.values() for family in FAMILIES.values()]
+    order = dict.fromkeys(f"{family}{scale}" for scale in more.values() for family in FAMILIES.values())
     order, lines = [head for head in order if (heads == head).any()], []
     for question in questions:
         own = frame["base"].isin(question.claims)

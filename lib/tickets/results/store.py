@@ -213,7 +213,7 @@ class Store:
 
 @lru_cache(maxsize=1)
 def _shared(kind: type[Store], local: Path, recorded: Path | None, *_written: int) -> Store:
-    return kind(local, recorded)
+    return kind(local, recorded)  # one in a process, until another is asked for or the files there change
 
 
 def chain(cell: Cell) -> Cell:

@@ -62,7 +62,7 @@ def _members(path: Path) -> dict[str, bytes]:
             if sum(member.file_size for member in members) > MOST_UNPACKED:
                 raise BadInput(f"{path.name}: unpacks to more than {MOST_UNPACKED // 2**20} MiB")
             return {member.filename: file.read(member) for member in members}
-    except (OSError, ValueError, BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (OSError, UnicodeError, BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise BadInput(f"{path.name}: not a readable file of results ({error})") from error
 
 

@@ -5,6 +5,8 @@ from ...errors import BadInput, choose
 
 LAWS = ("uniform", "product", "hyperbolic", "gadget")
 SEARCHES = ("exact", "greedy", "relaxed", "edge_popup")
+NUMBERS = ("subset_sums", "fixed_share")
+"""What is measured on random numbers alone, without a network."""
 
 
 def subset_sums(cell, model, store, device):
