@@ -149,16 +149,15 @@ def own_verdicts(here: Store, table: Path) -> str:
 
 def scope(now: dict[str, dict]) -> str:
     """On which networks and data the verdicts at the papers' own settings rest so far."""
-    networks, found, open_ = chapters.networks("paper"), {}, 0
+    networks, found = chapters.networks("paper"), {}
     whole = [e for e in claims.standing("paper") if "reading" not in now[e["id"]]["scope"] and int(now[e["id"]]["n"])]
-    for entry in whole:
-        if scorecard.verdict(now[entry["id"]])[0] in ("inconclusive", "open"):
-            open_ += 1
-            continue
+    decided = [e for e in whole if scorecard.verdict(now[e["id"]])[0] not in ("inconclusive", "open")]
+    for entry in decided:
         for cell in map(networks[entry["study"]].cells.get, mentioned(entry)):
             found.setdefault(style.WORDS[cell.model], {})[style.WORDS[cell.dataset.partition("-")[0]]] = None
     named = "; ".join(f"{model} on {' and '.join(data)}" for model, data in found.items()) or "nothing"
-    return f"So far what is decided is on {named}; {open_} claims and questions are open, the rest *not run*.\n"
+    more = f"{len(whole) - len(decided)} more were run and are open"
+    return f"Decided so far are claims and questions about {named}; {more}, the rest are *not run*.\n"
 
 
 def execution(reports: list[dict]) -> str:

@@ -25,9 +25,7 @@ LEAST = 3
 ALPHA = 0.05
 DIGITS = 1e-4
 """Contrasts closer than this are equal: recorded accuracies have seven digits, and one image in 10,000 is 0.01."""
-NOT_SHARED = """Of what was trained on this machine ({there} cells) nothing is recorded, so there is nothing to compare
-it with. Recorded are the profiles {profiles}.
-"""
+NOT_SHARED = "Of what was trained here ({there} cells) nothing is recorded. Recorded are the profiles {profiles}.\n"
 
 
 def report(recorded: Store, new: Store) -> tuple[str, pd.DataFrame]:

@@ -217,6 +217,20 @@ def test_an_image_network_learns_scores_by_the_same_path(store):
     assert store.get(cell)["provenance"]["path"] == "supermask"
 
 
+def test_every_step_has_an_augmentation_of_its_own(monkeypatch):
+    """Whatever the steps that are held at a time: those of the reader that all arms of a replicate share."""
+    cell = CELL.but(dataset="digits16", model="conv-2x32", steps=6, batch=8, augment="flip_crop")
+    model = models.build(cell.model, (1, 16, 16), 10)
+    found, moved = [], dataset.augment
+    monkeypatch.setattr(dataset, "augment", lambda x, *moves: found.append(moves[:3]) or moved(x, *moves))
+    one = networks(cell, model=model)
+    for begin in (0, 2, 4):
+        one.advance(begin, begin + 2)
+    wanted = [tuple(part[:, step] for part in Reader([cell]).moves) for step in range(6)]
+    for got, want in zip(found, wanted, strict=True):
+        assert all(map(torch.equal, got, want))
+
+
 @pytest.mark.parametrize("changes", [{"optimizer": "adam"}, {"weight_decay": 1e-4}, {"dropout": 0.5}, {"rewind": 3}])
 def test_what_does_not_fit_is_refused(changes):
     with pytest.raises(BadInput, match="supermask"):

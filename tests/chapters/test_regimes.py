@@ -47,9 +47,11 @@ def test_what_an_entry_reads_at():
         ("M3", ("ResNet", "5 to 20 %", "SGD, 0.1", "a later step", "the paper's")),
         ("L10c", ("VGG", "below 5 %", "SGD, 0.1, warmup", "initialization only", "the paper's")),
         ("T1-mnist", ("LeNet", "below 5 %", "Adam, 0.0012", "initialization only", "analog")),
-        ("P5", ("numbers", "none", "SGD, 0.1", "none", "the paper's")),
+        ("P5", ("numbers", "none", "none", "none", "the paper's")),
         ("P2", ("MLP", "none", "SGD, 0.1", "none", "the paper's")),
-        ("P1-uniform", ("numbers", "none", "SGD, 0.1", "none", "the paper's")),
+        ("P1-uniform", ("numbers", "none", "none", "none", "the paper's")),
+        ("H1-lenet", ("LeNet", "5 to 20 %", "SGD, 0.1", "initialization only", "analog")),
+        ("Z4", ("LeNet", "none", "Adam, 0.0012", "none", "the paper's")),
         ("L6-conv2-desk", ("Conv", "5 to 20 %", "Adam, 0.0002", "initialization only", "desk")),
     ],
 )

@@ -12,7 +12,7 @@ from tickets import chapters
 from tickets.chapters import STUDIES, cells, desk
 from tickets.errors import BadInput
 from tickets.evidence import claims
-from tickets.evidence.asked import parts
+from tickets.evidence.asked import filled, parts
 from tickets.evidence.claims import CLAIMS
 from tickets.evidence.judge import Judge
 from tickets.networks import mentioned
@@ -80,9 +80,10 @@ def test_every_replicate_that_an_extension_promises_is_in_its_study(judge_of_eve
 def test_every_assay_finds_its_cells_in_its_study(judge_of_everything):
     judge = judge_of_everything
     for part in judge.parts.values():
-        if "plus" in part.get("assay", {}):
-            assay = {**part["assay"], "stat": part["contrast"]["stat"]}
-            n = len(judge.records.read(assay, judge.scene(part)).values)
+        for case in part.get("cases", [{}]) if "plus" in part.get("assay", {}) else []:
+            stat = part.get("matching", part["contrast"])["stat"]
+            assay = filled({**part["assay"], "stat": stat}, case)
+            n = len(judge.records.read(assay, judge.scene(part, case.get("network"))).values)
             assert n >= part["n"], f"assay of {part['id']}"
 
 

@@ -133,16 +133,26 @@ def test_a_range_that_holds_much_further_says_so():
 def test_each_replicate_crosses_at_a_density_of_its_own():
     """By hand, of a claim to be better at all: rungs 7, 8, 9 keep 0.8^7, 0.8^8 and 0.8^9 of the weights. Replicate 0
     falls from +0.2 at rung 8 to -0.2 at rung 9, so it crosses half way, at rung 8.5; replicate 1 from +0.3 at rung 7 to
-    -0.1 at rung 8, three quarters of the way; replicate 2 loses at rung 7 already, replicate 3 never."""
-    gains = {7: [0.4, 0.3, -0.1, 0.5], 8: [0.2, -0.1, 0.3, 0.5], 9: [-0.2, -0.1, -0.1, 0.5]}
+    -0.1 at rung 8, three quarters of the way; so do 2, 3 and 4 once more; replicate 5 never."""
+    gains = {7: [0.4, 0.3] * 2 + [0.3, 0.5], 8: [0.2, -0.1] * 2 + [-0.1, 0.5], 9: [-0.2, -0.1] * 2 + [-0.1, 0.5]}
     arms = {("ticket", 0): {"test_accuracy": 98.0}}
     arms |= {("ticket", k): {"test_accuracy": lambda r, own=own: 98.0 + own[r]} for k, own in gains.items()}
     claim = {name: value for name, value in keeps([7, 8, 9], 9, least=0).items() if name != "margin"}
-    finding = Judge(table(arms, n=4), "paper", {}, NETWORKS["paper"]).rule(claim)
-    logs = np.array([8.5, 7.75, 7, 9]) * np.log(0.8) + np.log(100)
-    low, high = stats.t.interval(0.95, 3, logs.mean(), stats.sem(logs))
+    finding = Judge(table(arms, n=6), "paper", {}, NETWORKS["paper"]).rule(claim)
+    logs = np.array([8.5, 7.75, 8.5, 7.75, 7.75, 9]) * np.log(0.8) + np.log(100)
+    low, high = stats.t.interval(0.95, 5, logs.mean(), stats.sem(logs))
     numbers = f"{np.exp(logs.mean()):.3g} % [{np.exp(low):.3g}, {np.exp(high):.3g}]"
-    assert finding.beside == f"replicates cross at {numbers}, 2 of 4 beyond the rungs tested"
+    assert finding.beside == f"replicates cross at {numbers}, 1 of 6 beyond the rungs tested"
+
+
+def test_of_replicates_that_mostly_cross_nowhere_only_the_number_is_said():
+    """One of four crosses between rungs 7 and 8; three hold at both."""
+    gains = {7: [0.4, 0.3, 0.1, 0.5], 8: [0.2, -0.1, 0.3, 0.5]}
+    arms = {("ticket", 0): {"test_accuracy": 98.0}}
+    arms |= {("ticket", k): {"test_accuracy": lambda r, own=own: 98.0 + own[r]} for k, own in gains.items()}
+    claim = {name: value for name, value in keeps([7, 8], 8, least=0).items() if name != "margin"}
+    finding = Judge(table(arms, n=4), "paper", {}, NETWORKS["paper"]).rule(claim)
+    assert finding.beside == "3 of 4 replicates cross beyond the rungs tested"
 
 
 def test_a_match_is_crossed_at_its_margin():
@@ -266,3 +276,17 @@ def test_the_cases_of_a_concordance_have_networks_of_their_own():
     there = there.assign(**{name: [one[name] for one in moved] for name in ("cell", "steps", "key")})
     assert judged(everywhere, pd.concat([here, there]))["verdict"] == "reproduced: 4 of 4 settings decided"
     assert judged(everywhere, here)["verdict"] == "partly: 2 of 4 settings decided, one class only"
+
+
+def test_a_match_in_a_setting_counts_only_where_a_worse_arm_is_told_apart():
+    """Rewound to step 1 the other arm is two points worse than the ticket, to step 0 it is as good: undecided there."""
+    frame = both_sides({0: (1, 0), 1: (0, 0), 2: (9, -1), 3: (8, -1)})
+    for k, gap in {0: 0.0, 1: 2.0}.items():
+        worse = [Cell(arm="random", level=7, rewind=k, replicate=r) for r in range(5)]
+        rows = [row(cell, test_accuracy_end=98.0 - gap + JITTER[cell.replicate]) for cell in worse]
+        frame = pd.concat([frame, pd.DataFrame(rows)], ignore_index=True)
+    claim = concordance([{"rewind": k} for k in range(4)])
+    assert judged(claim, frame)["verdict"] == "reproduced: 4 of 4 settings decided"
+    at = {"level": 7, "rewind": "case"}
+    gated = claim | {"assay": {"plus": {"arm": "ticket", **at}, "minus": {"arm": "random", **at}}}
+    assert judged(gated, frame)["verdict"] == "partly: 3 of 4 settings decided, a class of one setting"

@@ -20,7 +20,8 @@ def sizes_and_rates(net):
     """Weights of each layer of a study's network at the paper's image size, and the fraction removed a round."""
     model = models.build(net.model, IMAGE.get(net.model, (3, 32, 32)), 10)
     sizes = {name: math.prod(model.shapes[name]) for name in model.prunable}
-    return sizes, prune.layer_rates(model.kind, net.rate, net.conv_rate, net.output_rate)
+    rates = {"dense": net.rate, "conv": net.conv_rate, "output": net.output_rate}
+    return sizes, {name: rates[kind] for name, kind in model.kind.items()}
 
 
 def percent_kept(net, level):

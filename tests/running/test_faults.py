@@ -66,6 +66,21 @@ def test_a_poison_cell_is_retried_only_on_request(tiny, store, here, computed, c
     assert not [name for name in files(store) if "error" in name]
 
 
+def test_a_network_that_fails_when_it_is_trained_again_is_reported(store, here, computed, capsys):
+    """Its record is there and its weights are not, so that the others that start from it wait."""
+    assert here() == 0
+    for cell in [CHAIN[1], *(cell for cell in TINY if cell.level == 2)]:
+        store.beside(cell, "safetensors").unlink(missing_ok=True)
+        if cell.level == 2:
+            store.beside(cell, "json").unlink()
+    computed.before = poison
+    capsys.readouterr()
+    assert here() == 1
+    err = capsys.readouterr().err
+    assert f"failed 1x: lenet-300-100 ticket level 1 replicate 0 ({CHAIN[1].key()})" in err
+    assert f"({CHAIN[2].key()})" in err
+
+
 def test_a_note_on_a_failure_that_is_unreadable_still_counts(store):
     faults.fail(store, [NET], "Traceback")
     store.beside(NET, "error.json").write_text("{")

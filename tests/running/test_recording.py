@@ -45,7 +45,7 @@ def test_recorded_curves_are_thin_and_keep_their_ends(both):
     for step, loss in zip(curves["step"], curves["validation_loss"], strict=True):
         assert loss == pytest.approx(full[step], rel=1e-4)
     stairs = a_record(NET)["curves"]["best_step"]
-    assert curves["best_step"] == stairs[-records.STAIRS :]  # the end of the staircase, unthinned
+    assert curves["best_step"] == stairs[-records.POINTS :]  # the end of the staircase, unthinned
     json.dumps(curves, allow_nan=False)
 
 

@@ -1,6 +1,7 @@
 """Results that travel: all or nothing goes in, what is there stays."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from repacked import changed
 from tickets import chapters, cli
 from tickets.errors import BadInput
 from tickets.results.store import Store
-from tickets.running import travel
+from tickets.running import faults, travel
 from tickets.running.plan import plan
 from tiny import CHAIN, NET, TINY, assert_equal_tables, files, serial
 
@@ -131,6 +132,20 @@ def test_large_results_are_cut_into_files(home, store, tmp_path):
     with pytest.raises(BadInput, match="is there already"):
         travel.export(tmp_path / "cut.zip", home.store, TINY, limit=limit)
     assert {path: path.read_bytes() for path in tmp_path.glob("cut*.zip")} == before
+
+
+def test_a_folder_is_no_file_to_export_to(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="is there already"):
+        travel.export(Path("."), home.store, TINY, limit=30_000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_record_that_arrives_ends_its_failure_here(home, store, tmp_path):
+    faults.fail(store, [NET], "Traceback")
+    travel.export(tmp_path / "all.zip", home.store, TINY)
+    travel.merge([tmp_path / "all.zip"], store)
+    assert faults.failure(store, NET) is None
 
 
 def test_tensors_larger_than_a_file_stay_behind(home, store, tmp_path):

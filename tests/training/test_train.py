@@ -21,6 +21,7 @@ from small import (
 from tickets.cells import Cell
 from tickets.data import dataset, sources
 from tickets.nets import models
+from tickets.pruning.imp import Start
 from tickets.seeds import stream
 from tickets.training.autograd import Autograd
 from tickets.training.compiled import Compiled
@@ -214,6 +215,19 @@ def test_weights_of_image_networks_are_saved_with_their_statistics(few_digits):
         assert_close(one.saved[5], other.weights, 0)
         assert {*model.shapes, *model.buffers(1)} == one.saved[2].keys()
         assert np.abs(one.saved[5]["conv1.norm.running_mean"] - one.saved[2]["conv1.norm.running_mean"]).max() > 1e-3
+
+
+def test_a_network_returned_to_a_step_has_its_statistics_of_then_on_both_paths(few_digits):
+    """Two networks at once: one brings running statistics, one has none."""
+    cells, model = [IMAGES.but(replicate=r) for r in range(2)], models.build("resnet-20", (1, 16, 16), 10)
+    fresh, moved = starts_of(cells, [random_mask(model, 0.5)] * 2, model)
+    given = {name: np.full(tensor[0].shape, 3, np.float32) for name, tensor in model.buffers(1).items()}
+    starts = [fresh, Start({**moved.weights, **given}, moved.mask)]
+    for kind in (Autograd, Compiled):
+        first, second = kind(cells, model, starts).weights()
+        for name, tensor in model.buffers(1).items():
+            assert (first[name] == tensor[0].numpy()).all()
+            assert (second[name] == 3).all()
 
 
 def test_steps_before_the_first_leave_no_weights():

@@ -93,8 +93,12 @@ def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     marks = "; ".join(filter(None, (finding.beside, *finding.marks, "q > 0.05" if q > verdicts.MOST_Q else "")))
     note = f": {in_words(verdict.note, entry)}" if verdict.note else ""
     return {
-        **{"statement": entry.get("in_full", entry["statement"]), "theirs": entry["theirs"], "source": entry["source"]},
-        **{"paper": "" if own else entry["paper"], "unit": unit(entry["unit"])},
+        **{"statement": entry.get("in_full", entry["statement"]), "source": entry["source"]},
+        **{
+            "paper": "" if own else entry["paper"],
+            "theirs": None if own else entry["theirs"],
+            "unit": unit(entry["unit"]),
+        },
         **{"claim": entry["id"] + suffix(profile), "scope": scope, "profile": profile, "n": verdict.n, "q": q},
         **{"ours": finding.ours, "low": finding.low, "high": finding.high, "needs": _needs(entry, verdict, analog)},
         "device": " + ".join(sorted(finding.rows["device"].unique())) if verdict.n else "",

@@ -54,13 +54,15 @@ def regime(entry: dict, named: Networks, profile: str) -> dict[str, str]:
 
     density: of the sparsest network that the claim reads; rewinding: whether any of them returns to a later step.
     """
-    cell, levels = named.cells[entry["network"]], list(asked(parts(entry), "level"))
+    arms, shares = (list(asked(parts(entry), field)) for field in ("arm", "keep"))
+    cell, levels = named.cells[entry["network"]], [] if set(arms) == {"untrained"} else [*asked(parts(entry), "level")]
     steps = {named.step(entry["network"], step) for step in asked(parts(entry), "rewind")}
-    alone = any(arm in NUMBERS for arm in asked(parts(entry), "arm"))  # no network is read
+    alone = any(arm in NUMBERS for arm in arms)  # no network is read
+    rate = f"{WORDS[cell.optimizer]}, {cell.learning_rate:g}"
     return {
         "network": FAMILIES["" if alone else cell.model.partition("-")[0]],
-        "density": between(100 * density(unseeded(cell), max(levels))) if levels else NOWHERE,
-        "learning rate": f"{WORDS[cell.optimizer]}, {cell.learning_rate:g}" + ", warmup" * bool(cell.warmup),
+        "density": between(100 * min([density(unseeded(cell), max(levels)), *shares])) if levels else NOWHERE,
+        "learning rate": NOWHERE if alone else rate + ", warmup" * bool(cell.warmup),
         "rewinding": ("a later step" if any(steps) else "initialization only") if levels else NOWHERE,
         "scale": "analog" if entry["scope"] == "analog" and profile == "paper" else SCALES[profile],
     }
@@ -116,9 +118,7 @@ def tally(frame: pd.DataFrame, axis: str) -> dict[str, Counter]:
 
 def decided(counts: Mapping[str, Counter]) -> dict[str, tuple[int, int]]:
     """Value -> (claims that were reproduced, claims that were decided), where any was."""
-    found = {
-        value: (count[HOLDS], count[HOLDS] + sum(count[word] for word in FAILS)) for value, count in counts.items()
-    }
+    found = {v: (count[HOLDS], count[HOLDS] + sum(count[word] for word in FAILS)) for v, count in counts.items()}
     return {value: pair for value, pair in found.items() if pair[1]}
 
 

@@ -8,8 +8,8 @@ ends.
 import numpy as np
 
 from ..cells import Cell
-from ..pruning.imp import returned_to
-from ..pruning.masks import Mask, Weights, final, mask_at, pruned_at
+from ..pruning.imp import left, returned_to
+from ..pruning.masks import Weights
 from .mixtures import STATISTICS, Mixtures
 
 SIDE, MARGIN = 21, 0.2
@@ -18,7 +18,7 @@ SIDE, MARGIN = 21, 0.2
 
 def measure(cell: Cell, ends: list[Cell], model, store, device="cpu", points: int = 30) -> tuple[dict, dict]:
     """(scalars, curves) of the straight line between two networks, at so many points, both ends among them."""
-    networks, masks = zip(*(_stored(end, store) for end in ends), strict=True)
+    networks, masks = zip(*(left(end, model, store) for end in ends), strict=True)
     check_apart(networks, cell)
     scalars, curves = line(Mixtures(cell, model, networks, device), np.linspace(0, 1, points))
     return scalars | geometry(networks, masks, returned_to(cell, model, store), model), curves
@@ -26,14 +26,9 @@ def measure(cell: Cell, ends: list[Cell], model, store, device="cpu", points: in
 
 def measure_plane(cell: Cell, corners: list[Cell], model, store, device="cpu") -> tuple[dict, dict]:
     """(scalars, curves) of the plane through three networks."""
-    networks = [_stored(corner, store)[0] for corner in corners]
+    networks = [left(corner, model, store)[0] for corner in corners]
     check_apart(networks, cell)
     return plane(Mixtures(cell, model, networks, device), networks)
-
-
-def _stored(cell: Cell, store) -> tuple[Weights, Mask]:
-    found = store.tensors(cell)
-    return final(found), mask_at(pruned_at(found), cell.level)
 
 
 def check_apart(networks, cell: Cell) -> None:

@@ -47,13 +47,17 @@ class Reader:
         """`order`, on the device."""
         return torch.from_numpy(self.order).to(self.device)
 
-    def batch(self, step: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [R, B, C, H, W] and labels [R, B] of the step whose number is in `step` [1], on the device."""
-        of_step = lambda tensor: tensor.index_select(1, step).squeeze(1)  # noqa: E731
+    def batch(self, step: Tensor, moved: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Images [R, B, C, H, W] and labels [R, B] of the step whose number is in `step` [1], on the device.
+
+        moved: the number of the step whose augmentation they get, where `picked` holds some steps only.
+        """
+        of_step = lambda tensor, at=step: tensor.index_select(1, at).squeeze(1)  # noqa: E731
         picked = of_step(self.picked)
         x = self._parts(int(step), picked) if self.cell.augment == "resized_crop" else self._images["train"][picked]
         if self.cell.augment == "flip_crop":
-            x = images.augment(x, *map(of_step, self.moves), self.data.pad)
+            at = step if moved is None else moved
+            x = images.augment(x, *(of_step(part, at) for part in self.moves), self.data.pad)
         return self._scaled(x), self._labels["train"][picked]
 
     @cached_property

@@ -59,7 +59,7 @@ def crossing(part: dict, readings: dict[float, Reading], kept: pd.Series) -> str
     """Where each replicate crosses the line between holding and failing, as its own second number.
 
     Log density is interpolated between the last rung that a replicate holds and the first that it does not; a replicate
-    that holds everywhere, or nowhere, counts at the end it is beyond, and is counted.
+    that holds everywhere, or nowhere, counts at the end it is beyond; of more than a fifth such only the count is said.
     """
     line = -scaled(part, part["margin"]) if "margin" in part else 0.0
     frame = pd.DataFrame({rung: reading.values - line for rung, reading in readings.items()})
@@ -73,6 +73,8 @@ def crossing(part: dict, readings: dict[float, Reading], kept: pd.Series) -> str
     sample = verdicts.Sample.of(found)
     low, high = np.exp(sample.interval())
     ends = f", {beyond} of {sample.n} beyond the rungs tested" if beyond else ""
+    if 5 * beyond > sample.n:
+        return f"{beyond} of {sample.n} replicates cross beyond the rungs tested"
     return f"replicates cross at {exp(sample.mean):.3g} % [{low:.3g}, {high:.3g}]{ends}" if sample.n > 1 else ""
 
 

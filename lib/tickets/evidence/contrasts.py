@@ -85,7 +85,8 @@ class Records:
         lists = [value if isinstance(value, list) else [value] for value in fields.values()]
         each = (dict(zip(fields, chosen, strict=True)) for chosen in product(*lists))
         columns, rows = zip(*(self._column(contrast, one, scene) for one in each), strict=True)
-        weights = _least_squares(fields["level"]) if term == "slope" else np.full(len(columns), 1 / len(columns))
+        n, straight = len(columns), np.vander(fields["level"], 2) if term == "slope" else None
+        weights = np.full(n, 1 / n) if straight is None else np.linalg.pinv(straight)[0]
         rows = [one.assign(weight=one["weight"] * weight) for one, weight in zip(rows, weights, strict=True)]
         reading = _blocks(_side_by_side(columns) @ weights, rows, tried, picked)
         return reading if chosen_on is None else reading.on(chosen_on)
@@ -130,12 +131,6 @@ class Records:
             return values, pd.Series(False, rows.index)
         failed = rows["diverged"].eq(True)
         return values.mask(failed, rows["steps"]), failed | (values > LATE * rows["steps"])
-
-
-def _least_squares(levels: list[float]) -> np.ndarray:
-    """What each level weighs in the least-squares slope of a statistic on the level."""
-    centred = np.asarray(levels, dtype=float) - np.mean(levels)
-    return centred / (centred**2).sum()
 
 
 def _side_by_side(columns) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from math import nan
+from math import inf, nan
 
 import pandas as pd
 
@@ -137,6 +137,9 @@ class Judge:
             x, y = in_blocks(both).values()
             holds = partial(verdicts.effect, x.values, 0, least_n=part["n"])
             matches = partial(verdicts.match, y.values, case["margin"], least_n=part["n"])
+            told = {"contrast": part["matching"], "assay": filled(part.get("assay", {}), case)}
+            if "assay" in part and matches().holds and gates.arms_differ(self.records, scene, told, case["margin"]):
+                matches = partial(matches, least_n=inf)
             sides.append((holds, matches))
             readings += [reading for reading in (x, y) if len(reading.values)]
         if not readings:
@@ -156,7 +159,7 @@ class Judge:
 
     def _gate(self, part: dict, finding: Finding) -> str:
         """The first gate that fails, empty for none. Anchors are the paper's accuracies, at the desk a pilot's."""
-        anchored, replicates = self.profile in ("desk", part["scope"]), finding.rows["replicate"].unique()
+        anchored, replicates = self.profile in ("desk", "paper"), finding.rows["replicate"].unique()
         return (
             (anchored and gates.dense_accuracy(self.records, self.scene(part), part, replicates))
             or self._assay(part, finding)
@@ -165,7 +168,7 @@ class Judge:
         )
 
     def _assay(self, part: dict, finding: Finding) -> str:
-        if "assay" not in part or not finding.verdict.holds:
+        if "assay" not in part or "cases" in part or not finding.verdict.holds:
             return ""
         if claim := part["assay"].get("claim"):
             return "" if self.rule(self.parts[claim]).verdict.holds else f"G2, {claim} does not hold"

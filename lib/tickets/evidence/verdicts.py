@@ -109,9 +109,8 @@ def effect(values, least: float, most: float = inf, least_n: int = LEAST_N, leve
 
 def match(values, margin: float, two_sided: bool = False, least_n: int = LEAST_N, level: float = LEVEL) -> Verdict:
     """ "A is as good as B": not worse by `margin` or more; two-sided: nor better."""
-    rows = [("contradicted", "worse", (), (-margin,)), ("reproduced", "", (-margin,), ())]
-    if two_sided:
-        rows[1:] = [("contradicted", "better", (margin,), ()), ("reproduced", "", (-margin,), (margin,))]
+    better, above = [("contradicted", "better", (margin,), ())] * two_sided, (margin,) * two_sided
+    rows = [("contradicted", "worse", (), (-margin,)), *better, ("reproduced", "", (-margin,), above)]
     return _first(values, rows, least_n, level)
 
 

@@ -26,7 +26,7 @@ WORDS = {
     "imagenet": "ImageNet", "digits": "8x8 digits", "digits16": "16x16 digits", "fc-2508": "784-2508-10",
     "cifar100_coarse": "CIFAR-100, 20 classes", "fashion_mnist32": "Fashion-MNIST, 32x32", "svhn": "SVHN",
     **{f"lenet-{3 * w}-{w}": f"LeNet-{3 * w}-{w}" for w in (50, 100, 200, 400)}, "conv-2x32": "Conv-2, slim",
-    **{f"mlp-{n}x300": f"MLP-{n}" for n in (2, 3, 4)}, "mlp-2x150": "MLP-2, halved", "adam": "Adam", "sgd": "SGD",
+    **{f"mlp-{n}x300": f"MLP-{n}" for n in (2, 3, 4)}, "mlp-2x150": "MLP-2, half as wide", "adam": "Adam", "sgd": "SGD",
     **{f"conv-{n}": f"Conv-{n}" for n in (2, 4, 6, 8)}, "conv-4x96": "Conv-4 x 1.5", "conv-4x128": "Conv-4 x 2",
     **{f"vgg-{n}": f"VGG-{n}" for n in (13, 16, 19)}, **{f"resnet-{n}": f"ResNet-{n}" for n in range(14, 57, 6)},
     **{f"resnet-{n}x8": f"ResNet-{n}, slim" for n in (14, 20, 32)}, "conv-4x32": "Conv-4, slim", "fc-500": "784-500-10",
@@ -72,8 +72,8 @@ def interval(values) -> tuple[float, float, float]:
 
 def replicates(rows: pd.DataFrame) -> str:
     """How many replicates the settings of some rows have, for a caption: "20 replicates", "10 to 20 replicates"."""
-    keys = ("network", "target", "source", "arm", "level") if "target" in rows else ("network", "arm", "level")
-    counts = rows.groupby([name for name in keys if name in rows])["replicate"].nunique()
+    keys = ("network", "target", "source", "arm", "criterion", "level", "rewind")
+    counts = rows.groupby([name for name in keys if name in rows], dropna=False)["replicate"].nunique()
     few, many = (counts.min(), counts.max()) if len(counts) else (0, 0)
     return f"{f'{few} to ' if few < many else ''}{many} replicate{'s' if many != 1 else ''}"
 

@@ -70,10 +70,10 @@ def next_mask(cell: Cell, model, saliency: Weights, mask: Mask) -> Mask:
 
 
 def ladder(cell: Cell, model) -> dict[str, int]:
-    """Kept weights of each layer at `cell`'s level, layerwise pruning."""
-    rates = prune.layer_rates(model.kind, cell.rate, cell.conv_rate, cell.output_rate)
+    """Kept weights of each layer at `cell`'s level; its rate is that of its kind (Frankle & Carbin 2019, Fig. 2)."""
+    rates = {"dense": cell.rate, "conv": cell.conv_rate, "output": cell.output_rate}
     sizes = {name: int(np.prod(model.shapes[name])) for name in model.prunable}
-    return prune.ladder(sizes, rates, cell.level)
+    return prune.ladder(sizes, {name: rates[kind] for name, kind in model.kind.items()}, cell.level)
 
 
 def ticket(cell: Cell, model, store, weights: Weights) -> Start:

@@ -12,12 +12,6 @@ from ..errors import BadInput
 from .masks import Mask
 
 
-def layer_rates(kind: Mapping[str, str], rate: float, conv_rate: float, output_rate: float) -> dict[str, float]:
-    """Fraction removed a round for each layer by its kind (Frankle & Carbin 2019, Figure 2 and section 2)."""
-    rates = {"dense": rate, "conv": conv_rate, "output": output_rate}
-    return {name: rates[kind[name]] for name in kind}
-
-
 def ladder(sizes: Mapping[str, int], rates: Mapping[str, float], level: float) -> dict[str, int]:
     """Weights each layer keeps at a level: whole rounds remove round(rate x kept); between rungs, geometrically."""
     if level != int(level):

@@ -11,11 +11,9 @@ from ..errors import BadInput
 
 SCHEMA = 1
 POINTS = 60
-"""Most points of a curve that is recorded."""
+"""Most points of a curve that is recorded, its last ones: claims ask where validation came near its minimum."""
 MOMENTS = 40
 """Most points of a curve of validation, its first and last among them, dense where it moves: at its start."""
-STAIRS = 24
-"""Points kept of the staircase of validation minima, from its end: claims ask when it came within 5 % of the bottom."""
 PARTS = ("schema", "key", "cell", "result", "curves", "wrong", "provenance", "registration")
 RESULT = (
     "early_stop_step", "early_stop_loss", "validation_accuracy", "test_accuracy", "test_accuracy_mid",
@@ -48,7 +46,7 @@ def parse(text: str | bytes, where: str) -> dict:
         raise BadInput(f"{where}: schema {record['schema']}, this version reads {SCHEMA}")
     try:
         key = Cell.from_dict(record["cell"]).key()
-    except (BadInput, TypeError, AttributeError) as error:
+    except (BadInput, TypeError, AttributeError, OverflowError) as error:
         raise BadInput(f"{where}: no cell of this version ({error})") from error
     if key != record["key"]:
         raise BadInput(f"{where}: the key {record['key']} is not that of its cell")
@@ -81,8 +79,7 @@ def thin(record: dict, images: bool = True, curves: bool = True) -> dict:
     n = len(given.get("step", []))
     index = sorted({round(i) - 1 for i in np.geomspace(1, n, min(n, MOMENTS))}) if n else []
     kept = {name: [_digits(given[name][i]) for i in index] for name in CURVES[:3] if name in given}
-    last = lambda name: STAIRS if name.startswith("best_") else POINTS  # noqa: E731
-    kept |= {name: [_digits(v) for v in values[-last(name) :]] for name, values in given.items() if name not in kept}
+    kept |= {name: [_digits(v) for v in values[-POINTS:]] for name, values in given.items() if name not in kept}
     if not curves:
         kept = {name: values for name, values in kept.items() if name not in CURVES}
     result = {name: _digits(value, 7) for name, value in record["result"].items()}

@@ -68,8 +68,8 @@ def forgive(store: Store, group) -> None:
 
 
 def failed(store: Store, cells: list[Cell]) -> dict[Cell, dict]:
-    """The cells without a record that failed, with their failures."""
-    return {cell: why for cell in cells if (why := failure(store, cell)) and cell not in store}
+    """The cells that failed, with their failures; one that is recorded, when it was trained again for its weights."""
+    return {cell: why for cell in cells if (why := failure(store, cell))}
 
 
 def report(store: Store, cells: list[Cell]) -> list[str]:

@@ -80,7 +80,7 @@ def _registrations(text: bytes, path: Path) -> dict[str, dict[str, str]]:
 
 def check_values(record: dict, where: str) -> None:
     """BadInput naming `where` unless a record's parts hold what training writes: names, numbers and short texts."""
-    number = lambda value: value is None or isinstance(value, (int, float))  # noqa: E731
+    number = lambda v: v is None or isinstance(v, float) or (isinstance(v, int) and v.bit_length() < 64)  # noqa: E731
     numbers = lambda value: isinstance(value, list) and all(map(number, value))  # noqa: E731
     short = lambda value: number(value) or (isinstance(value, str) and len(value) < 200 and value.isprintable())  # noqa: E731
     for part, right in (("result", number), ("curves", numbers), ("provenance", short)):

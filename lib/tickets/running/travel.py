@@ -23,6 +23,7 @@ from ..files import write_atomically
 from ..pruning.masks import FINAL, KEPT, LEVELS
 from ..results.records import differences
 from ..results.store import LIGHT, Store, deepest
+from .faults import forgive
 from .parcels import MOST, Arrays, contents
 
 OVERHEAD = 500
@@ -58,7 +59,7 @@ def export(path: Path, store: Store, cells: list[Cell], weights: bool = False, l
             room = limit - OVERHEAD
         batches[-1].append((text, own))
         room -= size
-    names = [path, *(path.with_name(f"{path.stem}-{n}{path.suffix}") for n in range(2, len(batches) + 1))]
+    names = [path, *(path.parent / f"{path.stem}-{n}{path.suffix}" for n in range(2, len(batches) + 1))]
     files = dict(zip(names, batches, strict=True))
     if there := [target for target in files if target.exists()]:
         raise BadInput(f"{there[0]}: is there already; name a new file")
@@ -151,6 +152,7 @@ def _take(store: Store, merged: Merged, cell: Cell, record: dict, arrays: Arrays
         merged.agree += 1
     else:
         store.put(record)
+        forgive(store, [cell])
         merged.new += 1
 
 

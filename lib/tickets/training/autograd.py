@@ -28,9 +28,10 @@ class Autograd:
         self.reader = Reader(cells, device, self.dtype)
         kind = torch.float64 if torch.device(device).type == "cpu" else torch.float32  # as fused optimizers want it
         self.rates = torch.from_numpy(learning_rates(self.cell)).to(device, kind)
-        weights = [start.begun() for start in starts]
+        running = {name: tensor[0].numpy() for name, tensor in model.buffers(1).items()}
+        weights = [running | start.begun() for start in starts]
         self.params = {name: self._stacked(weights, name).requires_grad_() for name in model.shapes}
-        self.buffers = model.buffers(len(cells), device, self.dtype)
+        self.buffers = {name: self._stacked(weights, name) for name in running}
         self.gone = {
             name: torch.tensor(~np.stack([s.mask[name] for s in starts])).to(device) for name in model.prunable
         }

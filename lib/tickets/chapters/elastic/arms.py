@@ -47,7 +47,7 @@ def made(cell, model, store):
     if own["unmapped"]:
         if not model.widths:
             raise BadInput(f"unmapped: {model.name} has no last hidden layer")
-        layer, fresh = model.head[-2], imp.initial(cell.but(draw=0, carried="both"), model)
+        layer, fresh = model.head[-2], imp.initial(cell.dense(), model)
         weights |= {name: fresh[name] for name in fresh if name.startswith(f"{layer}.")}
         mask = {**mask, f"{layer}.weight": np.ones(model.shapes[f"{layer}.weight"], bool)}
     return weights, Mask({name: mask[name] for name in model.prunable})

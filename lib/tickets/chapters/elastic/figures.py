@@ -63,12 +63,12 @@ def by_density(rows: pd.DataFrame, pairs, kinds=tuple(KINDS)) -> Figure:
 def shown(rows: pd.DataFrame, pairs, name: str, what: str, kinds=tuple(KINDS)) -> HTML:
     """`by_density` on a page, of those transfers of which something is recorded; what: whose accuracies they are."""
     pairs = there(rows, pairs)
-    here = rows[rows["target"].isin([target for target, _ in pairs]) & rows["kind"].isin(kinds)]
+    wanted = [*pairs, *((target, target) for target, _ in pairs)]
+    here = rows[rows.set_index(["target", "source"]).index.isin(wanted) & rows["kind"].isin(kinds)]
     lacking = ", ".join(KINDS[kind][0] for kind in kinds if not (here["kind"] == kind).any())
     lacking = f" Not recorded yet: {lacking}." if lacking else ""
-    drawn = [pair in pairs for pair in zip(here["target"], here["source"], strict=True)]
-    counts = here.loc[drawn].groupby("kind")["replicate"].nunique()
-    fewer = ", ".join(f"{KINDS[kind][0]} {n}" for kind, n in counts.items() if n < counts.get("both", 0))
+    counts = here.groupby(["kind", "target", "source", "level"])["replicate"].nunique().groupby("kind").min()
+    fewer = "; ".join(f"{KINDS[kind][0]} {n}" for kind, n in counts.items() if n < counts.get("both", 0))
     lacking += f" Fewer replicates: {fewer}." if fewer else ""
     return show.figure(
         len(pairs),

@@ -4,7 +4,7 @@ import pandas as pd
 
 from ...cells import Cell, unseeded
 from ..transfer.tables import KEYS, VALUE
-from .arms import source
+from .arms import ORIGIN, source
 
 MADE = ("elastic", "early", "own_ticket", "elastic_chord")
 """Arms that have a source."""
@@ -38,6 +38,7 @@ def _kind(cell: Cell) -> str:
     if cell.arm == "elastic":
         added = own["added"] if own["added"] == "copied" else f"{own['added']} added"
         kind = "equal copies" if own["even"] else own["carried"] if added == "copied" else added
+        kind += f", {own['blocks']}" * (own["blocks"] != ORIGIN["blocks"])
         return f"script, {kind}" if own["unmapped"] else kind
     word = {"ticket": "own", "own_ticket": "at density", "elastic_chord": "line"}.get(cell.arm, cell.arm)
     return f"script, {word}" if own.get("unmapped") else word
@@ -85,7 +86,7 @@ def rivals(rows: pd.DataFrame, pairs, levels, kinds: dict[str, str]) -> pd.DataF
         for kind, what in kinds.items():
             part = against(here, rival=kind)
             each = part.groupby("replicate")["points"].agg(["mean", "size"])
-            whole = each[each["size"] == each["size"].max()]["mean"].rename("points").reset_index()
+            whole = each[each["size"] == len(levels)]["mean"].rename("points").reset_index()
             found.append(whole.assign(panel=f"{origin} to {target}", what=what))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["panel", "what", "points"])
 

@@ -92,7 +92,7 @@ class Supermasks:
 
     def _step(self) -> None:
         """The step whose number stands in `at`, on the images at `place`."""
-        x, y = self.reader.batch(self.place)
+        x, y = self.reader.batch(self.place, self.at)
         masks, chances = self.drawn(self.scores, self.at)
         params, scales = self.masked(masks)
         for name in masks:

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ...figures import show, style
-from .tables import VALUE, there
+from .tables import VALUE, claimed, there
 
 KINDS = {
     "own": ("the target's own ticket", "ticket"),
@@ -32,7 +32,7 @@ def by_target(rows: pd.DataFrame, pairs) -> Figure:
         here = rows[rows["target"] == target]
         own = here[(here["arm"] == "ticket") & (here["source"] == target)].assign(kind="own")
         style.level_line(axes, own.loc[own["level"] == 0, VALUE], "dense")
-        moved = here[(here["arm"] == "transferred") & (here["source"] == source) & (here["permuted"] == "layer")]
+        moved = here[(here["arm"] == "transferred") & (here["source"] == source) & claimed(here)]
         drawn = pd.concat([own[own["level"] > 0], moved.assign(kind=moved["carried"])])
         drawn = drawn.assign(kept=100 * drawn["density"])
         for kind, (label, arm) in KINDS.items():
@@ -47,7 +47,8 @@ def by_target(rows: pd.DataFrame, pairs) -> Figure:
 def shown(rows: pd.DataFrame, pairs, name: str, what: str) -> HTML:
     """`by_target` on a page, of those transfers of which something is recorded; what: between which they are."""
     pairs = there(rows[rows["arm"] == "transferred"], pairs)
-    here = rows[rows["target"].isin([target for target, _ in pairs])]
+    wanted = [*pairs, *((target, target) for target, _ in pairs)]
+    here = rows[rows.set_index(["target", "source"]).index.isin(wanted) & claimed(rows)]
     columns = ["target", "source", "arm", "carried", "permuted", "level", "density", "replicate", VALUE]
     return show.figure(
         len(pairs),

@@ -26,10 +26,14 @@ def named(table: pd.DataFrame, networks: dict[str, Cell]) -> pd.DataFrame:
     origins = [source(cell) if away else cell for cell, away in zip(table["cell"], moved, strict=True)]
     target = [name_of.get(unseeded(cell)) for cell in table["cell"]]
     rows = table.assign(target=target, source=[name_of.get(unseeded(cell)) for cell in origins])
-    known = (
-        rows["target"].notna() & rows["source"].notna() & (moved | ((rows["arm"] == "ticket") & (rows["draw"] == 0)))
-    )
-    return rows[known & (rows["order"] == 0)]
+    ours = moved | ((rows["arm"] == "ticket") & (rows["draw"] == 0))
+    return rows[ours & rows["target"].notna() & rows["source"].notna() & (rows["order"] == 0)]
+
+
+def claimed(rows: pd.DataFrame) -> pd.Series:
+    """All but random tickets that are not the rivals that the claims name: permuted as their network is pruned."""
+    over = rows["scope"].map({"global": "network", "layerwise": "layer"})
+    return (rows["carried"] != "nothing") | (rows["permuted"] == over)
 
 
 def kept(rows: pd.DataFrame) -> pd.DataFrame:
@@ -41,8 +45,7 @@ def kept(rows: pd.DataFrame) -> pd.DataFrame:
     """
     own = rows[rows["arm"] == "ticket"].set_index(KEYS)[VALUE]
     rivals = rows[rows["arm"] == "transferred"]
-    scope = rivals["scope"].map({"global": "network"}).fillna("layer")  # the rival that the claims name
-    random = rivals[(rivals["carried"] == "nothing") & (rivals["permuted"] == scope)]
+    random = rivals[(rivals["carried"] == "nothing") & claimed(rivals)]
     random = random.groupby([*KEYS, "source"])[VALUE].mean()
     found = rivals[rivals["carried"] == "both"][[*KEYS, "source", "density", VALUE]]
     found = found.rename(columns={VALUE: "transferred"}).reset_index(drop=True)

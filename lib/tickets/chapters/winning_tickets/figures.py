@@ -49,7 +49,7 @@ def ladder(table: pd.DataFrame, arms, values, paper: pd.DataFrame | None = None)
     """
     figure, grid = style.panels(len(values), height=3.4)
     for axes, value in zip(grid.flat, values, strict=False):
-        _ladder_panel(axes, table, arms, value)
+        _ladder_panel(axes, table[table["order"] == 0], arms, value)  # not the dense network's second order
         if paper is not None and len(points := paper[paper["value"] == value]):
             look = {"color": style.PAPER, "ms": 7, "mfc": "none", "mew": 2}
             axes.plot(100 * points["density"], points["y"], "D", label="the paper, relative to our dense", **look)
