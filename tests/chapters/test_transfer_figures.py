@@ -13,7 +13,7 @@ def rows(*settings):
     """(target, source, arm, what is carried, level, accuracy) for three replicates, 0.1 apart."""
     return pd.DataFrame(
         {"target": target, "source": source, "arm": arm, "carried": carried, "permuted": permuted, "level": level}
-        | {"density": 0.8**level, "replicate": r, "test_accuracy_end": accuracy + (r - 1) / 10}
+        | {"scope": "layerwise", "density": 0.8**level, "replicate": r, "test_accuracy_end": accuracy + (r - 1) / 10}
         for target, source, arm, carried, permuted, level, accuracy in settings
         for r in range(3)
     )
@@ -44,6 +44,8 @@ def test_each_direction_has_its_panel_with_its_own_rivals():
     assert lines["the target's own ticket"] == pytest.approx([98.4])
     assert lines["transferred ticket"] == pytest.approx([98.2])
     assert lines["random ticket"] == pytest.approx([97])  # of those permuted within layers
+    whole = figures.by_target(TABLE.assign(scope="global"), [("A", "B")]).axes[0]
+    assert labelled(whole)["random ticket"] == pytest.approx([90])  # over all of them, as their network is pruned
     assert set(labelled(second)) == {"dense", "its mask, new weights"}
 
 
