@@ -27,6 +27,13 @@ KINDS = {
     "magnitude": ("magnitude, one shot", style.PALETTE[9], "h"),
 }
 """What is drawn of a transfer -> (label, colour, marker)."""
+NAMES = {kind: label for kind, (label, *_) in KINDS.items()} | {
+    "nothing": "new weights, random mask", "at density": "own tickets, interpolated to its density",
+    "equal copies": "copies that share alike", "snip added": "SNIP's masks on what was added",
+    "permuted added": "random masks on what was added", "line": "line to another",
+}  # fmt: skip
+NAMES |= {f"script, {kind}": f"{name}; last hidden layer as drawn" for kind, name in NAMES.items()}
+"""Every kind, as tables have it."""
 DEEPEST = 20
 """Points below the dense network down to which a panel reaches: a rival that collapses would flatten all others."""
 
