@@ -292,3 +292,6 @@ def test_a_caption_counts_replicates_by_direction_and_not_by_the_version_of_the_
     assert style.replicates(made) == "4 replicates"
     moved = made.assign(target="MLP-3", source=["MLP-2"] * 3 + ["MLP-4"])
     assert style.replicates(moved) == "1 to 3 replicates"
+    rewound = pd.DataFrame({"arm": "ticket", "level": 3, "replicate": [0, 1, 2, 0], "rewind": [0, 0, 0, 1000]})
+    assert style.replicates(rewound) == "1 to 3 replicates"
+    assert style.replicates(rewound.assign(criterion=None)) == "1 to 3 replicates"
