@@ -289,6 +289,13 @@ def test_an_elastic_ticket_is_the_source_s_mask_and_weights_laid_out_anew(chain)
     assert found.mask["fc6.weight"].all()  # the output is never pruned
 
 
+def test_a_rival_of_the_script_s_tickets_has_as_many_weights(chain):
+    script, rival = (
+        start(moved(unmapped=True, **more), chain) for more in ({}, {"arm": "early", "score": "magnitude"})
+    )
+    assert rival.mask.kept == script.mask.kept > start(moved(), chain).mask.kept
+
+
 def test_as_the_script_maps_layers_the_last_hidden_one_is_fresh_and_dense(chain):
     whole, script, own = (
         start(moved(), chain),

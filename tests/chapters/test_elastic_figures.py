@@ -30,6 +30,7 @@ CELLS = {
     "grasp": made("MLP-4", "MLP-2", "early", score="grasp"),
     "line": made("MLP-4", "MLP-2", "elastic_chord"),
 }
+MAPS = ("append", "interpolate")
 ACCURACY = {"both": 97.0, "weights": 95.0, "at density": 97.5, "grasp": 96.0}
 
 
@@ -75,6 +76,14 @@ def test_rivals_are_means_over_levels_of_complete_replicates(rows):
     lost = rows.drop(rows[(rows["level"] == 18) & (rows["replicate"] == 1)].index)
     assert list(tables.rivals(lost, study.ENDS[:1], (15, 18), {"weights": "random mask"})["replicate"]) == [0, 2]
     assert tables.rivals(rows, [], (15,), {}).empty
+    at_one = rows[(rows["kind"] != "weights") | (rows["level"] == 15)]
+    assert tables.rivals(at_one, study.ENDS[:1], (15, 18), {"weights": "random mask"}).empty
+
+
+def test_a_block_map_that_is_not_the_paper_s_first_is_a_kind_of_its_own():
+    cells = [study.images("resnet-32").but(arm="elastic", level=2, source_model="resnet-20", blocks=b) for b in MAPS]
+    named = tables.named(pd.DataFrame([row(cell) for cell in cells]), NAMED)
+    assert list(named["kind"]) == ["both", "both, interpolate"]
 
 
 def test_of_no_results_there_are_empty_tables(tmp_path):

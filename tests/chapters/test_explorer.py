@@ -56,3 +56,15 @@ def test_the_page_is_valid_and_what_is_missing_is_null(page):
     numbers = json.loads(html.split("const data = ")[1].split(";\n")[0])
     assert numbers["arms"]["random"]["spans"][1][0] is None
     assert html.count('id="explorer-plot"') == 1
+
+
+def test_the_ladder_s_dense_line_is_the_network_that_claims_compare_with():
+    """Not its mean with the same network in a second order of the data."""
+    fields = {"arm": "ticket", "density": 1.0, "level": 0}
+    rows = [
+        {**fields, "order": order, "replicate": r, "test_accuracy": 98.0 + order} for order in (0, 1) for r in (0, 1)
+    ]
+    lower = [{**rows[0], "level": 7, "density": 0.2, "replicate": r, "test_accuracy": 98.4} for r in (0, 1)]
+    axes = figures.ladder(pd.DataFrame(rows + lower), ["ticket"], ["test_accuracy"]).axes[0]
+    across = next(line for line in axes.lines if len(set(line.get_ydata())) == 1 and len(line.get_ydata()) == 2)
+    assert across.get_ydata()[0] == 98.0

@@ -17,6 +17,8 @@ BAD = {
     "a path for a key": lines_of(lambda r: {**r, "key": "../../escaped"}),
     "an edited cell": lines_of(lambda r: {**r, "cell": {**r["cell"], "steps": 7}}),
     "a result that is no number": lines_of(lambda r: changed(r, "result", test_accuracy="97")),
+    "a number without end": lines_of(lambda r: changed(r, "result", test_accuracy=10**400)),
+    "a cell without end": lines_of(lambda r: {**r, "cell": {**r["cell"], "replicate": 10**400}}),
     "a curve of texts": lines_of(lambda r: changed(r, "curves", step=["<script>"])),
     "a provenance of a page": lines_of(lambda r: changed(r, "provenance", device="x" * 1000)),
     "a number for the weights it began from": lines_of(lambda r: changed(r, "provenance", start=5)),

@@ -94,11 +94,8 @@ def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
     note = f": {in_words(verdict.note, entry)}" if verdict.note else ""
     return {
         **{"statement": entry.get("in_full", entry["statement"]), "source": entry["source"]},
-        **{
-            "paper": "" if own else entry["paper"],
-            "theirs": None if own else entry["theirs"],
-            "unit": unit(entry["unit"]),
-        },
+        "unit": unit(entry["unit"]),
+        **{"paper": "" if own else entry["paper"], "theirs": None if own else entry["theirs"]},
         **{"claim": entry["id"] + suffix(profile), "scope": scope, "profile": profile, "n": verdict.n, "q": q},
         **{"ours": finding.ours, "low": finding.low, "high": finding.high, "needs": _needs(entry, verdict, analog)},
         "device": " + ".join(sorted(finding.rows["device"].unique())) if verdict.n else "",

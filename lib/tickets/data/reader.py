@@ -56,8 +56,8 @@ class Reader:
         picked = of_step(self.picked)
         x = self._parts(int(step), picked) if self.cell.augment == "resized_crop" else self._images["train"][picked]
         if self.cell.augment == "flip_crop":
-            at = step if moved is None else moved
-            x = images.augment(x, *(of_step(part, at) for part in self.moves), self.data.pad)
+            moved = step if moved is None else moved
+            x = images.augment(x, *(of_step(part, moved) for part in self.moves), self.data.pad)
         return self._scaled(x), self._labels["train"][picked]
 
     @cached_property

@@ -85,8 +85,9 @@ class Records:
         lists = [value if isinstance(value, list) else [value] for value in fields.values()]
         each = (dict(zip(fields, chosen, strict=True)) for chosen in product(*lists))
         columns, rows = zip(*(self._column(contrast, one, scene) for one in each), strict=True)
-        n, straight = len(columns), np.vander(fields["level"], 2) if term == "slope" else None
-        weights = np.full(n, 1 / n) if straight is None else np.linalg.pinv(straight)[0]
+        weights = np.full(len(columns), 1 / len(columns))
+        if term == "slope":  # by least squares
+            weights = np.linalg.pinv(np.vander(fields["level"], 2))[0]
         rows = [one.assign(weight=one["weight"] * weight) for one, weight in zip(rows, weights, strict=True)]
         reading = _blocks(_side_by_side(columns) @ weights, rows, tried, picked)
         return reading if chosen_on is None else reading.on(chosen_on)

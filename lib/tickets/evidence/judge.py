@@ -137,9 +137,10 @@ class Judge:
             x, y = in_blocks(both).values()
             holds = partial(verdicts.effect, x.values, 0, least_n=part["n"])
             matches = partial(verdicts.match, y.values, case["margin"], least_n=part["n"])
-            told = {"contrast": part["matching"], "assay": filled(part.get("assay", {}), case)}
-            if "assay" in part and matches().holds and gates.arms_differ(self.records, scene, told, case["margin"]):
-                matches = partial(matches, least_n=inf)
+            if "assay" in part and matches().holds:  # G2: no match where a worse arm would be one too
+                asked = {"contrast": part["matching"], "assay": filled(part["assay"], case)}
+                if gates.arms_differ(self.records, scene, asked, case["margin"]):
+                    matches = partial(matches, least_n=inf)
             sides.append((holds, matches))
             readings += [reading for reading in (x, y) if len(reading.values)]
         if not readings:

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from ...figures import show, style
 from ..stretching.depth import Blocks
 from ..transfer.figures import matrix
-from ..transfer.tables import there
+from ..transfer.tables import of, there
 from . import tables
 from .tables import VALUE
 
@@ -70,8 +70,7 @@ def by_density(rows: pd.DataFrame, pairs, kinds=tuple(KINDS)) -> Figure:
 def shown(rows: pd.DataFrame, pairs, name: str, what: str, kinds=tuple(KINDS)) -> HTML:
     """`by_density` on a page, of those transfers of which something is recorded; what: whose accuracies they are."""
     pairs = there(rows, pairs)
-    wanted = [*pairs, *((target, target) for target, _ in pairs)]
-    here = rows[rows.set_index(["target", "source"]).index.isin(wanted) & rows["kind"].isin(kinds)]
+    here = rows[of(rows, pairs) & rows["kind"].isin(kinds)]
     lacking = ", ".join(KINDS[kind][0] for kind in kinds if not (here["kind"] == kind).any())
     lacking = f" Not recorded yet: {lacking}." if lacking else ""
     counts = here.groupby(["kind", "target", "source", "level"])["replicate"].nunique().groupby("kind").min()

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ...figures import show, style
-from .tables import VALUE, claimed, there
+from .tables import VALUE, claimed, of, there
 
 KINDS = {
     "own": ("the target's own ticket", "ticket"),
@@ -47,8 +47,7 @@ def by_target(rows: pd.DataFrame, pairs) -> Figure:
 def shown(rows: pd.DataFrame, pairs, name: str, what: str) -> HTML:
     """`by_target` on a page, of those transfers of which something is recorded; what: between which they are."""
     pairs = there(rows[rows["arm"] == "transferred"], pairs)
-    wanted = [*pairs, *((target, target) for target, _ in pairs)]
-    here = rows[rows.set_index(["target", "source"]).index.isin(wanted) & claimed(rows)]
+    here = rows[of(rows, pairs) & claimed(rows)]
     columns = ["target", "source", "arm", "carried", "permuted", "level", "density", "replicate", VALUE]
     return show.figure(
         len(pairs),

@@ -4,6 +4,7 @@ Accuracies are test accuracies at the last step, differences in percentage point
 or an interval is to be made; `said` makes the rows that a page prints.
 """
 
+import numpy as np
 import pandas as pd
 
 from ...cells import Cell, unseeded
@@ -62,6 +63,11 @@ def there(rows: pd.DataFrame, pairs) -> list[tuple[str, str]]:
     return [pair for pair in pairs if pair in known]
 
 
+def of(rows: pd.DataFrame, pairs) -> np.ndarray:
+    """Where rows are of these transfers, or the targets' own."""
+    return rows.set_index(["target", "source"]).index.isin([*pairs, *((target, target) for target, _ in pairs)])
+
+
 def matrix(found: pd.DataFrame, level: int, value: str = "minus_own") -> pd.DataFrame:
     """Sources by targets at a level: mean over replicates of a column of `kept`; nan where nothing is recorded.
 
@@ -84,11 +90,9 @@ def factorial(rows: pd.DataFrame, levels) -> pd.DataFrame:
     what each adds alone.
     """
     cells = rows[(rows["arm"] == "transferred") & rows["level"].isin(levels) & (rows["permuted"] == "layer")]
-    by = ["target", "source", "replicate"]
-    corners = cells.pivot_table(index=by, columns=["carried", "level"], values=VALUE).dropna()
-    corners = (
-        corners.T.groupby(level="carried").mean().T.reindex(columns=["both", "mask", "weights", "nothing"]).dropna()
-    )
+    corners = cells.pivot_table(VALUE, ["target", "source", "replicate"], ["carried", "level"]).dropna()
+    four = ["both", "mask", "weights", "nothing"]
+    corners = corners.T.groupby(level="carried").mean().T.reindex(columns=four).dropna()
     effects = {
         "mask effect": (corners["both"] + corners["mask"] - corners["weights"] - corners["nothing"]) / 2,
         "weights effect": (corners["both"] + corners["weights"] - corners["mask"] - corners["nothing"]) / 2,
@@ -125,9 +129,7 @@ def overlaps(rows: pd.DataFrame) -> pd.DataFrame:
     """
     measured = rows[rows["arm"] == "overlap"]
     layers = {"kappa": 0} | {name: int(name[6:]) for name in measured if name.startswith("kappa_")}
-    long = measured.melt([*KEYS, "source", "apart"], list(layers), "layer", "kappa ").rename(
-        columns={"kappa ": "kappa"}
-    )
+    long = measured.melt([*KEYS, "source", "apart"], list(layers), "layer").rename(columns={"value": "kappa"})
     return long.assign(layer=long["layer"].map(layers)).dropna(subset="kappa").reset_index(drop=True)
 
 
