@@ -76,13 +76,8 @@ def export_command(
     store: LocalStore = None,
 ):
     """Write local results into files that travel: records, and the masks of small networks."""
-    names = [study] if study else chapters.STUDIES
-    cells = [
-        cell
-        for name in names
-        for p in ([profile] if profile else chapters.PROFILES)
-        for cell in chapters.cells(name, p)
-    ]
+    names, profiles = [study] if study else chapters.STUDIES, [profile] if profile else chapters.PROFILES
+    cells = [cell for name in names for p in profiles for cell in chapters.cells(name, p)]
     where = Store(store) if store else Store()
     typer.echo("\n".join(travel.export(file, where, closure(cells), tensors)))
 

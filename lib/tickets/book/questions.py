@@ -91,11 +91,8 @@ def counted(asked: Question, rows: Rows) -> dict[str, dict]:
 def reasons(study: str, rows: Rows) -> dict[str, str]:
     """Claim -> why it failed, written by hand for the verdict that it had, while it has that verdict."""
     known = written()["chapters"][study].get("reasons", {})
-    return {
-        name: reason["text"]
-        for name, reason in known.items()
-        if stands({"claims": {name: reason["of"]}, **reason}, rows)
-    }
+    standing = (name for name, why in known.items() if stands({"claims": {name: why["of"]}, **why}, rows))
+    return {name: known[name]["text"] for name in standing}
 
 
 # the scorecard

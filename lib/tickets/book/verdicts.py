@@ -86,8 +86,7 @@ def counted(judged: Judged) -> dict[str, Verdict]:
 
 
 def _row(entry: dict, finding: Finding, profile: str, q: float) -> dict:
-    analog, verdict = profile not in ("paper", "smoke"), finding.verdict
-    own = entry["source"] == OWN
+    analog, own, verdict = profile not in ("paper", "smoke"), entry["source"] == OWN, finding.verdict
     scope = ["analog"] * (analog or entry["scope"] == "analog") + ["reading"] * (not entry["headline"])
     scope = "finding" if own else " ".join(scope) or "paper"
     marks = "; ".join(filter(None, (finding.beside, *finding.marks, "q > 0.05" if q > verdicts.MOST_Q else "")))

@@ -96,12 +96,12 @@ def _size(text: str, tensors: dict[str, bytes]) -> int:
     return OVERHEAD + sum(len(zlib.compress(one)) + OVERHEAD for one in (text.encode(), *tensors.values()))
 
 
-def archive(members: Mapping[str, str | bytes]) -> bytes:
+def archive(members: Mapping[str, str | bytes], method: int = ZIP_DEFLATED) -> bytes:
     """A zip archive of these members, name -> content: the same ones give the same bytes."""
     buffer = io.BytesIO()
     with ZipFile(buffer, "w") as file:
         for name, content in members.items():
-            file.writestr(ZipInfo(name), content, ZIP_DEFLATED)
+            file.writestr(ZipInfo(name), content, method)
     return buffer.getvalue()
 
 
