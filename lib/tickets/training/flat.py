@@ -25,10 +25,12 @@ where the two storages cross."""
 TILE = 160
 """Columns of a sparse layer that are worked on together: their activations, 40 kB, stay in the first cache."""
 
-Head = namedtuple("Head", "widths first sparse rows columns row_at column_at")
+Index = namedtuple("Index", "starts places starts_at")
+Head = namedtuple("Head", "widths first sparse ahead back order order_at")
 """The connections of dense layers. widths: [L+1], inputs first; first: [L+1] offset of each layer in the head's part of
-the flat vector; sparse: [L] bool; rows, columns: compressed-row index of sparse layers (see `_starts`), concatenated,
-with offsets row_at, column_at [L+1].
+the flat vector; sparse: [L] bool. Of sparse layers, concatenated, each layer from its offset [L+1] on: ahead, the
+compressed rows (starts: see `_starts`; places: the column of each kept weight); back, those of the transposed weights;
+order: where each of these stands among the weights of its layer.
 """
 
 
@@ -125,17 +127,23 @@ def _thin(kept: np.ndarray, below: float | None, start: Start) -> bool:
 
 def _head(stored: list[np.ndarray], sparse: list[bool]) -> Head:
     """The connections of dense layers, input to output, of which `stored` [out, in] weights are stored."""
-    rows = [_starts(where) if s else () for where, s in zip(stored, sparse, strict=True)]
-    columns = [np.nonzero(where)[1] if s else () for where, s in zip(stored, sparse, strict=True)]
+    kept = [where if s else np.zeros((0, 0), bool) for where, s in zip(stored, sparse, strict=True)]
+    rows, columns = zip(*map(np.nonzero, kept), strict=True)
+    order = [np.argsort(column, kind="stable") for column in columns]
+    back = [row[turned] for row, turned in zip(rows, order, strict=True)]
     return Head(
         widths=np.array([stored[0].shape[1], *map(len, stored)]),
         first=_offsets([where.sum() + len(where) for where in stored]),
         sparse=np.array(sparse),
-        rows=np.concatenate(rows).astype(np.int64),
-        columns=np.concatenate(columns).astype(np.int32),
-        row_at=_offsets(map(len, rows)),
-        column_at=_offsets(map(len, columns)),
+        ahead=_index([_starts(mask) for mask in kept], columns),
+        back=_index([_starts(mask.T) for mask in kept], back),
+        order=np.concatenate(order).astype(np.int32),
+        order_at=_offsets(map(len, order)),
     )
+
+
+def _index(starts, places) -> Index:
+    return Index(np.concatenate(starts), np.concatenate(places).astype(np.int32), _offsets(map(len, starts)))
 
 
 def _offsets(sizes) -> np.ndarray:

@@ -42,16 +42,15 @@ def dense_forward(head, value, pixels, act, noise):
 
     noise: factors of the hidden units [H, B] (dropout), or of no length.
     """
-    widths, first, sparse, rows, columns, row_at, column_at = head
+    widths, first = head.widths, head.first
     top, x = 0, pixels
     for l in range(len(widths) - 1):
         n_in, n_out = widths[l], widths[l + 1]
         z = act[top + n_in : top + n_in + n_out]
         flat = value[first[l] : first[l + 1]]
         bias = flat[len(flat) - n_out :]
-        row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
-        if sparse[l]:
-            _tiles_times(row.reshape(-1, n_out), column, flat, x, z)
+        if head.sparse[l]:
+            _tiles_times(*_rows(head.ahead, head.order_at, l, n_out), flat, x, z)
         else:
             np.dot(flat[: n_out * n_in].reshape(n_out, n_in), x, z)
         last = l == len(widths) - 2
@@ -62,6 +61,13 @@ def dense_forward(head, value, pixels, act, noise):
         if len(noise) > 0 and not last:
             z *= noise[top + n_in - widths[0] : top + n_in - widths[0] + n_out]
         top, x = top + n_in, z
+
+
+@compiled
+def _rows(index, order_at, l, rows):
+    """(starts [tiles + 1, rows], places) of a sparse layer, see `flat.Head`."""
+    starts = index.starts[index.starts_at[l] : index.starts_at[l + 1]]
+    return starts.reshape(-1, rows), index.places[order_at[l] : order_at[l + 1]]
 
 
 @compiled
@@ -95,34 +101,19 @@ def _tiles_gradient(starts, columns, delta, x, gradient):
 
 
 @compiled
-def _tiles_back(starts, columns, value, delta, out):
-    """out[in, B] = transposed compressed rows times delta[out, B], all tiles of a row at once."""
-    out[:] = 0
-    wide = out.shape[1] // LANES
-    for t in range(0, wide, 4):
-        for i in range(starts.shape[1]):
-            p, q, r, s = _four(delta, wide * i + t)
-            for k in range(starts[0, i], starts[-1, i]):
-                at, w = wide * columns[k] + t, value[k]
-                a, b, c, d = _four(out, at)
-                _put_four(out, at, (fused(w, p, a), fused(w, q, b), fused(w, r, c), fused(w, s, d)))
-
-
-@compiled
 def dense_backward(head, value, act, delta, gradient, noise, below_first):
     """Gradient of every parameter from delta, whose last rows hold the gradient of the logits [classes, B].
 
     below_first: of the inputs too, into the first rows of delta.
     """
-    widths, first, sparse, rows, columns, row_at, column_at = head
+    widths, first = head.widths, head.first
     top = act.shape[0]
     for l in range(len(widths) - 2, -1, -1):
         n_in, n_out = widths[l], widths[l + 1]
         d, x = delta[top - n_out : top], act[top - n_out - n_in : top - n_out]
         flat, g = value[first[l] : first[l + 1]], gradient[first[l] : first[l + 1]]
-        row, column = rows[row_at[l] : row_at[l + 1]], columns[column_at[l] : column_at[l + 1]]
-        if sparse[l]:
-            _tiles_gradient(row.reshape(-1, n_out), column, d, x, g)
+        if head.sparse[l]:
+            _tiles_gradient(*_rows(head.ahead, head.order_at, l, n_out), d, x, g)
         else:
             np.dot(d, x.T, g[: n_out * n_in].reshape(n_out, n_in))
         for i in range(n_out):
@@ -131,8 +122,9 @@ def dense_backward(head, value, act, delta, gradient, noise, below_first):
         if l == 0 and not below_first:
             break  # nobody needs the gradient of the pixels
         below = delta[top - n_in : top]
-        if sparse[l]:
-            _tiles_back(row.reshape(-1, n_out), column, flat, d, below)
+        if head.sparse[l]:
+            turned = flat[head.order[head.order_at[l] : head.order_at[l + 1]]]
+            _tiles_times(*_rows(head.back, head.order_at, l, n_in), turned, d, below)
         else:
             np.dot(flat[: n_out * n_in].reshape(n_out, n_in).T, d, below)
         for i in range(n_in if l > 0 else 0):
