@@ -42,7 +42,8 @@ def test_every_chapter_has_a_card_with_its_question_and_the_count_of_its_verdict
 def test_the_scope_line_counts_only_what_was_decided():
     said = generated.scope(ROWS)
     places = (
-        "LeNet-300-100 on MNIST and Fashion-MNIST; MLP-2 on MNIST; MLP-2, half as wide on MNIST; 784-500-10 on MNIST"
+        "LeNet-300-100 on MNIST and Fashion-MNIST; MLP-2 on MNIST; MLP-3 on MNIST; MLP-4 on MNIST; "
+        "MLP-2, half as wide on MNIST; 784-500-10 on MNIST"
     )
     assert said.startswith(f"Decided so far are claims and questions about {places}")
     open_ = [e for e in claims.entries() if ROWS[e["id"]]["verdict"].startswith(("inconclusive", "open"))]
