@@ -29,7 +29,8 @@ def plain(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
         module.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         return module
     if name.startswith("vgg-"):
-        return _vgg(channels, classes, {"vgg-13": 2, "vgg-16": 3, "vgg-19": 4}[name])
+        layers, _, width = name.removeprefix("vgg-").partition("x")
+        return _vgg(channels, classes, {"13": 2, "16": 3, "19": 4}[layers], int(width or 64))
     depth, _, first = name.removeprefix("conv-").partition("x")
     first = int(first or 64)
     widths, units = [first * 2**i for i in range(int(depth) // 2)], 4 * first
@@ -71,14 +72,14 @@ def _pooled_pairs(channels, widths):
     return layers
 
 
-def _vgg(channels, classes, deep):
+def _vgg(channels, classes, deep, first):
     layers = []
-    for width, depth in ((64, 2), (128, 2), (256, deep), (512, deep), (512, deep)):
+    for width, depth in ((first, 2), (2 * first, 2), (4 * first, deep), (8 * first, deep), (8 * first, deep)):
         layers += [nn.MaxPool2d(2)] if layers else []
         for _ in range(depth):
             layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             channels = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * first, classes))
 
 
 class Block(nn.Module):

@@ -14,7 +14,8 @@ from torchvision.models import resnet50
 
 torch.set_num_threads(1)
 
-SMALL = dict.fromkeys(models.FAMILIES, (1, 8, 8)) | dict.fromkeys(["vgg-13", "vgg-16", "vgg-19", "conv-8"], (1, 16, 16))
+DEEP = ("conv-8", *(f"vgg-{n}{slim}" for n in (13, 16, 19) for slim in ("", "x8")))
+SMALL = dict.fromkeys(models.FAMILIES, (1, 8, 8)) | dict.fromkeys(DEEP, (1, 16, 16))
 SMALL |= {"resnet-50": (3, 32, 32)}
 PAPER = dict.fromkeys(models.FAMILIES, (3, 32, 32))
 PAPER |= {name: (1, 28, 28) for name in models.FAMILIES if name.startswith(("lenet", "mlp", "fc"))}

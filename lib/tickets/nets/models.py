@@ -23,6 +23,7 @@ Layout = tuple[int | str, ...]  # widths of 3x3 convolutions and pools, input to
 POOL = "pool"
 CONVS = {2: (64, 64, POOL), 4: (64, 64, POOL, 128, 128, POOL)}
 CONVS |= {6: (*CONVS[4], 256, 256, POOL), 8: (*CONVS[4], 256, 256, POOL, 512, 512, POOL)}
+WIDE = ((2, 32), (4, 32), (4, 96), (4, 128))
 VGGS = {3 * n + 7: (*CONVS[4], *[256] * n, POOL, *[512] * n, POOL, *[512] * n) for n in (2, 3, 4)}
 
 
@@ -153,7 +154,10 @@ class NormNet(Model):
 
 
 class VGG(NormNet):
-    """VGG-13, -16, -19 for small images: 10, 13 or 16 convolutions of 3x3, 9.4M, 14.7M or 20.0M weights, four pools."""
+    """VGG-13, -16, -19 for small images: 10, 13 or 16 convolutions of 3x3, 9.4M, 14.7M or 20.0M weights, four pools.
+
+    vgg-13x8 and its kin have 8 channels in the first layer instead of 64.
+    """
 
     compiled = True
 
@@ -240,9 +244,9 @@ class ResNet50(NormNet):
         return x
 
 
-def _wide(layout: Layout, first: int) -> Callable[..., Model]:
-    """A ConvNet whose first width is not 64 but `first`, and all others in proportion."""
-    return partial(ConvNet, layout=tuple(w if w == POOL else w * first // 64 for w in layout), units=4 * first)
+def _wide(layout: Layout, first: int) -> Layout:
+    """The layout whose first width is not 64 but `first`, and all others in proportion."""
+    return tuple(w if w == POOL else w * first // 64 for w in layout)
 
 
 def _steps(layout: Layout) -> list[str]:
@@ -259,8 +263,7 @@ def _convolutions(layout: Layout, channels: int) -> list[tuple[str, int, int]]:
 
 def _pooled(model: Model, layout: Layout) -> tuple[int, int]:
     """(H, W) after the pools of `layout`; BadInput if nothing is left."""
-    _, H, W = model.input_shape
-    pools = layout.count(POOL)
+    (_, H, W), pools = model.input_shape, layout.count(POOL)
     if min(H, W) < 2**pools:
         raise BadInput(f"{model.name} needs images of at least {2**pools}x{2**pools} pixels, these are {H}x{W}")
     return H >> pools, W >> pools
@@ -279,11 +282,12 @@ FAMILIES: dict[str, Callable[..., Model]] = {
     **{f"mlp-{n}x{w}": partial(MLP, hidden=(w,) * n + (w // 3,)) for n, w in ((2, 300), (3, 300), (4, 300), (2, 150))},
     **{f"fc-{w}": partial(MLP, hidden=(w,), bias=False) for w in (500, 2508)},
     **{f"conv-{n}": partial(ConvNet, layout=layout) for n, layout in CONVS.items()},
-    **{f"conv-{n}x{w}": _wide(CONVS[n], w) for n, w in ((2, 32), (4, 32), (4, 96), (4, 128))},
+    **{f"conv-{n}x{w}": partial(ConvNet, layout=_wide(CONVS[n], w), units=4 * w) for n, w in WIDE},
     **{f"resnet-{6 * n + 2}": partial(ResNet, widths=(16,) * n + (32,) * n + (64,) * n) for n in (2, 3, 5, 7, 9)},
     **{f"resnet-{6 * n + 2}x8": partial(ResNet, widths=(8,) * n + (16,) * n + (32,) * n) for n in (2, 3, 5)},
     "resnet-50": partial(ResNet50, layout=((64, 3), (128, 4), (256, 6), (512, 3))),
     **{f"vgg-{layers}": partial(VGG, layout=layout) for layers, layout in VGGS.items()},
+    **{f"vgg-{layers}x8": partial(VGG, layout=_wide(layout, 8)) for layers, layout in VGGS.items()},
 }
 
 

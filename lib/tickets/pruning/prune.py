@@ -29,11 +29,8 @@ def keep_top(scores: Mapping[str, np.ndarray], mask: Mask, counts: Mapping[str, 
 
 def keep_top_global(scores: Mapping[str, np.ndarray], mask: Mask, count: int) -> Mask:
     """Of the weights that `mask` keeps, keep the `count` highest scores of the whole network."""
-    flat = _top(
-        np.concatenate([scores[name].ravel() for name in mask]),
-        np.concatenate([array.ravel() for array in mask.values()]),
-        count,
-    )
+    score, kept = (np.concatenate([arrays[name].ravel() for name in mask]) for arrays in (scores, mask))
+    flat = _top(score, kept, count)
     parts = np.split(flat, np.cumsum([array.size for array in mask.values()])[:-1])
     return Mask({name: part.reshape(mask[name].shape) for name, part in zip(mask, parts, strict=True)})
 

@@ -56,8 +56,8 @@ class Store:
 
     def get(self, cell: Cell) -> dict | None:
         """The record of a cell, local before recorded; None where there is none."""
-        path = self.beside(cell, "json")
-        return check_record(path, cell.key()) if path.exists() else self.records.get(cell.key())
+        path = self.beside(key := cell.key(), "json")
+        return check_record(path, key) if path.exists() else self.records.get(key)
 
     def put(self, record: dict, tensors: Weights | None = None, start: str = "") -> None:
         """Write a record (see `records.record_of`) and, before it, what later cells need of it (see `put_tensors`).

@@ -231,7 +231,7 @@ def _smoke() -> Iterator[Cell]:
         yield from overlaps(named, [2], r, 0)
     yield from overlaps(named, [2], 0, 1)
     yield from carried(named["MNIST"], named["Fashion"], [2], ("nothing",), permuted="network")
-    for model, what in (("vgg-19", ("both",)), ("resnet-20", ("both", "nothing"))):
+    for model, what in (("vgg-19x8", ("both",)), ("resnet-20", ("both", "nothing"))):
         one, other = (VGG_HALF.but(model=model, dataset=f"digits16-{x}", steps=2, batch=8, drops=(1,)) for x in "ab")
         yield from _tickets(one, 1, range(2))
         yield other
