@@ -16,6 +16,7 @@ from tickets.evidence import claims
 from tickets.files import ROOT
 from tickets.results.records import RESULT
 from tickets.results.store import Store
+from tickets.running import work
 from tiny import NET
 from typer.testing import CliRunner
 
@@ -46,6 +47,8 @@ def tiny(monkeypatch):
         cells = [*LENET, CONV] if name == STUDY else []
         monkeypatch.setitem(chapters.STUDIES, name, a_study(cells, LENET[0], study))
     monkeypatch.setattr(chapters.desk, "DESKS", {})
+    yield
+    work._standing.cache_clear()  # which this process would keep, of these studies, for the tests that follow
 
 
 def contents(folder):
