@@ -200,8 +200,8 @@ CHOICES = {
     "precision": ("float32", "float64"),
     "schedule": ("resumed", "restarted"),
 }
-LEAST = {"steps": 1, "batch": 1, "level": 0, "rewind": 0, "warmup": 0, "replicate": 0, "draw": 0, "order": 0}
-LEAST |= {"micro_batch": 0}
+COUNTED = ("level", "rewind", "warmup", "replicate", "draw", "order", "micro_batch")
+LEAST = {"steps": 1, "batch": 1, **dict.fromkeys(COUNTED, 0)}
 """The smallest value of a field."""
 ADDED: dict = {"schedule": "resumed", "micro_batch": 0, "init": "glorot"}
 """Fields added after the first records were written, with the value that all earlier records had."""

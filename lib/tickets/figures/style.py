@@ -23,12 +23,12 @@ SHAPES = {name: MARKERS[arm.colour % len(MARKERS)] for name, arm in ARMS.items()
 """Colour and marker of an arm in every figure: of the arms that figures draw."""
 WORDS = {
     "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN",
+    "cifar100_coarse": "CIFAR-100, 20 classes", "fashion_mnist32": "Fashion-MNIST, 32x32", "imagenet": "ImageNet",
+    "digits": "8x8 digits", "digits16": "16x16 digits", "sgd": "SGD", "fc-500": "784-500-10", "fc-2508": "784-2508-10",
     **{f"lenet-{3 * w}-{w}": f"LeNet-{3 * w}-{w}" for w in (50, 100, 200, 400)}, "mlp-2x150": "MLP-2, half as wide",
-    **{f"resnet-{n}": f"ResNet-{n}" for n in range(14, 57, 6)}, **{f"conv-{n}": f"Conv-{n}" for n in (2, 4, 6, 8)},
     **{f"mlp-{n}x300": f"MLP-{n}" for n in (2, 3, 4)}, **{f"vgg-{n}": f"VGG-{n}" for n in (13, 16, 19)}, "adam": "Adam",
-    "cifar100_coarse": "CIFAR-100, 20 classes", "fashion_mnist32": "Fashion-MNIST, 32x32", "conv-2x32": "Conv-2, slim",
-    "conv-4x96": "Conv-4 x 1.5", "conv-4x32": "Conv-4, slim", "digits16": "16x16 digits", "conv-4x128": "Conv-4 x 2",
-    "fc-2508": "784-2508-10", "imagenet": "ImageNet", "digits": "8x8 digits", "fc-500": "784-500-10", "sgd": "SGD",
+    **{f"resnet-{n}": f"ResNet-{n}" for n in range(14, 57, 6)}, **{f"conv-{n}": f"Conv-{n}" for n in (2, 4, 6, 8)},
+    **{f"conv-{n}x32": f"Conv-{n}, slim" for n in (2, 4)}, "conv-4x96": "Conv-4 x 1.5", "conv-4x128": "Conv-4 x 2",
 }  # fmt: skip
 WORDS |= {f"{name}x8": f"{WORDS[name]}, slim" for name in WORDS if name.startswith(("resnet-", "vgg-"))}
 WORDS |= {f"{name}_16": f"{WORDS[name]}, 16x16" for name in ("cifar10", "cifar100", "cifar100_coarse")}

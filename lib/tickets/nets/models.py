@@ -23,7 +23,7 @@ Layout = tuple[int | str, ...]  # widths of 3x3 convolutions and pools, input to
 POOL = "pool"
 CONVS = {2: (64, 64, POOL), 4: (64, 64, POOL, 128, 128, POOL)}
 CONVS |= {6: (*CONVS[4], 256, 256, POOL), 8: (*CONVS[4], 256, 256, POOL, 512, 512, POOL)}
-WIDE = ((2, 32), (4, 32), (4, 96), (4, 128))
+OTHER_WIDTHS = ((2, 32), (4, 32), (4, 96), (4, 128))
 VGGS = {3 * n + 7: (*CONVS[4], *[256] * n, POOL, *[512] * n, POOL, *[512] * n) for n in (2, 3, 4)}
 
 
@@ -282,7 +282,7 @@ FAMILIES: dict[str, Callable[..., Model]] = {
     **{f"mlp-{n}x{w}": partial(MLP, hidden=(w,) * n + (w // 3,)) for n, w in ((2, 300), (3, 300), (4, 300), (2, 150))},
     **{f"fc-{w}": partial(MLP, hidden=(w,), bias=False) for w in (500, 2508)},
     **{f"conv-{n}": partial(ConvNet, layout=layout) for n, layout in CONVS.items()},
-    **{f"conv-{n}x{w}": partial(ConvNet, layout=_wide(CONVS[n], w), units=4 * w) for n, w in WIDE},
+    **{f"conv-{n}x{w}": partial(ConvNet, layout=_wide(CONVS[n], w), units=4 * w) for n, w in OTHER_WIDTHS},
     **{f"resnet-{6 * n + 2}": partial(ResNet, widths=(16,) * n + (32,) * n + (64,) * n) for n in (2, 3, 5, 7, 9)},
     **{f"resnet-{6 * n + 2}x8": partial(ResNet, widths=(8,) * n + (16,) * n + (32,) * n) for n in (2, 3, 5)},
     "resnet-50": partial(ResNet50, layout=((64, 3), (128, 4), (256, 6), (512, 3))),

@@ -25,12 +25,12 @@ where the two storages cross."""
 TILE = 160
 """Columns of a sparse layer that are worked on together: their activations, 40 kB, stay in the first cache."""
 
-Index = namedtuple("Index", "starts places starts_at")
-Head = namedtuple("Head", "widths first sparse ahead back order order_at")
+Index = namedtuple("Index", "starts places starts_at places_at")
+"""Compressed rows of layers, concatenated, each from its offset [L+1] on: see `_starts`; columns of kept weights."""
+Head = namedtuple("Head", "widths first sparse ahead back order")
 """The connections of dense layers. widths: [L+1], inputs first; first: [L+1] offset of each layer in the head's part of
-the flat vector; sparse: [L] bool. Of sparse layers, concatenated, each layer from its offset [L+1] on: ahead, the
-compressed rows (starts: see `_starts`; places: the column of each kept weight); back, those of the transposed weights;
-order: where each of these stands among the weights of its layer.
+the flat vector; sparse: [L] bool; ahead, back: the index of sparse layers and of their transposed weights; order: where
+each of the latter stands among the weights of its layer.
 """
 
 
@@ -52,7 +52,8 @@ class Network:
         trained = {name: np.ones(weights[name].shape, bool) for name in (*running, *model.shapes)} | {**start.mask}
         self.where = {n: kept if _thin(kept, below, start) else np.ones_like(kept) for n, kept in trained.items()}
         dense = [f"{name}.weight" for name in layers.names]
-        self.head = _head([self.where[name] for name in dense], [_thin(trained[name], below, start) for name in dense])
+        sparse = [_thin(trained[name], below, start) for name in dense]
+        self.head = _head([self.where[name] for name in dense], sparse, alone=bool(model.widths))
         found, counts = program(layers, self.where, columns // LANES, int(self.head.widths.sum()))
         self.program = None if model.widths else found
         self.value, self.keep = self.flat(weights), self.flat(trained | {n: ~trained[n] for n in running})
@@ -125,25 +126,23 @@ def _thin(kept: np.ndarray, below: float | None, start: Start) -> bool:
     return kept.ndim > 1 and not start.frozen and kept.mean() < (SPARSE_BELOW[kept.ndim] if below is None else below)
 
 
-def _head(stored: list[np.ndarray], sparse: list[bool]) -> Head:
-    """The connections of dense layers, input to output, of which `stored` [out, in] weights are stored."""
+def _head(stored: list[np.ndarray], sparse: list[bool], alone: bool) -> Head:
+    """Of dense layers, of which `stored` [out, in] weights are stored; alone: nothing before them wants a gradient."""
     kept = [where if s else np.zeros((0, 0), bool) for where, s in zip(stored, sparse, strict=True)]
-    rows, columns = zip(*map(np.nonzero, kept), strict=True)
-    order = [np.argsort(column, kind="stable") for column in columns]
-    back = [row[turned] for row, turned in zip(rows, order, strict=True)]
+    turned = [mask.T[: 0 if alone and not l else None] for l, mask in enumerate(kept)]
     return Head(
         widths=np.array([stored[0].shape[1], *map(len, stored)]),
         first=_offsets([where.sum() + len(where) for where in stored]),
         sparse=np.array(sparse),
-        ahead=_index([_starts(mask) for mask in kept], columns),
-        back=_index([_starts(mask.T) for mask in kept], back),
-        order=np.concatenate(order).astype(np.int32),
-        order_at=_offsets(map(len, order)),
+        ahead=_index(kept),
+        back=_index(turned),
+        order=np.concatenate([np.argsort(np.nonzero(mask.T)[1], kind="stable") for mask in turned]).astype(np.int32),
     )
 
 
-def _index(starts, places) -> Index:
-    return Index(np.concatenate(starts), np.concatenate(places).astype(np.int32), _offsets(map(len, starts)))
+def _index(masks: list[np.ndarray]) -> Index:
+    starts, places = [_starts(mask) for mask in masks], [np.nonzero(mask)[1].astype(np.int32) for mask in masks]
+    return Index(*map(np.concatenate, (starts, places)), *(_offsets(map(len, parts)) for parts in (starts, places)))
 
 
 def _offsets(sizes) -> np.ndarray:

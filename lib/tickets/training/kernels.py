@@ -50,7 +50,7 @@ def dense_forward(head, value, pixels, act, noise):
         flat = value[first[l] : first[l + 1]]
         bias = flat[len(flat) - n_out :]
         if head.sparse[l]:
-            _tiles_times(*_rows(head.ahead, head.order_at, l, n_out), flat, x, z)
+            _tiles_times(*_rows(head.ahead, l, n_out), flat, x, z)
         else:
             np.dot(flat[: n_out * n_in].reshape(n_out, n_in), x, z)
         last = l == len(widths) - 2
@@ -64,10 +64,10 @@ def dense_forward(head, value, pixels, act, noise):
 
 
 @compiled
-def _rows(index, order_at, l, rows):
-    """(starts [tiles + 1, rows], places) of a sparse layer, see `flat.Head`."""
+def _rows(index, l, rows):
+    """(starts [tiles + 1, rows], places) of a sparse layer, see `flat.Index`."""
     starts = index.starts[index.starts_at[l] : index.starts_at[l + 1]]
-    return starts.reshape(-1, rows), index.places[order_at[l] : order_at[l + 1]]
+    return starts.reshape(-1, rows), index.places[index.places_at[l] : index.places_at[l + 1]]
 
 
 @compiled
@@ -113,7 +113,7 @@ def dense_backward(head, value, act, delta, gradient, noise, below_first):
         d, x = delta[top - n_out : top], act[top - n_out - n_in : top - n_out]
         flat, g = value[first[l] : first[l + 1]], gradient[first[l] : first[l + 1]]
         if head.sparse[l]:
-            _tiles_gradient(*_rows(head.ahead, head.order_at, l, n_out), d, x, g)
+            _tiles_gradient(*_rows(head.ahead, l, n_out), d, x, g)
         else:
             np.dot(d, x.T, g[: n_out * n_in].reshape(n_out, n_in))
         for i in range(n_out):
@@ -123,8 +123,8 @@ def dense_backward(head, value, act, delta, gradient, noise, below_first):
             break  # nobody needs the gradient of the pixels
         below = delta[top - n_in : top]
         if head.sparse[l]:
-            turned = flat[head.order[head.order_at[l] : head.order_at[l + 1]]]
-            _tiles_times(*_rows(head.back, head.order_at, l, n_in), turned, d, below)
+            turned = flat[head.order[head.back.places_at[l] : head.back.places_at[l + 1]]]
+            _tiles_times(*_rows(head.back, l, n_in), turned, d, below)
         else:
             np.dot(flat[: n_out * n_in].reshape(n_out, n_in).T, d, below)
         for i in range(n_in if l > 0 else 0):
