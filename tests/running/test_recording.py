@@ -1,6 +1,7 @@
 """Recording: what is finished goes into the committed layer, thin, once, and with the masks that others need."""
 
 import json
+from zipfile import ZIP_LZMA, ZipFile
 
 import numpy as np
 import pytest
@@ -75,7 +76,9 @@ def test_the_deepest_masks_of_a_chain_are_recorded(both):
     for cell in CHAIN:
         put(both, cell)
     record(both, CHAIN)
-    assert [path.name for path in (both.recorded / "masks").iterdir()] == [f"{CHAIN[3].key()}.npz"]
+    (path,) = (both.recorded / "masks").iterdir()
+    assert path.name == f"{CHAIN[3].key()}.npz"
+    assert {member.compress_type for member in ZipFile(path).infolist()} == {ZIP_LZMA}
     fresh = Store(both.local / "none", both.recorded)
     for cell in CHAIN:
         for name, array in mask_at(fresh.levels(cell), cell.level).items():

@@ -34,15 +34,10 @@ def check(engine: str) -> None:
 
 
 def work(
-    engine: str,
-    todo: list[Population],
-    compute: Callable[[Population, float], str],
-    held: set[Population] = frozenset(),
-    deadline: float = inf,
-    workers: int | None = None,
-    gpu: bool = False,
+    engine: str, todo: list[Population], compute: Callable[[Population, float], str],
+    held: set[Population] = frozenset(), deadline: float = inf, workers: int | None = None, gpu: bool = False,
     parents: Callable[[Cell], list[Cell]] = Cell.parents,
-) -> Iterator[tuple[Population, str]]:
+) -> Iterator[tuple[Population, str]]:  # fmt: skip
     """Each population with how it ended (see `plan.KILLED`), in the order of `todo` as far as their parents allow.
 
     compute(population, seconds left): what a worker calls; it returns how it ended, and what it raises ends the run.

@@ -132,8 +132,7 @@ def wanted(found: Leaves, todo: list[Population], store: Store) -> Leaves:
 
 def left(cell: Cell, store: Store, needs: frozenset) -> bool:
     """Whether a cell's record and all that it has to leave are there."""
-    there = WEIGHTS not in needs or store.has_tensors(cell)
-    return cell in store and there and not missing_steps(cell, store, needs)
+    return cell in store and (WEIGHTS not in needs or store.has_tensors(cell)) and not missing_steps(cell, store, needs)
 
 
 def missing_steps(cell: Cell, store: Store, needs: frozenset) -> list[int]:
