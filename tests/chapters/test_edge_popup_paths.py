@@ -22,7 +22,7 @@ from tickets.pruning import imp, prune
 from tickets.pruning.imp import Start
 from tickets.pruning.masks import Mask
 from tickets.training import checkpoint, train
-from tickets.training.flat import Head
+from tickets.training.flat import Head, Index
 
 RULE = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-3, "batch": 50, "init": "kaiming"}
 
@@ -48,7 +48,9 @@ OWNS = ({"keep": 0.3}, {"keep": 0.5, "constant": True}, {"keep": 0.9, "scaled": 
 def head(widths, first):
     """Dense layers, all stored whole."""
     none, no = np.zeros(0, np.int64), np.zeros(len(first), np.int64)
-    return Head(np.array(widths), np.array(first), np.zeros(len(widths) - 1, bool), none, none.astype(np.int32), no, no)
+    index = Index(starts=none, places=none.astype(np.int32), starts_at=no, places_at=no)
+    dense = np.zeros(len(widths) - 1, bool)
+    return Head(np.array(widths), np.array(first), sparse=dense, ahead=index, back=index, order=index.places)
 
 
 # which scores stay
