@@ -41,11 +41,9 @@ def natural(part: dict):
     A threshold minus something, or something minus a threshold, prints the something: a barrier, not what is left of 2
     points; otherwise the contrast on the scale that the entry prints.
     """
-    contrast, back = part["contrast"], PRINTS[part["prints"]][1]
-    threshold = contrast.get("constant", 0)
-    if not threshold:
-        return back
-    return (lambda d: threshold - d) if "minus" in contrast else (lambda d: d - threshold)
+    if not (threshold := part["contrast"].get("constant", 0)):
+        return PRINTS[part["prints"]][1]
+    return (lambda d: threshold - d) if "minus" in part["contrast"] else (lambda d: d - threshold)
 
 
 def direction(part: dict) -> str:

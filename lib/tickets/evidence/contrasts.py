@@ -20,6 +20,11 @@ SLACK = 1.05
 """`tt` is the first step with validation loss <= SLACK x the dense minimum of the replicate."""
 LATE = 0.95
 """An early-stop step beyond this share of the budget may be the budget's end and not the network's minimum."""
+BEHIND = (
+    *("cell", "key", "model", "arm", "level", "replicate", "draw", "steps", "precision", "kept", "density", "diverged"),
+    *("early_stop_step", "best_step", "best_loss", "test_accuracy", "wrong", "device"),
+)
+"""Columns of the records behind a number. Statistics are others, and there are hundreds."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,15 @@ class Records:
     """A tidy table (`Store.table`) by cell. twin: with the dense network and its second order (A/A) exchanged."""
 
     def __init__(self, table: pd.DataFrame, twin: bool = False):
-        self.table, self._rows = table, defaultdict(list)
+        self.table, self._rows = (table := table.reset_index(drop=True)), defaultdict(list)
+        self._behind = table[[name for name in BEHIND if name in table]]
         for i, cell in enumerate(table["cell"]):
             swapped = twin and cell.is_dense and not cell.rewind and cell.order < 2
             self._rows[place(cell.but(order=1 - cell.order) if swapped else cell)].append(i)
 
     def at(self, scene: Scene, **fields) -> pd.DataFrame:
-        """Rows of a network with these fields, every other as it has it: all replicates, and all draws unless named."""
-        rows = self.table.iloc[self._rows.get(scene.place(**fields), [])]
+        """Rows of a network with these fields, else its own: all replicates, and all draws unless named."""
+        rows = self._behind.iloc[self._rows.get(scene.place(**fields), [])]
         return rows[rows["draw"] == fields["draw"]] if "draw" in fields and fields.get("level", 0) != 0 else rows
 
     # contrasts
@@ -84,7 +90,7 @@ class Records:
                 picked = f"{name} {fields[name]}"
         lists = [value if isinstance(value, list) else [value] for value in fields.values()]
         each = (dict(zip(fields, chosen, strict=True)) for chosen in product(*lists))
-        columns, rows = zip(*(self._column(contrast, one, scene) for one in each), strict=True)
+        columns, rows = zip(*(self._column(contrast, scene, **one) for one in each), strict=True)
         weights = np.full(len(columns), 1 / len(columns))
         if term == "slope":  # by least squares
             weights = np.linalg.pinv(np.vander(fields["level"], 2))[0]
@@ -98,25 +104,22 @@ class Records:
         It is chosen once, on the replicates that have every value. A choice by another statistic of the same networks
         is a choice all the same.
         """
-        wanted = fields[name]
-        how = "best" if "best" in wanted else "worst"
+        wanted, how = fields[name], "best" if "best" in fields[name] else "worst"
         reads = [{**fields, name: value, "stat": wanted["by"]} for value in wanted[how]]
-        frame = _side_by_side([self._column({}, read, scene)[0] for read in reads])
+        frame = _side_by_side([self._column({}, scene, **read)[0] for read in reads])
         means = frame.mean().fillna(0).to_numpy()
         at = int(means.argmax() if how == "best" else means.argmin())
         return wanted[how][at], len(means), frame.index
 
-    def _column(self, contrast: dict, fields: dict, scene: Scene) -> tuple[pd.Series, pd.DataFrame]:
+    def _column(self, contrast: dict, scene: Scene, stat: str, **fields) -> tuple[pd.Series, pd.DataFrame]:
         """A statistic of one kind of network: Series by replicate (mean over draws), and its rows."""
-        fields = dict(fields)
-        stat = fields.pop("stat")
         rows = self.at(scene, **fields)
         values, censored = self._statistic(rows, stat, scene)
         if contrast.get("log"):
             values = np.log(values.where(values > 0))
-        rows = rows.assign(value=values, censored=censored)
-        replicates = rows.groupby("replicate")["value"]
-        return replicates.mean(), rows.assign(weight=1 / replicates.transform("size"))
+        _, place, draws = np.unique(rows["replicate"], return_inverse=True, return_counts=True)
+        rows = rows.assign(value=values, censored=censored, weight=1 / draws[place])
+        return rows.groupby("replicate")["value"].mean(), rows
 
     def _statistic(self, rows: pd.DataFrame, stat: str, scene: Scene) -> tuple[pd.Series, pd.Series]:
         """(values, censored) of the rows. A diverged network has not reached its step: it gets the whole budget."""
@@ -125,9 +128,9 @@ class Records:
         if stat == "tt":
             reached = _time_to_loss(rows, self.at(scene, level=0))
             return reached.fillna(rows["steps"]), reached.isna()
-        if stat not in rows:
+        if stat not in self.table:
             raise BadInput(f"statistic {stat!r}: no such column in the results")
-        values = rows[stat].astype(float)
+        values = self.table.loc[rows.index, stat].astype(float)
         if stat != "early_stop_step":
             return values, pd.Series(False, rows.index)
         failed = rows["diverged"].eq(True)

@@ -22,7 +22,7 @@ def dense_accuracy(records: Records, scene: Scene, entry: dict, replicates) -> s
     rows = rows[rows["replicate"].isin(list(replicates))]
     if rows.empty:
         return "G1, the dense network of its anchor is not recorded"
-    mean, (low, high) = rows[anchor["stat"]].mean(), anchor["band"]
+    mean, (low, high) = records.table.loc[rows.index, anchor["stat"]].mean(), anchor["band"]
     return "" if low <= mean <= high else f"G1, dense accuracy {mean:.2f} not in {low:g} to {high:g}"
 
 

@@ -85,10 +85,9 @@ class Judge:
         if part["kind"] in ("range", "onset"):
             return self._range(part, readings)
         verdict = several.of_many(rule_of(part, reading.level)(reading.values), reading.tried)
-        shown = natural(part)
-        low, high = sorted((shown(verdict.low), shown(verdict.high)))
+        ours, *ends = map(natural(part), (verdict.estimate, verdict.low, verdict.high))
         picked = f"chosen: {reading.picked}, of {reading.tried}" if reading.picked else ""
-        return Finding(verdict, shown(verdict.estimate), low, high, reading.rows, picked or direction(part))
+        return Finding(verdict, ours, *sorted(ends), reading.rows, picked or direction(part))
 
     def _rule_on(self, records: Records, part: dict) -> Finding:
         """What the rule says of other records."""
@@ -210,7 +209,7 @@ class Judge:
             return []
         now = entry_hash(entry, self.networks[entry["study"]])
         name = registered_as(entry["id"], self.profile)
-        wordings = {made: self.registrations.get(made, {name: "lost"}).get(name) for made in self._made.values()}
+        wordings = {made: self.registrations.get(made, {name: "lost"}).get(name) for made in set(self._made.values())}
         old = {made for made, wording in wordings.items() if wording != now}
         sources = rows["cell"].map(lambda cell: [cell, *(cell.parents() if measures(cell.arm) else ())])
         changed = sources.map(lambda cells: any(self._made.get(cell) in old for cell in cells))
@@ -235,8 +234,7 @@ class Judge:
             return []
         forks, fewer = part.get("forks", {}), {**part, "n": min(FORK_N, part["n"])}
         others = {name: self.rule({**fewer, "network": network}).verdict for name, network in forks.items()}
-        held = finding.verdict.holds
-        return [name for name, other in others.items() if other.decided and other.holds != held]
+        return [name for name, other in others.items() if other.decided and other.holds != finding.verdict.holds]
 
 
 def _brief(part: dict, finding: Finding) -> str:
