@@ -288,7 +288,7 @@ def test_without_the_other_chapters_p_values_q_would_be_another(published_lenets
 
 def test_of_the_other_chapters_no_record_is_read():
     for profile, study in JUDGED:
-        kept = Kept()
+        kept = Kept(lambda cell: None)
         verdicts.of_study(kept, study, profile)
         assert kept.asked == cells(study, profile)
 
@@ -298,34 +298,27 @@ def test_of_the_other_chapters_no_record_is_read():
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """The recorded layer judged again: the folder with both tables, as they would be recorded now."""
+    """The recorded layer judged again: the folder with both tables, as they would be recorded now, and all rows."""
     folder = tmp_path_factory.mktemp("recorded")
     shutil.copytree(COMMITTED.recorded, folder, dirs_exist_ok=True)
     (folder / verdicts.RATES).unlink()
-    verdicts.publish(Store(folder / "nothing", folder), folder / "claims.csv")
-    return folder
+    return folder, verdicts.publish(Store(folder / "nothing", folder), folder / "claims.csv")
 
 
 def test_recorded_p_values_agree_with_what_is_recorded(published):
-    now, then = (pd.read_csv(folder / verdicts.RATES) for folder in (published, COMMITTED.recorded))
+    now, then = (pd.read_csv(folder / verdicts.RATES) for folder in (published[0], COMMITTED.recorded))
     pd.testing.assert_frame_equal(now, then, rtol=1e-5, atol=0)
     assert set(now["study"]) <= set(RECORDED)
     assert set(now["claim"]) <= set(claims.load())
 
 
 def test_the_recorded_table_agrees_with_what_is_recorded(published):
-    now, then = (scorecard.read(folder / "claims.csv") for folder in (published, verdicts.TABLE.parent))
+    now, then = (scorecard.read(folder / "claims.csv") for folder in (published[0], verdicts.TABLE.parent))
     assert now == then
 
 
-@pytest.fixture(scope="module")
-def recorded_rows():
-    """All claims judged together on what is recorded."""
-    return verdicts.rows(verdicts.judge(COMMITTED, "paper"), "paper").set_index("claim")
-
-
 @pytest.mark.parametrize("study", RECORDED)
-def test_a_chapter_of_the_book_is_judged_from_its_own_records(study, recorded_rows, tmp_path):
+def test_a_chapter_of_the_book_is_judged_from_its_own_records(study, published, tmp_path):
     """With records of chapters that it shares none with out of reach: the same rows, and the q of the front page."""
     shutil.copytree(COMMITTED.recorded / "registrations", tmp_path / "registrations")
     own = set(cells(study, "paper"))
@@ -333,7 +326,7 @@ def test_a_chapter_of_the_book_is_judged_from_its_own_records(study, recorded_ro
     for name in (*(f"{other}.jsonl" for other in shared), verdicts.RATES):
         shutil.copyfile(COMMITTED.recorded / name, tmp_path / name)
     alone = verdicts.of_study(Store(tmp_path / "nothing", tmp_path), study, "paper").set_index("claim")
-    whole = recorded_rows.loc[alone.index]
+    whole = published[1].set_index("claim").loc[alone.index]
     rated = set(pd.read_csv(COMMITTED.recorded / verdicts.RATES).study)
     assert study in rated or not alone["q"].notna().any()
     assert alone["q"].notna().any() == whole["q"].notna().any()

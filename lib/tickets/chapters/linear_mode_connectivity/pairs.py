@@ -115,6 +115,8 @@ def pulled(rows: pd.DataFrame) -> pd.DataFrame:
     rows: as `named` gives them. One row per network, arm, level, rewind step and pull; means over replicates. The
     column "minus the ticket" compares with the ticket left alone, whatever the network started from.
     """
+    if not rows["arm"].isin(PULLED).any():
+        return pd.DataFrame()
     first, alone = rows[rows["order"] == 0], {"ticket": "pulled", "reinit": "pulled_reinit"}
     by = ["network", "arm", "level", "rewind", "replicate"]
     plain = first[(first["schedule"] == "resumed") & (first["level"] > 0) & first["arm"].isin(list(alone))]
@@ -127,21 +129,19 @@ def pulled(rows: pd.DataFrame) -> pd.DataFrame:
     nets = nets.merge(chords[[*by, "pull", "barrier_test"]], on=[*by, "pull"], how="left")
     for name in ("alone", "ticket"):
         nets[f"minus_{name}"] = nets["test_accuracy_end"] - nets[f"test_accuracy_end_{name}"]
-    found = []
-    for (network, arm, _, k, pull), part in nets.groupby(["network", "arm", "level", "rewind", "pull"]):
-        found.append(
-            {
-                "network": network,
-                "subnetwork": f"{LABELS[arm]}, {percent(part['density'].iloc[0])}",
-                "from": int(k),
-                "pull": pull,
-                "n": len(part),
-                "accuracy gained": _said(part["minus_alone"]),
-                "minus the ticket": _said(part["minus_ticket"]),
-                "barrier": _said(part["barrier_test"]),
-            }
-        )
-    return pd.DataFrame(found)
+    return pd.DataFrame(
+        {
+            "network": network,
+            "subnetwork": f"{LABELS[arm]}, {percent(part['density'].iloc[0])}",
+            "from": int(k),
+            "pull": pull,
+            "n": len(part),
+            "accuracy gained": _said(part["minus_alone"]),
+            "minus the ticket": _said(part["minus_ticket"]),
+            "barrier": _said(part["barrier_test"]),
+        }
+        for (network, arm, _, k, pull), part in nets.groupby(["network", "arm", "level", "rewind", "pull"])
+    )
 
 
 def _word(verdict: verdicts.Verdict) -> str:
