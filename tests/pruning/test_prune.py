@@ -81,6 +81,25 @@ def layered(*shapes):
     return {f"w{i}": RNG.normal(size=shape) for i, shape in enumerate(shapes)}
 
 
+@pytest.mark.parametrize("count", [0, 1, 17, 40, 59, 60])
+@pytest.mark.parametrize("kind", ["all unlike", "ties", "all equal", "signed zeros", "diverged"])
+def test_what_stays_is_the_end_of_a_stable_sorting(kind, count):
+    """Of equal scores the first in memory goes; what is not a number stays longest."""
+    generator = np.random.default_rng(count)
+    score = generator.normal(size=(8, 10)).astype(np.float32)
+    if kind != "all unlike":
+        score = {"ties": score.round(), "all equal": 0 * score + 1, "signed zeros": 0 * score}.get(kind, score)
+    if kind == "diverged":
+        score[::3, ::2] = np.nan
+    kept = np.zeros(80, bool)
+    kept[generator.permutation(80)[:60]] = True
+    order = np.argsort(score.ravel()[kept], kind="stable")
+    wanted = np.zeros(80, bool)
+    wanted[np.flatnonzero(kept)[order[60 - count :]]] = True
+    found = prune.keep_top({"w": score}, Mask({"w": kept.reshape(8, 10)}), {"w": count})["w"]
+    assert (found.ravel() == wanted).all()
+
+
 def test_the_smallest_go_and_counts_are_exact():
     score = layered((10, 20), (5, 10))
     full = Mask.full({name: array.shape for name, array in score.items()})

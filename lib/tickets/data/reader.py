@@ -63,9 +63,8 @@ class Reader:
     @cached_property
     def moves(self) -> list[Tensor]:
         """Flips, rows and columns of the crop of every place of every step, [R, steps, batch] each."""
-        pad = self.data.pad
-        drawn = [images.augmentation(c.replicate, c.level, c.order, c.steps, c.batch, pad) for c in self.cells]
-        return [torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*drawn, strict=True)]
+        made = [images.augmentation(c.replicate, c.level, c.order, c.steps, c.batch, self.data.pad) for c in self.cells]
+        return [torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*made, strict=True)]
 
     def _parts(self, step: int, picked: Tensor) -> Tensor:
         """Random parts of images on disk, [R, B, C, H, W]."""

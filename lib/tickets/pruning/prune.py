@@ -30,17 +30,19 @@ def keep_top(scores: Mapping[str, np.ndarray], mask: Mask, counts: Mapping[str, 
 def keep_top_global(scores: Mapping[str, np.ndarray], mask: Mask, count: int) -> Mask:
     """Of the weights that `mask` keeps, keep the `count` highest scores of the whole network."""
     score, kept = (np.concatenate([arrays[name].ravel() for name in mask]) for arrays in (scores, mask))
-    flat = _top(score, kept, count)
-    parts = np.split(flat, np.cumsum([array.size for array in mask.values()])[:-1])
+    parts = np.split(_top(score, kept, count), np.cumsum([array.size for array in mask.values()])[:-1])
     return Mask({name: part.reshape(mask[name].shape) for name, part in zip(mask, parts, strict=True)})
 
 
 def _top(score: np.ndarray, kept: np.ndarray, count: int) -> np.ndarray:
-    """Bool array of the `count` highest scores among `kept`."""
+    """Bool array of the `count` highest scores among `kept`; what is not a number is above all numbers."""
     alive = np.flatnonzero(kept)
     if not 0 <= count <= alive.size:
         raise BadInput(f"cannot keep {count} of {alive.size} weights")
-    order = np.argsort(score.ravel()[alive], kind="stable")
+    values, pruned = np.nan_to_num(score.ravel()[alive], nan=np.inf), alive.size - count
+    edge = np.partition(values, pruned)[pruned] if count else np.inf
+    gone = values < edge
+    gone[np.flatnonzero(values == edge)[: pruned - gone.sum()]] = True
     result = np.zeros(kept.size, bool)
-    result[alive[order[alive.size - count :]]] = True
+    result[alive[~gone]] = True
     return result.reshape(kept.shape)

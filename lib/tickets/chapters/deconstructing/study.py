@@ -25,7 +25,7 @@ EPOCHS = {
 }
 FEW = LENET.but(**SUPERMASKS, steps=1_100)  # five epochs
 LEARNED = ({}, {"constant": True}, {"rescaled": True}, {"constant": True, "rescaled": True})
-TINY = CONV2.but(dataset="digits16", steps=2, batch=8)
+TINY = CONV2.but(model="conv-2x32", dataset="digits16", steps=2, batch=8)
 NETWORKS = {
     "smoke": {"LeNet": MAIN["smoke"], "Conv-2": TINY},
     "quick": {"LeNet": MAIN["quick"], **dict.fromkeys(list(EPOCHS)[:2], FEW)},

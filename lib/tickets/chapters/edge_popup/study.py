@@ -54,7 +54,7 @@ PERCEPTRONS = wide("LeNet", LENET, WIDTHS) | wide("Fashion", LENET.but(dataset="
 CONVS = wide("Conv-4", CONV.but(model="conv-4"), CONV_WIDTHS)
 CONVS = with_recipes(CONVS | {f"Conv-{n}": CONV.but(model=f"conv-{n}") for n in (2, 6, 8)})
 SMOKE = LENET.but(dataset="digits", steps=40, batch=20)
-TINY = CONV.but(dataset="digits16", augment="none", steps=2, batch=8)
+TINY = CONV.but(model="conv-2x32", dataset="digits16", augment="none", steps=2, batch=8)
 QUICK = LENET.but(steps=round(2 * EPOCH))
 NETWORKS = {
     "smoke": wide("LeNet", SMOKE, WIDTHS) | rated("LeNet", SMOKE) | {"Conv-2": TINY},

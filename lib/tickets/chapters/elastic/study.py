@@ -198,7 +198,7 @@ def _quick() -> Iterator[Cell]:
 def _smoke() -> Iterator[Cell]:
     """Every arm, map and control once, for seconds: shows that the machinery runs, decides nothing."""
     # what takes longest comes first
-    for target, given in (("vgg-16x8", "vgg-13x8"), ("resnet-20", "resnet-14")):
+    for target, given in (("vgg-16x8", "vgg-13x8"), ("resnet-20x8", "resnet-14x8")):
         nets, pair = {name: TINY.but(model=name) for name in (target, given)}, [(target, given)]
         yield from chains(nets, [given], range(2), 0, 1)
         yield nets[target]
