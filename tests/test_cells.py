@@ -46,6 +46,7 @@ OWN = {
     "degrees": {},
     "selection": {},
     "edge_popup": SEARCH,
+    "redundant": {"keep": 0.5, "redundancy": 5, "rectified": False},
     "sampled": {"constant": False},
     "trained": {},
     "against": SEARCH,
@@ -204,6 +205,7 @@ NEEDED = {
     "pulled": {"pull": 1}, "pulled_reinit": {"pull": 1}, "supermask": {"optimizer": "sgd"},
     "sampled": {"optimizer": "sgd"},
     **{name: {"optimizer": "sgd", "init": "kaiming"} for name, own in OWN.items() if "keep" in own},
+    "redundant": {"optimizer": "sgd", "init": "kaiming", "model": "fc-500"},
     "deconstructed": {"criterion": "movement"}, "altered": {"zeros": "freeze"},
     "transferred": {"source_dataset": "fashion_mnist"}, "overlap": {"source_dataset": "fashion_mnist"},
     **dict.fromkeys(("elastic", "early", "own_ticket", "elastic_chord"), {"source_model": "mlp-2x300"}),  # noqa: RUF024

@@ -404,4 +404,4 @@ def test_everything_that_a_claim_reads_is_in_the_study(store):
     table = run(cells, engine="serial", store=store)
     assert len(table) == 9
     assert {"bits", "factor", "failed_15", "best_share"} <= set(table)
-    assert {e["id"] for e in claims.of(STUDY).values() if e["headline"]} == {"P1-uniform", "P2"}
+    assert {e["id"] for e in claims.of(STUDY).values() if e["headline"]} == {"P1-uniform", "P2", "P3"}

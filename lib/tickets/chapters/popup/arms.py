@@ -42,6 +42,20 @@ def dense_path(model, device) -> str:
     return "plain-mlp" if model.widths else "plain-conv"
 
 
+def redundant(cell, model, store, weights):
+    """Several random weights for each of a perceptron's: what is trained is scores of them."""
+    from .redundant import start  # brings torch
+
+    return start(cell, model, store, weights)
+
+
+def redundant_path(model, device) -> str:
+    """The path that trains scores of redundant networks."""
+    from . import redundant as redundant  # puts itself among the paths
+
+    return "redundant"
+
+
 def _core(device) -> bool:
     return str(device).startswith("cpu")
 
@@ -60,6 +74,16 @@ def check_sampled(cell) -> None:
         raise BadInput("sampled: scores are trained from initialization, by plain gradient descent with momentum")
 
 
+def check_redundant(cell) -> None:
+    """BadInput for another search than edge-popup's, layers that have biases, or inputs below zero."""
+    if cell.optimizer != "sgd" or cell.rewind or cell.dropout or cell.init != "kaiming" or cell.inputs != "unit":
+        raise BadInput("redundant: scores over Kaiming weights, of pixels in [0, 1], by plain gradient descent")
+    if not cell.model.startswith("fc-"):
+        raise BadInput(f"redundant: {cell.model} has biases or convolutions; fc-500 has none")
+    if not 0 < cell.own["keep"] <= 1 or cell.own["redundancy"] < 1:
+        raise BadInput("redundant: keep must lie in (0, 1], redundancy must be 1 or more")
+
+
 OWN = {"keep": 0.5, "constant": False, "scaled": False}
 SEARCH = {"own": OWN, "check": check_search}
 measured = partial(brought, f"{__package__}.measures")
@@ -67,6 +91,10 @@ declare(
     edge_popup=Arm(
         "edge-popup", start=edge_popup, parents=lambda cell: [], together="edge_popup", path=score_path,
         keeps_more=True, colour=17, **SEARCH,
+    ),
+    redundant=Arm(
+        "edge-popup, redundant", start=redundant, parents=lambda cell: [], together="redundant", path=redundant_path,
+        keeps_more=True, own={"keep": 0.5, "redundancy": 5, "rectified": False}, check=check_redundant,
     ),
     sampled=Arm(
         "sampled mask", start=dense, parents=lambda cell: [], own={"constant": False}, check=check_sampled,

@@ -2,13 +2,14 @@
 
 The target is that of the authors' experiment, 784-500-10 without biases, 10 epochs on MNIST. Their file of results does
 not say how it was trained (it was loaded); its printed weights are shrunk as by their script's own rate and decay,
-which are used here, with two drops in place of a cosine. P3's wide network has as many weights as a network with five
-for each of the target's.
+which are used here, with two drops in place of a cosine. The second experiment searches, with chapter 6's edge-popup,
+a wide network and one with five weights for each of the target's, which has as many.
 """
 
 from collections.abc import Iterator
 
 from ...cells import Cell
+from ..popup import arms as popup  # noqa: F401, declares them
 from .arms import LAWS, SEARCHES
 
 EPOCH = 55_000 / 64
@@ -16,12 +17,15 @@ TARGET = Cell(
     model="fc-500", steps=round(10 * EPOCH), batch=64, optimizer="sgd", learning_rate=0.1, momentum=0.9,
     weight_decay=5e-4, drops=(round(6 * EPOCH), round(8 * EPOCH)),
 )  # fmt: skip
-WIDE = TARGET.but(model="fc-2508", steps=round(30 * EPOCH), weight_decay=0, drops=())
-"""Of P3: 30 epochs, searched by scores."""
+WIDE = TARGET.but(model="fc-2508", init="kaiming", steps=round(30 * EPOCH), drops=())
+"""Of the second experiment, 30 epochs, searched; `REDUNDANT` as well."""
+REDUNDANT = WIDE.but(model="fc-500")
+SHARES = (0.05, 0.02)
+"""Of the weights that are kept there."""
 NETWORKS = {
     "smoke": {"784-500-10": TARGET.but(dataset="digits", steps=60, drops=(40,))},
     "quick": {"784-500-10": TARGET.but(steps=round(EPOCH), drops=(round(0.8 * EPOCH),))},
-    "paper": {"784-500-10": TARGET, "784-2508-10": WIDE},
+    "paper": {"784-500-10": TARGET, "784-2508-10": WIDE, "784-500-10, redundant": REDUNDANT},
 }
 """What claims call the networks of the chapter, at each profile."""
 MAIN = {profile: named["784-500-10"] for profile, named in NETWORKS.items()}
@@ -42,7 +46,18 @@ def cells(profile: str) -> Iterator[Cell]:
         yield net
         yield from rebuilt(net)
     if profile == "paper":
-        yield from (WIDE.but(arm="supermask", level=1, replicate=r) for r in range(5))
+        yield from (cell for r in range(5) for cell in second(WIDE, REDUNDANT, r, SHARES))
+    if profile == "smoke":
+        small = REDUNDANT.but(dataset="digits", steps=20)
+        yield from second(small, small, 0, [0.5])
+
+
+def second(wide: Cell, redundant: Cell, r: int, shares) -> Iterator[Cell]:
+    """P3: edge-popup in both networks, in the redundant one with linear and with rectified units."""
+    for keep in shares:
+        yield wide.but(replicate=r, arm="edge_popup", level=1, keep=keep)
+        for rectified in (False, True):
+            yield redundant.but(replicate=r, arm="redundant", level=1, keep=keep, rectified=rectified)
 
 
 def searched(net: Cell, targets: int) -> Iterator[Cell]:
