@@ -42,13 +42,6 @@ def dense_path(model, device) -> str:
     return "plain-mlp" if model.widths else "plain-conv"
 
 
-def redundant(cell, model, store, weights):
-    """Several random weights for each of a perceptron's: what is trained is scores of them."""
-    from .redundant import start  # brings torch
-
-    return start(cell, model, store, weights)
-
-
 def redundant_path(model, device) -> str:
     """The path that trains scores of redundant networks."""
     from . import redundant as redundant  # puts itself among the paths
@@ -93,8 +86,9 @@ declare(
         keeps_more=True, colour=17, **SEARCH,
     ),
     redundant=Arm(
-        "edge-popup, redundant", start=redundant, parents=lambda cell: [], together="redundant", path=redundant_path,
-        keeps_more=True, own={"keep": 0.5, "redundancy": 5, "rectified": False}, check=check_redundant,
+        "edge-popup, redundant", start=brought(f"{__package__}.redundant", "start"), parents=lambda cell: [],
+        own={"keep": 0.5, "redundancy": 5, "rectified": False}, check=check_redundant, together="redundant",
+        path=redundant_path, keeps_more=True,
     ),
     sampled=Arm(
         "sampled mask", start=dense, parents=lambda cell: [], own={"constant": False}, check=check_sampled,
