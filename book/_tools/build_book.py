@@ -13,11 +13,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import contextmanager, suppress
 from itertools import count
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 STOPPED = "stopped; the former site, if there was one, is still there"
 
@@ -37,6 +38,7 @@ import execution  # noqa: E402
 import generated  # noqa: E402
 import yaml  # noqa: E402
 from tickets.errors import BadInput  # noqa: E402
+from tickets.running.engines import cores  # noqa: E402
 
 LAST_COMMIT = ("log", "-1", "--format=%ct %h")
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
@@ -63,11 +65,14 @@ def build(root=ROOT, output=None, parameters=None, study=None, by=None):
     refuse_another_folder(output)
     settle(root)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".book-", dir=output.parent) as folder:  # of its own: builds may overlap
+    with TemporaryDirectory(prefix=".book-", dir=output.parent, ignore_cleanup_errors=True) as folder:  # of its own
         work = Path(folder)
         stage(root, work / "stage")
-        reports = [run_one(source, work / "stage", parameters or {}, study, root) for source in sources]
-        generated.write(root, work / "stage", reports, trained=bool(parameters and parameters.get("train")))
+        given, trained = parameters or {}, bool(parameters and parameters.get("train"))
+        with ThreadPool(1 if trained else cores()) as pool:  # a training takes all cores itself
+            own = lambda source: given if study in (None, source.stem) else {"train": False}  # noqa: E731
+            reports = list(pool.imap(lambda s: run_one(s, work / "stage/notebooks", own(s), root), sources))
+        generated.write(root, work / "stage", reports, trained)
         with told("pages"):
             (by or render)(work / "stage", work)
         replace(output, work / "_build/html", work)
@@ -102,12 +107,11 @@ def told(name):
     print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr)
 
 
-def run_one(source, folder, parameters, study, root):
-    """Execute one notebook; a study that was not asked for is shown from its records."""
-    if study not in (None, source.stem):
-        parameters = {"train": False}
-    with told(source.stem):
-        return execution.execute(source, folder / "notebooks" / source.name, parameters, root)
+def run_one(source, folder, parameters, root):
+    """Execute one notebook, and say how long it took."""
+    report = execution.execute(source, folder / source.name, parameters, root)
+    print(f"{source.stem}: {report['seconds']:.1f} s", file=sys.stderr)
+    return report
 
 
 def settle(root):

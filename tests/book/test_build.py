@@ -108,6 +108,44 @@ def test_a_build_that_is_faster_is_replaced_too(book, monkeypatch):
     assert len(pages(book / "html")) == 1
 
 
+@pytest.fixture
+def executed(book, monkeypatch):
+    """A function that builds two notebooks and says what each was given, how many ran at once, and the reports."""
+    for name in ("01_one", "02_two"):
+        (book / f"notebooks/{name}.ipynb").touch()
+    monkeypatch.setattr(build_book, "cores", lambda: 2)
+
+    def build(together, **asked):
+        given, meet, reports = {}, threading.Barrier(2 if together else 1, timeout=60), []
+        running, most = set(), []
+
+        def execute(source, target, parameters, root):
+            assert target.name == source.name
+            given[source.stem] = parameters
+            running.add(source)
+            meet.wait()
+            most.append(len(running))
+            meet.wait()
+            running.discard(source)
+            return {"notebook": source.stem, "seconds": 0.0}
+
+        monkeypatch.setattr(build_book.execution, "execute", execute)
+        monkeypatch.setattr(build_book.generated, "write", lambda root, folder, found, trained: reports.extend(found))
+        build_book.build(book, **asked)
+        return given, max(most), [report["notebook"] for report in reports]
+
+    return build
+
+
+def test_notebooks_share_the_cores_unless_they_train(executed, capsys):
+    names, recorded, trained = ["01_one", "02_two"], {"train": False}, {"train": True}
+    assert executed(True) == ({"01_one": {}, "02_two": {}}, 2, names)
+    assert sorted(capsys.readouterr().err.splitlines()[:2]) == ["01_one: 0.0 s", "02_two: 0.0 s"]
+    assert executed(False, parameters=trained) == (dict.fromkeys(names, trained), 1, names)
+    asked = executed(False, parameters=trained, study="02_two")
+    assert asked == ({"01_one": recorded, "02_two": trained}, 1, names)
+
+
 def main(monkeypatch, capsys, *arguments):
     """Exit status of the program, and what it said."""
     monkeypatch.setattr(sys, "argv", ["build_book.py", *map(str, arguments)])
@@ -179,7 +217,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("when", ["while libraries are loaded", "while a notebook is executed"])
+@pytest.mark.parametrize("when", ["while libraries are loaded", "while notebooks are executed"])
 def test_ctrl_c_is_one_line_at_any_moment(tmp_path, when):
     """As a terminal sends it: to the program and to all that it has started."""
     env = {**os.environ, "PYTHONPATH": str(ROOT / "book/_tools"), "PYTHONUNBUFFERED": "1"}
@@ -193,11 +231,12 @@ def test_ctrl_c_is_one_line_at_any_moment(tmp_path, when):
     ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=env, start_new_session=True, **pipes) as program:
-        loading = "libraries" in when
-        first = program.stdout.readline() if loading else program.stderr.read(len("01_winning_tickets ... "))
-        time.sleep(0.3 if loading else 1)
+        program.stdout.readline()
+        while "executed" in when and not list(tmp_path.glob(".book-*/stage/notebooks/*.ipynb")):
+            time.sleep(0.1)
+        time.sleep(0.3)
         os.killpg(program.pid, signal.SIGINT)
-        said = (("" if loading else first) + program.communicate()[1]).splitlines()
-    assert [line.removeprefix("01_winning_tickets ... ") for line in said] == [build_book.STOPPED]
+        said = program.communicate()[1].splitlines()
+    assert said == [build_book.STOPPED]
     assert program.returncode in (130, -signal.SIGINT)
     assert list(tmp_path.iterdir()) == []

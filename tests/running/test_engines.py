@@ -97,15 +97,21 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
-def test_workers_end_with_their_run(tmp_path, how):
+@pytest.mark.parametrize(
+    ("how", "busy"),
+    [(signal.SIGKILL, True), (signal.SIGINT, True), (signal.SIGINT, False)],
+    ids=["killed", "Ctrl-C", "Ctrl-C while they start"],
+)
+def test_workers_end_with_their_run(tmp_path, how, busy):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), str(HERE.parent)])}
     command = [sys.executable, script, HERE, tmp_path]
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True) as parent:
-        faulty.wait_for(lambda: len(faulty.lines(tmp_path, "hanging")) == 2)
-        workers = [int(pid) for pid in faulty.lines(tmp_path, "hanging")]
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+        find = lambda: faulty.lines(tmp_path, "hanging") if busy else children.read_text().split()  # noqa: E731
+        faulty.wait_for(lambda: len(find()) >= 2)
+        workers = [int(pid) for pid in find()]
         assert all(map(alive, workers))
         (os.killpg if how == signal.SIGINT else os.kill)(parent.pid, how)  # a terminal interrupts the whole group
         told = parent.communicate()[1]

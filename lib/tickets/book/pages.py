@@ -85,12 +85,10 @@ def setting(cell: Cell) -> dict[str, str]:
     parts = {"dense layers": cell.rate, "convolutions": cell.conv_rate, "output layer": cell.output_rate}
     if cell.model.startswith("lenet"):
         del parts["convolutions"]
-    each = f"{cell.rate:.0%} over all layers"
-    if cell.scope == "layerwise":
-        each = ", ".join(f"{name} {share:.0%}" for name, share in parts.items())
+    each = ", ".join(f"{name} {share:.0%}" for name, share in parts.items())
     return {
         "data": WORDS[cell.dataset], "steps": f"{cell.steps:,}", "batch": f"{cell.batch:,}", "optimizer, rate": rate,
-        "pruned per round": each,
+        "pruned per round": each if cell.scope == "layerwise" else f"{cell.rate:.0%} over all layers",
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from math import inf, nan
 import pandas as pd
 
 from ..arms import measures
-from ..networks import Networks, Scene
+from ..networks import Scene
 from . import gates, several, verdicts
 from .asked import crossing, cuts, direction, filled, natural, parts, rule_of, said, scaled
 from .claims import entry_hash, registered_as
@@ -45,10 +45,7 @@ class Judge:
     study -> its networks; registrations: of the store, None to look for no changes.
     """
 
-    def __init__(
-        self, table: pd.DataFrame, profile: str, entries: dict, networks: dict[str, Networks],
-        registrations: dict | None = None,
-    ):  # fmt: skip
+    def __init__(self, table: pd.DataFrame, profile: str, entries: dict, networks: dict, registrations=None):
         self.records, self.profile, self.networks = Records(table), profile, networks
         self.registrations = registrations
         self.parts = {part["id"]: part for entry in entries.values() for part in parts(entry)}

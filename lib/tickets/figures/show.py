@@ -71,8 +71,8 @@ def stack(drawn, panels) -> None:
         axes.set_subplotspec(place)
         axes.tick_params(labelleft=True, labelbottom=True)
         for label in ("ylabel", "xlabel"):
-            shared = next((text for other in panels if (text := other.properties()[label])), "")
-            axes.set(**{label: axes.properties()[label] or shared})
+            mine, *others = (getattr(some, f"get_{label}")() for some in (axes, *panels))
+            axes.set(**{label: mine or next(filter(None, others), "")})
     if drawn.legends:  # laid out when it is made
         drawn.legends[0].remove()
         legend_below(drawn, panels, columns=2)

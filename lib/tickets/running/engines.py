@@ -134,11 +134,14 @@ class _Processes:
         self.pool = ProcessPoolExecutor(self.slots, self.context, _watch, (self.far_end,))
 
     def submit(self, *call) -> Future:
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what starts now leaves Ctrl-C to this one
         try:
             return self.pool.submit(*call)
         except BrokenProcessPool:  # one of its processes has died
             self._renew()
             return self.pool.submit(*call)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
     def __exit__(self, *_):
         # at once: after a mistake, a full disk or Ctrl-C what is in flight has its checkpoint, and an idle worker would
@@ -149,8 +152,7 @@ class _Processes:
 
 
 def _watch(lifeline) -> None:
-    """Have this worker end when the other end of `lifeline` closes, and leave Ctrl-C to the process that started it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Have this worker end when the other end of `lifeline` closes."""
 
     def end():
         try:

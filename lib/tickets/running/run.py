@@ -93,8 +93,7 @@ def check_device(device: str, remote: bool = False) -> None:
 
         if not torch.cuda.is_available():
             raise BadInput(f"device {device!r}: no GPU is available to torch here; use cpu")
-        number = int(device.partition(":")[2] or 0)
-        if number >= (count := torch.cuda.device_count()):
+        if int(device.partition(":")[2] or 0) >= (count := torch.cuda.device_count()):
             raise BadInput(f"device {device!r}: there are {count} here, cuda:0 to cuda:{count - 1}")
 
 
