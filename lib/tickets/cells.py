@@ -1,7 +1,7 @@
 """A cell: the frozen description of one result, the key by which every store finds it, and its neighbours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from math import isfinite
 from numbers import Real
@@ -78,17 +78,16 @@ class Cell:
     # the arm's own parameters
     own: Own = field(default_factory=lambda: Own({}))
 
-    def __post_init__(self):
-        choose("arm", self.arm, ARMS)
-        for name, allowed in CHOICES.items():
-            choose(name, getattr(self, name), allowed)
-        # 0 and 0.0 are one number but two JSON texts: one form each, or equal cells would have two keys
-        for name, kind in NUMBERS:
-            object.__setattr__(self, name, _number(name, getattr(self, name), kind))
-        if self.level == int(self.level):
-            object.__setattr__(self, "level", int(self.level))
-        object.__setattr__(self, "drops", tuple(_number("drops", step, int) for step in self.drops))
-        object.__setattr__(self, "own", _own(self.arm, self.own))
+    def __post_init__(self, names=None):  # noqa: RUF033, no field: `but` names what it changed
+        """Give fields their one form, and refuse what does not fit. names: those that may be in another (None: all)."""
+        for name in FIELDS if names is None else names:
+            if name in CHOICES:
+                choose(name, getattr(self, name), CHOICES[name])
+            elif name in NUMBERS:  # 0 and 0.0 are one number but two JSON texts, and equal cells would have two keys
+                self.__dict__[name] = _number(name, getattr(self, name), NUMBERS[name])
+        level, drops = self.level, tuple(_number("drops", step, int) for step in self.drops)
+        self.__dict__.update(level=int(level) if level == int(level) else level, drops=drops)
+        self.__dict__["own"] = _own(self.arm, self.own)
         self._check()
         ARMS[self.arm].check(self)
 
@@ -145,7 +144,10 @@ class Cell:
         """A copy with some fields or own parameters changed; of another arm it has that arm's own ones only."""
         named = {name: changes.pop(name) for name in FIELDS if name in changes}
         kept = dict(self.own) if named.get("arm", self.arm) == self.arm else {}
-        return replace(self, **named, own=kept | changes)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, **named, own=kept | changes)
+        other.__post_init__(named)
+        return other
 
     # neighbours
 
@@ -172,6 +174,7 @@ class Cell:
         stopped = {"steps": self.rewind} if ARMS[self.arm].redrawn(self) else {}
         return self.dense().but(draw=self.initialization, **stopped)
 
+    @lru_cache(maxsize=100_000)  # noqa: B019, cells are values and live as long as their study
     def parents(self) -> list["Cell"]:
         """The cells that it starts from or measures, nearest last. The dense network has none."""
         found = ARMS[self.arm].parents(self)
@@ -192,6 +195,7 @@ class Cell:
 
 
 CHOICES = {
+    "arm": ARMS,
     "inputs": ("unit", "standard", "given"),
     "init": ("glorot", "kaiming"),
     "augment": ("none", "flip_crop", "resized_crop"),
@@ -206,7 +210,7 @@ LEAST = {"steps": 1, "batch": 1, **dict.fromkeys(COUNTED, 0)}
 ADDED: dict = {"schedule": "resumed", "micro_batch": 0, "init": "glorot"}
 """Fields added after the first records were written, with the value that all earlier records had."""
 FIELDS = tuple(entry.name for entry in fields(Cell) if entry.name != "own")
-NUMBERS = [(entry.name, entry.type) for entry in fields(Cell) if entry.type in (int, float)]
+NUMBERS = {entry.name: entry.type for entry in fields(Cell) if entry.type in (int, float)}
 BRANCH = {"arm": "ticket", "draw": 0, "order": 0, "schedule": "resumed"}
 """What tells the branches of a ladder from its tickets, own parameters aside."""
 SEEDED = ("arm", "level", "rewind", "replicate", "draw", "order", "schedule")

@@ -102,7 +102,7 @@ MOMENTUM = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-4, "warmup":
         ("conv", "conv-2", 0.3, {"learning_rate": 2e-4, "batch": 20}),
         ("autograd", "resnet-20", 0.5, {"learning_rate": 0.05, "batch": 18, **MOMENTUM}),
         ("conv", "resnet-20", 0.5, {"learning_rate": 0.05, "batch": 18, **MOMENTUM}),
-        ("conv", "vgg-13", 0.05, {"learning_rate": 0.01, "batch": 12, "dataset": "digits16", **MOMENTUM}),
+        ("conv", "vgg-13x8", 0.05, {"learning_rate": 0.01, "batch": 12, "dataset": "digits16", **MOMENTUM}),
     ],
 )
 def test_image_networks_train_as_plain_modules(path, name, density, fields, few_digits):

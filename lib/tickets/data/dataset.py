@@ -87,9 +87,7 @@ def order(n: int, batch: int, steps: int, replicate: int, level: float = 0, draw
     return images[: steps * batch].reshape(steps, batch)
 
 
-def augmentation(
-    replicate: int, level: float, draw: int, steps: int, batch: int, pad: int = PAD
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def augmentation(replicate, level, draw, steps: int, batch: int, pad: int = PAD) -> tuple[np.ndarray, ...]:
     """One draw (flip, dy, dx) per image and step, each [steps, batch]: bool, and uint8 offsets in 0..2 pad.
 
     More steps draw more and change none of the first: a network stopped early has seen what the whole one sees.

@@ -68,9 +68,7 @@ class Model:
             tensors[f"{norm}.running_var"] = torch.ones(R, channels, device=device, dtype=dtype)
         return tensors
 
-    def forward(
-        self, params: Tensors, buffers: Tensors, x: Tensor, training: bool, dropout: Dropout | None = None
-    ) -> Tensor:
+    def forward(self, params, buffers, x: Tensor, training: bool, dropout: Dropout | None = None) -> Tensor:
         """Logits [R, B, classes] of images x [R, B, C, H, W]; an MLP takes [R, B, pixels] too.
 
         With `training`, batch normalization uses the batch's statistics and updates `buffers` IN PLACE; without, it

@@ -36,7 +36,7 @@ STEP_SIZES = (0.1, 0.01, 0.001)
 
 def cells(profile: str) -> Iterator[Cell]:
     """Cells of the chapter, most valuable first."""
-    pools, networks, targets = {"smoke": (2, 2, 40), "quick": (3, 3, 1000), "paper": (10, 5, 1000)}[profile]
+    pools, networks, targets = {"smoke": (2, 1, 40), "quick": (3, 3, 1000), "paper": (10, 5, 1000)}[profile]
     nets = [MAIN[profile].but(replicate=r) for r in range(pools)]
     for net in nets:
         yield from (net.but(arm="subset_sums", law=law, targets=targets) for law in LAWS)
