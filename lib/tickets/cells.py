@@ -114,6 +114,7 @@ class Cell:
 
     # identity
 
+    @lru_cache(maxsize=100_000)  # noqa: B019, cells are values and live as long as their study
     def key(self) -> str:
         """sha256 of the canonical JSON of `to_dict`; 24 hexadecimal digits of it."""
         return digest(self.to_dict(), 24)
@@ -174,7 +175,7 @@ class Cell:
         stopped = {"steps": self.rewind} if ARMS[self.arm].redrawn(self) else {}
         return self.dense().but(draw=self.initialization, **stopped)
 
-    @lru_cache(maxsize=100_000)  # noqa: B019, cells are values and live as long as their study
+    @lru_cache(maxsize=100_000)  # noqa: B019, likewise
     def parents(self) -> list["Cell"]:
         """The cells that it starts from or measures, nearest last. The dense network has none."""
         found = ARMS[self.arm].parents(self)
@@ -249,5 +250,4 @@ def unseeded(cell: Cell) -> Cell:
 
 def like(table, cell: Cell):
     """The rows of a tidy table (it has a column `cell`) that belong to the experiment of `cell`."""
-    experiment = unseeded(cell)
-    return table.loc[[unseeded(one) == experiment for one in table["cell"]]]
+    return table.loc[[unseeded(one) == unseeded(cell) for one in table["cell"]]]
