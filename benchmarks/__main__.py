@@ -20,15 +20,16 @@ def main(
     out: Annotated[Path, typer.Option(help="File for the figures.")] = ROOT / "build" / "bench.json",
     quick: Annotated[bool, typer.Option("--quick", help="A few steps, to see that it runs.")] = False,
     parts: Annotated[bool, typer.Option("--parts", help="Only the parts of a step of image networks.")] = False,
+    sparseprop: Annotated[bool, typer.Option("--sparseprop", help="Only beside the layers of SparseProp.")] = False,
     record: Annotated[bool, typer.Option("--record", help="Into book/results too, for the book's page.")] = False,
 ):
     """Time everything on a device, all in one run: only ratios within one run mean anything."""
-    what = "parts" if parts else device
+    what = "parts" if parts else "sparseprop" if sparseprop else device
     try:
         if record and quick:
             raise BadInput("quick figures are not worth a record: give --quick or --record")
-        if parts and device != "cpu":
-            raise BadInput(f"device {device!r}: the parts of a step are timed on a CPU, leave --device out")
+        if (parts or sparseprop) and device != "cpu":
+            raise BadInput(f"device {device!r}: this is timed on a CPU, leave --device out")
         typer.echo(bench.as_text(bench.bench(what, out, quick)))
     except BadInput as error:
         typer.echo(f"benchmarks: {error}", err=True)

@@ -30,11 +30,11 @@ from tickets.running.run import check_device
 from tickets.running.work import settle
 from tqdm.std import tqdm
 
-from . import gpu, images, parts, workloads
+from . import gpu, images, parts, rival, workloads
 from .workloads import STORAGE, WAYS, convolutions, plain, population, products, sums, training
 
-FILES = {"cpu": "bench_cpu.json", "cuda": "bench_cuda.json", "parts": "bench_parts.json"}
-"""Where figures are recorded, under book/results, by kind of device; parts of a step on a CPU are a run alone."""
+FILES = {kind: f"bench_{kind}.json" for kind in ("cpu", "cuda", "parts", "sparseprop")}
+"""Where figures are recorded, under book/results, by kind of device; the last two are runs alone, on a CPU."""
 LEVELS, WIDTHS, NETWORKS = (0, 3, 7, 10, 15, 21), (0.25, 0.5, 1, 2, 4), (1, 2, 4, 8, 16)
 IMAGE_NETS = {"conv-2": 60, "resnet-20": 128}  # batch sizes
 IMAGES = images.NETS
@@ -48,11 +48,11 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def bench(device: str, out: Path, quick: bool = False) -> dict:
     """Time everything on a device (cpu, cuda), write the figures to `out` as JSON, return them.
 
-    "parts" in place of a device: the parts of a step on a CPU. quick: a few steps, to see that it runs. BadInput for a
-    device that is not there, or an `out` that is a folder.
+    In place of a device "parts", the parts of a step on a CPU, or "sparseprop", the layers of that library. quick: a
+    few steps, to see that it runs. BadInput for a device that is not there, or an `out` that is a folder.
     """
     kind = device.split(":")[0]
-    check_device("cpu" if kind == "parts" else device)
+    check_device(device if kind in ("cpu", "cuda") else "cpu")
     if out.is_dir():
         raise BadInput(f"out {str(out)!r} is a folder: give the name of a file")
     name = torch.cuda.get_device_name(device) if kind == "cuda" else processor()
@@ -60,8 +60,8 @@ def bench(device: str, out: Path, quick: bool = False) -> dict:
     facts |= {"algorithm": ALGORITHM, "date": datetime.now(UTC).date().isoformat()}
     facts |= {"quick": quick, "notes": " ".join(__doc__.split())}
     steps, rounds = (10, 1) if quick else (100, 9)
-    timed = {"cpu": on_cpu, "parts": of_steps, "cuda": partial(on_gpu, device=device)}[kind]
-    found = facts | timed(steps, rounds)
+    timed = {"cpu": on_cpu, "parts": of_steps, "sparseprop": of_a_rival, "cuda": partial(on_gpu, device=device)}
+    found = facts | timed[kind](steps, rounds)
     write_atomically(out, json.dumps(found, indent=1) + "\n")
     return found
 
@@ -231,16 +231,24 @@ def on_gpu(steps: int, rounds: int, device: str) -> dict:
 
 def of_steps(steps: int, rounds: int) -> dict:
     """The parts of a step of image networks on one core, and what that core's matrix products reach."""
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        units = {("cube",): (products, ((1024, 1024, 1024),), 1)} | parts.cases(steps)
-        cases = {case: partial(_together, [pool], *work) for case, work in units.items()}
-        seconds = _medians(cases, max(1, rounds // 3))
+    seconds = _alone({("cube",): (products, ((1024, 1024, 1024),), 1)} | parts.cases(steps), max(1, rounds // 3))
     gflops = 2e-9 * 1024**3 / seconds["cube",]
     return {"parts": parts.rows(seconds, steps, gflops), "whole": {"gflops_1024_cubed": gflops}}
 
 
+def of_a_rival(steps: int, rounds: int) -> dict:
+    """Image networks on one core: ours, the plain loop, and that loop with the layers of SparseProp."""
+    return {"rival": rival.rows(_alone(rival.cases(steps), max(1, rounds // 3)), steps)}
+
+
 # how it is timed
+
+
+def _alone(units: dict, rounds: int) -> dict:
+    """Medians of units of work, case -> (function, arguments), in one process of one thread."""
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return _medians({case: partial(_together, [pool], *work) for case, work in units.items()}, rounds)
 
 
 def _medians(cases: dict, rounds: int) -> dict:

@@ -106,9 +106,13 @@ def prepared(name: str, side: int, batch: int, density: float, steps: int, stora
 @cache
 def plain(name: str, side: int, batch: int, layout: str, steps: int, device: str = "cpu") -> Unit:
     """The same in a plain loop, whatever the density: pruned weights are put back to zero."""
-    model, form = network(name, side), LAYOUTS[layout]
-    module = Module(model).to(device, memory_format=form)
-    if isinstance(model, NormNet):
+    form = LAYOUTS[layout]
+    return looped(Module(network(name, side)).to(device, memory_format=form), side, batch, steps, form, device)
+
+
+def looped(module: Module, side: int, batch: int, steps: int, form=torch.contiguous_format, device="cpu") -> Unit:
+    """`steps` steps of a module in a plain loop: momentum with decay where there is normalization, else Adam."""
+    if isinstance(module.model, NormNet):
         optimizer = torch.optim.SGD(module.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
     else:
         optimizer = torch.optim.Adam(module.parameters(), 1e-3)

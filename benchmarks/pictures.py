@@ -47,6 +47,10 @@ SHARES = {
     "backward_ms": "Backward", "norms_ms": "Norms", "pools_ms": "Pools", "head_ms": "Dense", "gflops": "Billion op/s",
     "share_of_products": "Of products",
 }  # fmt: skip
+RIVAL = {
+    "network": "Network", "side": "Side", "density": "Kept", "ms": "Ours, ms", "sparseprop_ms": "SparseProp, ms",
+    "plain_ms": "Plain loop, ms", "times_faster": "SparseProp / ours",
+}  # fmt: skip
 MEMORY = {"process": "Process", "megabytes": "Peak memory, MB"}
 
 
@@ -101,6 +105,17 @@ def parts_page(found: dict | None) -> str:
         _figure(found, parts, "cost-parts", "Milliseconds of the parts of a step, of four image networks by density"),
         "<p>Milliseconds; forward, backward and the rate are those of convolutions. The data have the rest.</p>",
         _table(pd.DataFrame(found["parts"]).replace({"network": WORDS}), SHARES),
+    ])  # fmt: skip
+
+
+def rival_page(found: dict | None) -> str:
+    """Ours beside the layers of another library, HTML: where and when, and a table."""
+    if found is None:
+        return '<p class="not-run">Not run: <code>python -m benchmarks --sparseprop --record</code> measures it.</p>'
+    return "\n".join([
+        "<h2>Beside the layers of SparseProp</h2>",
+        f"<p>Measured on one core of {escape(found['device'])}, torch {found['torch']}, on {found['date']}.</p>",
+        _table(pd.DataFrame(found["rival"]).replace({"network": WORDS}), RIVAL),
     ])  # fmt: skip
 
 

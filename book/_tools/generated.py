@@ -59,6 +59,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "regimes.html": scorecard.html("joined", *joined, about, rows),
         "costs.html": pictures.page(pictures.read(root / "book/results")),
         "costs_parts.html": pictures.parts_page(pictures.read(root / "book/results", "parts")),
+        "costs_rival.html": pictures.rival_page(pictures.read(root / "book/results", "sparseprop")),
         "costs_gpu.html": pictures.gpu_page(pictures.read(root / "book/results", "cuda")),
         "api.md": api(root / "lib/tickets") + api(root / "benchmarks"),
     }
