@@ -60,6 +60,12 @@ def read(folder: Path, kind: str = "cpu") -> dict | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def every(folder: Path) -> dict[str, str]:
+    """File name -> measured part of the page, of what is recorded in `folder`."""
+    made = {"cpu": page, "parts": parts_page, "sparseprop": rival_page, "cuda": gpu_page}
+    return {f"costs_{kind}.html": make(read(folder, kind)) for kind, make in made.items()}
+
+
 def page(found: dict | None) -> str:
     """The measured part of the page, HTML: where and when, then a figure and a table for each question."""
     if found is None:

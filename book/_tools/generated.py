@@ -57,10 +57,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "data_card.md": release.card(root),
         "drawing.html": drawing.page(root / "book/results"),
         "regimes.html": scorecard.html("joined", *joined, about, rows),
-        "costs.html": pictures.page(pictures.read(root / "book/results")),
-        "costs_parts.html": pictures.parts_page(pictures.read(root / "book/results", "parts")),
-        "costs_rival.html": pictures.rival_page(pictures.read(root / "book/results", "sparseprop")),
-        "costs_gpu.html": pictures.gpu_page(pictures.read(root / "book/results", "cuda")),
+        **pictures.every(root / "book/results"),
         "api.md": api(root / "lib/tickets") + api(root / "benchmarks"),
     }
     if trained:
@@ -103,8 +100,10 @@ def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
         timed |= {(row["network"], row["batch"], None): row["ms"] / 1000} if row["density"] == 1 else {}
     for profile, study in plans:
         cells, entries = chapters.cells(study, profile), claims.of(study, profile=profile).values()
+        absent = [(unseeded(c).key(), c) for c in cells if c not in store and not measures(c.arm)]
         for name, network in chapters.networks(profile)[study].cells.items():
-            missing = [c for c in cells if unseeded(c) == unseeded(network) and c not in store and not measures(c.arm)]
+            own = unseeded(network).key()
+            missing = [c for key, c in absent if key == own]
             asked = {entry["id"] + judged.suffix(profile): entry["n"] for entry in entries if name in mentioned(entry)}
             waits = [c for c, n in asked.items() if int(now[c]["n"]) < n or ": 0 of " in now[c]["verdict"]]
             if missing:

@@ -29,7 +29,7 @@ BESIDE = ("assay", "forks", "anchors")
 """Parts of an entry that no claim is about."""
 NOWHERE = "none"
 SCALES = {"paper": "the paper's", "desk": "desk", "quick": "quick"}
-RESAMPLED = 9999
+RESAMPLED = 99_999
 
 
 def regimes(rows: Mapping[str, dict], word) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def decided(counts: Mapping[str, Counter]) -> dict[str, tuple[int, int]]:
 
 
 def association(pairs: Mapping[str, tuple[int, int]]) -> float | None:
-    """Exact p (Fisher; by permutation with more than two values) of no association; None with fewer than two values."""
+    """p of no association (Fisher; with more than two values on random tables); None with fewer than two values."""
     from scipy import stats
 
     if len(pairs) < 2:
@@ -133,7 +133,7 @@ def association(pairs: Mapping[str, tuple[int, int]]) -> float | None:
         return 1.0  # all held, or none
     if len(table) == 2:
         return float(stats.fisher_exact(table).pvalue)
-    method = stats.PermutationMethod(n_resamples=RESAMPLED, rng=0)
+    method = stats.MonteCarloMethod(n_resamples=RESAMPLED, rng=0)
     return float(stats.fisher_exact(table, method=method).pvalue)
 
 
