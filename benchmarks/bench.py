@@ -52,7 +52,7 @@ def bench(device: str, out: Path, quick: bool = False) -> dict:
     few steps, to see that it runs. BadInput for a device that is not there, or an `out` that is a folder.
     """
     kind = device.split(":")[0]
-    check_device(device if kind in ("cpu", "cuda") else "cpu")
+    check_device("cpu" if kind in ("parts", "sparseprop") else device)
     if out.is_dir():
         raise BadInput(f"out {str(out)!r} is a folder: give the name of a file")
     name = torch.cuda.get_device_name(device) if kind == "cuda" else processor()

@@ -18,7 +18,7 @@ from . import images
 from .workloads import Unit
 
 KEPT = (0.5, 0.168, 0.1, 0.036)
-SIDE_BY_SIDE = {"images": False, "pixels": True}
+SIDE_BY_SIDE = {"several images": False, "several pixels": True}
 """What its convolutions work on together."""
 
 

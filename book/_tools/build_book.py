@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -37,6 +37,7 @@ sys.path[:0] = [str(ROOT / "lib"), str(ROOT)]  # the library and the benchmarks 
 import execution  # noqa: E402
 import generated  # noqa: E402
 import yaml  # noqa: E402
+from jupyter_core.utils import ensure_event_loop  # noqa: E402
 from tickets.errors import BadInput  # noqa: E402
 from tickets.running.engines import cores  # noqa: E402
 
@@ -109,7 +110,8 @@ def told(name):
 
 def run_one(source, folder, parameters, root):
     """Execute one notebook, and say how long it took."""
-    report = execution.execute(source, folder / source.name, parameters, root)
+    with closing(ensure_event_loop()):  # this thread's
+        report = execution.execute(source, folder / source.name, parameters, root)
     print(f"{source.stem}: {report['seconds']:.1f} s", file=sys.stderr)
     return report
 

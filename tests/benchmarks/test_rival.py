@@ -80,7 +80,7 @@ def test_the_network_is_the_same_with_the_layers_of_another_library(library, nam
 
 def test_a_unit_trains_with_these_layers(library):
     torch.manual_seed(0)
-    unit = rival.training.__wrapped__("conv-2x32", 16, 6, 0.1, 2, "pixels")
+    unit = rival.training.__wrapped__("conv-2x32", 16, 6, 0.1, 2, "several pixels")
     module = unit.__closure__[[*unit.__code__.co_freevars].index("module")].cell_contents
     before = module.layers["conv1"].W_val.detach().clone()
     unit()
@@ -94,7 +94,7 @@ def test_a_row_has_the_faster_of_their_ways_and_of_the_loops_layouts(library, mo
     work = rival.cases(100)
     assert len(work) == 2 * 3 + 2
     assert {told[5] for told in work.values() if told[0] is not images.plain} == {10}
-    took = {"images": 30.0, "pixels": 20.0, "contiguous": 5.0, "channels last": 8.0}
+    took = {"several images": 30.0, "several pixels": 20.0, "contiguous": 5.0, "channels last": 8.0}
     seconds = {case: took.get(case[-1], 40 * case[2] if len(case) == 3 else 0) for case in work}
     rows = rival.rows(seconds, 100)
     columns = ("density", "ms", "sparseprop_ms", "plain_ms", "times_faster")

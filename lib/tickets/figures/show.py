@@ -71,8 +71,7 @@ def stack(drawn, panels) -> None:
         axes.set_subplotspec(place)
         axes.tick_params(labelleft=True, labelbottom=True)
         for label in ("ylabel", "xlabel"):
-            mine, *others = (getattr(some, f"get_{label}")() for some in (axes, *panels))
-            axes.set(**{label: mine or next(filter(None, others), "")})
+            axes.set(**{label: next(filter(None, (getattr(p, f"get_{label}")() for p in (axes, *panels))), "")})
     if drawn.legends:  # laid out when it is made
         drawn.legends[0].remove()
         legend_below(drawn, panels, columns=2)
