@@ -38,11 +38,11 @@ class Module(nn.Module):
             layer, _, kind = name.rpartition(".")
             if len(shape) == 4:
                 bias = f"{layer}.bias" in model.shapes
-                self.layers[_key(layer)] = nn.Conv2d(shape[1], shape[0], shape[2], padding=shape[2] // 2, bias=bias)
+                self.layers[key(layer)] = nn.Conv2d(shape[1], shape[0], shape[2], padding=shape[2] // 2, bias=bias)
             elif len(shape) == 2:
-                self.layers[_key(layer)] = nn.Linear(shape[1], shape[0])
+                self.layers[key(layer)] = nn.Linear(shape[1], shape[0])
             elif layer.endswith(".norm") and kind == "weight":
-                self.layers[_key(layer)] = nn.BatchNorm2d(shape[0])
+                self.layers[key(layer)] = nn.BatchNorm2d(shape[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [B, classes] of images [B, C, H, W]."""
@@ -51,11 +51,11 @@ class Module(nn.Module):
     relu, add = staticmethod(F.relu), staticmethod(torch.add)
 
     def conv(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
-        layer = self.layers[_key(name)]
+        layer = self.layers[key(name)]
         return F.conv2d(x, layer.weight, layer.bias, stride, layer.padding)
 
     def conv_norm(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
-        return self.layers[_key(f"{name}.norm")](self.conv(x, name, stride))
+        return self.layers[key(f"{name}.norm")](self.conv(x, name, stride))
 
     def max_pool(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, 2)
@@ -70,7 +70,8 @@ class Module(nn.Module):
         return self.layers[names[-1]](h)
 
 
-def _key(name: str) -> str:
+def key(name: str) -> str:
+    """A layer's name as a module may have it."""
     return name.replace(".", "_")
 
 

@@ -31,7 +31,7 @@ class Module(images.Module):
 
         self.pixels = pixels
         for name, array in kept.items():
-            layer = self.layers[key := images._key(name.removesuffix(".weight"))]
+            layer = self.layers[key := images.key(name.removesuffix(".weight"))]
             layer.weight.data[~layer.weight.new_tensor(array).bool()] = 0
             if layer.weight.ndim == 4:
                 self.layers[key] = SparseConv2d(layer.weight, layer.bias, padding=layer.padding[0])
@@ -39,7 +39,7 @@ class Module(images.Module):
                 self.layers[key] = SparseLinear(layer.weight, layer.bias)
 
     def conv(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
-        layer = self.layers[images._key(name)]
+        layer = self.layers[images.key(name)]
         if isinstance(layer, nn.Conv2d):
             return super().conv(x, name, stride)
         layer.stride = stride

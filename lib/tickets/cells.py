@@ -85,9 +85,9 @@ class Cell:
                 choose(name, getattr(self, name), CHOICES[name])
             elif name in NUMBERS:  # 0 and 0.0 are one number but two JSON texts, and equal cells would have two keys
                 self.__dict__[name] = _number(name, getattr(self, name), NUMBERS[name])
-        level, drops = self.level, tuple(_number("drops", step, int) for step in self.drops)
-        self.__dict__.update(level=int(level) if level == int(level) else level, drops=drops)
-        self.__dict__["own"] = _own(self.arm, self.own)
+        level = int(self.level) if self.level == int(self.level) else self.level
+        drops = tuple(_number("drops", step, int) for step in self.drops)
+        self.__dict__.update(level=level, drops=drops, own=_own(self.arm, self.own))
         self._check()
         ARMS[self.arm].check(self)
 
@@ -175,7 +175,7 @@ class Cell:
         stopped = {"steps": self.rewind} if ARMS[self.arm].redrawn(self) else {}
         return self.dense().but(draw=self.initialization, **stopped)
 
-    @lru_cache(maxsize=100_000)  # noqa: B019, likewise
+    @lru_cache(maxsize=100_000)  # noqa: B019, likewise; the list is shared, nobody changes it
     def parents(self) -> list["Cell"]:
         """The cells that it starts from or measures, nearest last. The dense network has none."""
         found = ARMS[self.arm].parents(self)

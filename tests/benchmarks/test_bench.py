@@ -93,7 +93,7 @@ def test_the_plain_module_is_the_network(name):
     model = models.build(name, (3, 16, 16), 10)
     module = images.Module(model).double()
     mine = dict(module.named_parameters())
-    params = {n: mine["layers." + images._key(n.rpartition(".")[0]) + n[n.rindex(".") :]][None] for n in model.shapes}
+    params = {n: mine["layers." + images.key(n.rpartition(".")[0]) + n[n.rindex(".") :]][None] for n in model.shapes}
     x = torch.rand(4, 3, 16, 16, dtype=torch.float64)
     expected = model.forward(params, model.buffers(1, dtype=torch.float64), x[None], training=True)[0]
     torch.testing.assert_close(module(x), expected)

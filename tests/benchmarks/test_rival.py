@@ -63,7 +63,7 @@ def test_the_network_is_the_same_with_the_layers_of_another_library(library, nam
     theirs = rival.Module(model, kept, rival.SIDE_BY_SIDE[together])
     torch.manual_seed(1)
     plain = images.Module(model)
-    layers = {images._key(weight.removesuffix(".weight")): array for weight, array in kept.items()}
+    layers = {images.key(weight.removesuffix(".weight")): array for weight, array in kept.items()}
     for layer, array in layers.items():
         plain.layers[layer].weight.data[torch.tensor(~array)] = 0
     x, y = torch.rand(8, 3, 16, 16), torch.arange(8)

@@ -232,7 +232,8 @@ def test_ctrl_c_is_one_line_at_any_moment(tmp_path, when):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=env, start_new_session=True, **pipes) as program:
         program.stdout.readline()
-        while "executed" in when and not list(tmp_path.glob(".book-*/stage/notebooks/*.ipynb")):
+        begun = lambda: list(tmp_path.glob(".book-*/stage/notebooks/*.ipynb"))  # noqa: E731
+        while "executed" in when and not begun() and program.poll() is None:
             time.sleep(0.1)
         time.sleep(0.3)
         os.killpg(program.pid, signal.SIGINT)

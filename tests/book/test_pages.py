@@ -62,6 +62,15 @@ def test_a_claim_that_ran_at_the_desk_alone_is_told_of(monkeypatch, judged):
     assert 'Not run: <span id="claim-L4a"' in text
 
 
+def test_a_claim_that_was_begun_at_the_desk_was_run(monkeypatch, judged):
+    """Also while there is no number of it yet, as of an onset with one replicate."""
+    nan = float("nan")
+    one = at_desk(judged.by_claim["L4a"], verdict="inconclusive: n = 1 of 5", n=1, ours=nan, low=nan, high=nan)
+    text = page(monkeypatch, paper=judged.rows, desk=[one]).answer("is-it-the-mask-or-the-initial-weights").data
+    assert "Open: what is recorded does not decide it yet." in text
+    assert "no claim of this question has been run" not in text
+
+
 def test_claims_short_of_replicates_wait_and_what_did_not_replicate_is_listed(judged):
     text = judged.unsettled().data
     assert "Waiting for more replicates: L2a." in text

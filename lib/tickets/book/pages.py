@@ -38,7 +38,7 @@ class Judged:
         counted = list(questions.counted(asked, self.by_claim).values())
         rest += [row for row in questions.counted(asked, self.desk).values() if scorecard.filled(row["ours"])]
         rows = [row for row in self.rows if scorecard.base(row).split(".")[0] in asked.claims]
-        box = scorecard.html("answered", sentences, rest, counted)
+        box = scorecard.html("answered", sentences, rest, counted, rows)
         return HTML(box + scorecard.html("table", rows, questions.about(), True))
 
     def overview(self) -> HTML:
