@@ -249,7 +249,7 @@ def concordance(cases):
         ({0: (1, 0), 1: (0, 0), 2: (2.0, 0)}, 100, "partly: 2 of 3 settings decided, one class only"),
         ({0: (9, -1), 1: (1, 0)}, 100, "partly: 2 of 2 settings decided, a class of one setting"),
         ({0: (9, 0), 1: (1, -1), 2: (1, 0), 3: (9, -1)}, 50, "contradicted: 4 of 4 settings decided"),
-        ({0: (9, 0), 1: (8, -1), 2: (1, 0)}, 200 / 3, "contradicted: 3 of 3 settings decided"),  # one that is sure
+        ({0: (9, 0), 1: (8, -1), 2: (1, 0)}, 200 / 3, "inconclusive: 3 of 3 settings decided, one disagrees"),
     ],
     ids=str,
 )

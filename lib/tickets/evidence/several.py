@@ -77,8 +77,8 @@ def _failed_start(start: Verdict) -> Verdict:
 def concordance(settings) -> Verdict:
     """ "X if and only if Y". `settings`: for each (level -> Verdict of X, level -> Verdict of Y).
 
-    A setting counts against the rule only where both its sides are decided at a level that keeps the error of the whole
-    below 5 %, whatever the number of settings. Each pair of decisions is as sure as the less sure of the two.
+    Two settings must disagree to refute the rule, and one of them with both its sides decided at a level that keeps the
+    error of the whole below 5 %, whatever the number of settings. A pair of decisions is as sure as the less sure one.
     """
     strict = 1 - (1 - LEVEL) / max(1, len(settings))
     sides = [[(x(level=level), y(level=level)) for x, y in settings] for level in (LEVEL, strict)]
@@ -87,13 +87,15 @@ def concordance(settings) -> Verdict:
     wrong = sum(x.holds != y.holds for x, y in decided)
     classes = [sum(x.holds is y.holds is side for x, y in decided) for side in (True, False)]
     word, p = "inconclusive", nan
-    if against:
+    if against and wrong >= 2:
         word, p = "contradicted", min(1.0, len(settings) * min(against))
     elif not wrong and sum(classes) >= 2:
         word = "reproduced" if min(classes) >= 2 else "partly"
         p = max(max(x.p, y.p) for x, y in decided)
     share = (len(decided) - wrong) / len(decided) if decided else nan
-    note = ("one class only" if 0 in classes else "a class of one setting") * (word == "partly")
+    note = "one disagrees" * (wrong == 1)
+    if word == "partly":
+        note = "one class only" if 0 in classes else "a class of one setting"
     return Verdict(word, share, n=len(decided), p=p, note=note)
 
 

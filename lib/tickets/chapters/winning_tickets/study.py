@@ -182,16 +182,16 @@ def _image_networks(replicates) -> Iterator[Cell]:
         yield from chain_and_reinit(named["VGG-19, warmup"], 20, [8, 12], r)
 
 
-def conv2(net: Cell, r: int) -> Iterator[Cell]:
-    """L6 to L8, L16b and C8 on Conv-2."""
-    yield from chain_and_reinit(net, 17, [*range(2, 8), 11, 17], r)
+def conv2(net: Cell, r: int, last: int = 17) -> Iterator[Cell]:
+    """L6 to L8, L16b and C8 on Conv-2; `last`: the last rung above 2 %."""
+    yield from chain_and_reinit(net, last, [*range(2, 8), 11, 17], r)
     yield from arm(net, "random", [7, 11], [r])
     yield from arm(net, "dense_path", [11], [r])
 
 
-def conv4(net: Cell, r: int) -> Iterator[Cell]:
-    """L6 to L8 on Conv-4."""
-    yield from chain_and_reinit(net, 21, [*range(2, 7), 21], r)
+def conv4(net: Cell, r: int, last: int = 21) -> Iterator[Cell]:
+    """L6 to L8 on Conv-4; `last`: the last rung above 2 %."""
+    yield from chain_and_reinit(net, last, [*range(2, 7), last], r)
 
 
 def _quick() -> Iterator[Cell]:
