@@ -2,7 +2,8 @@
 
     declare(noise=Arm("noisy ticket", start=noise, own={"sigma": 0.0}, mask_suffices=True))
 
-Nothing outside a chapter asks for an arm by its name: what planning and judging must know stands in the row.
+But for the ticket nothing outside a chapter asks for an arm by its name: what planning and judging must know stands in
+the row.
 """
 
 from collections.abc import Callable, Mapping

@@ -86,6 +86,8 @@ class Cell:
             elif name in NUMBERS:  # 0 and 0.0 are one number but two JSON texts, and equal cells would have two keys
                 self.__dict__[name] = _number(name, getattr(self, name), NUMBERS[name])
         level = int(self.level) if self.level == int(self.level) else self.level
+        if not isinstance(self.drops, list | tuple):
+            raise BadInput(f"drops {self.drops}: must be a list of steps")
         drops = tuple(_number("drops", step, int) for step in self.drops)
         self.__dict__.update(level=level, drops=drops, own=_own(self.arm, self.own))
         self._check()
@@ -206,7 +208,7 @@ CHOICES = {
     "schedule": ("resumed", "restarted"),
 }
 COUNTED = ("level", "rewind", "warmup", "replicate", "draw", "order", "micro_batch")
-LEAST = {"steps": 1, "batch": 1, **dict.fromkeys(COUNTED, 0)}
+LEAST = {"steps": 1, "batch": 1, **dict.fromkeys((*COUNTED, "learning_rate", "momentum", "weight_decay"), 0)}
 """The smallest value of a field."""
 ADDED: dict = {"schedule": "resumed", "micro_batch": 0, "init": "glorot"}
 """Fields added after the first records were written, with the value that all earlier records had."""

@@ -60,7 +60,7 @@ def test_the_ends_of_a_line_are_the_trained_networks(measured, cell):
 
 def test_a_line_has_as_many_points_as_its_cell_says(measured):
     cell = CHORDS[0].but(points=5)
-    scalars, curves = lines.measure(cell, ends(cell), MODEL, measured, points=5)
+    scalars, curves = lines.measure(cell, ends(cell), MODEL, measured, "cpu", points=5)
     assert curves["alpha"] == [0, 0.25, 0.5, 0.75, 1]
     assert len(curves["test_error"]) == len(curves["train_error"]) == len(curves["test_loss"]) == 5
     assert scalars["distance"] == measured.get(CHORDS[0])["result"]["distance"]

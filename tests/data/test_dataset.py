@@ -69,8 +69,8 @@ def test_moments_are_per_channel():
     images = torch.randint(256, (50, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     made = Dataset("made", images, torch.zeros(50), images, torch.zeros(50), 10)
     pixels = images.double() / 255
-    torch.testing.assert_close(made.mean, pixels.mean((0, 2, 3)))
-    torch.testing.assert_close(made.sd, pixels.std((0, 2, 3), correction=0))
+    torch.testing.assert_close(made.moments[0], pixels.mean((0, 2, 3)))
+    torch.testing.assert_close(made.moments[1], pixels.std((0, 2, 3), correction=0))
     population = dataset.scale(images.unflatten(0, (2, 25)), made, "standard")  # [R, B, C, H, W]
     assert torch.equal(population.flatten(0, 1), dataset.scale(images, made, "standard"))
 

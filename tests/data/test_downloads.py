@@ -5,12 +5,14 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from errno import ENOSPC
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer, SimpleHTTPRequestHandler
 
 import pytest
+from filelock import FileLock
 from tickets.data import sources
-from tickets.errors import BadInput
+from tickets.errors import BadInput, MachineFault
 
 # urllib leaves the socket of a call that failed to the garbage collector, and Python complains where that finds it
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -35,6 +37,37 @@ def test_workers_that_start_together_download_once(tmp_path):
         list(pool.map(lambda _: sources._download("mnist", Slow, tmp_path, lambda: not there), range(3)))
     assert there == [tmp_path]
     assert socket.getdefaulttimeout() is None
+
+
+def test_names_of_the_same_files_wait_for_one_another(tmp_path):
+    assert sources._lock("cifar100", tmp_path) == sources._lock("cifar100_coarse", tmp_path)
+    assert sources._lock("cifar10", tmp_path) != sources._lock("cifar100", tmp_path)
+
+
+def test_a_file_that_another_process_is_writing_is_waited_for(small_mnist, folder):
+    """It is there and not whole: wrong bytes, unless the lock that is held while files are downloaded is free again."""
+    file = small_mnist / "t10k-labels-idx1-ubyte"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    lock, going, read = FileLock(sources._lock("mnist", folder)), threading.Event(), []
+    with lock:
+        reader = threading.Thread(target=lambda: (going.set(), read.append(sources.load("mnist"))))
+        reader.start()
+        going.wait(10)
+        time.sleep(0.2)
+        assert not read
+        file.write_bytes(whole)
+    reader.join(10)
+    assert len(read[0].test_labels) == 10
+
+
+def test_a_full_disk_is_a_fault_of_the_machine(tmp_path):
+    class Full:
+        def download(self):
+            raise OSError(ENOSPC, "No space left on device")
+
+    with pytest.raises(MachineFault, match=f"{tmp_path} has no room for mnist"):
+        sources._download("mnist", Full, tmp_path, lambda: True)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tickets.chapters.linear_mode_connectivity.study import RESNET50
 from tickets.connectivity import mixtures
 from tickets.data import dataset, imagenet, sources
 from tickets.data.reader import Reader
-from tickets.errors import BadInput
+from tickets.errors import BadInput, MachineFault
 from tickets.evidence import claims
 from tickets.nets import models
 from tickets.running import faults
@@ -172,6 +172,8 @@ def test_what_is_missing_or_spoilt_is_one_line(folder, store, monkeypatch):
     with pytest.raises(BadInput, match=f"wrong bytes in {re.escape(str(spoilt))}: [^\n]*$"):
         found.test_images[place]
     spoilt.unlink()
+    with pytest.raises(MachineFault, match=f"{re.escape(str(spoilt))} cannot be read: No such file or directory$"):
+        found.test_images[place]
     imagenet.load.cache_clear()
     with pytest.raises(BadInput, match=r"not in .*/val: put its 6 images .* 3 classes \(found: 5 in 3\)[^\n]*$"):
         sources.load("imagenet")

@@ -173,7 +173,7 @@ def test_real_data(name, shape, n, mean, sd):
     assert dataset.shape == shape
     assert (len(dataset.train_images), len(dataset.test_images)) == (n, 10_000)
     assert set(dataset.train_labels.tolist()) == set(dataset.test_labels.tolist()) == set(range(dataset.classes))
-    assert dataset.mean.tolist() == pytest.approx(mean, abs=5e-5)
-    assert dataset.sd.tolist() == pytest.approx(sd, abs=5e-5)
+    assert dataset.moments[0].tolist() == pytest.approx(mean, abs=5e-5)
+    assert dataset.moments[1].tolist() == pytest.approx(sd, abs=5e-5)
     train, validation = split(dataset, 0)
     assert (len(train), len(validation)) == (n - 5000, 5000)

@@ -126,6 +126,15 @@ def test_an_unknown_engine_is_named(engine):
         engines.check(engine)
 
 
+@pytest.mark.parametrize("engine", ["serial", "dask:tcp://somewhere:8786"])
+def test_workers_are_refused_where_they_cannot_be_chosen(engine):
+    with pytest.raises(BadInput, match=f"workers 3: their number cannot be chosen for the engine {engine}"):
+        engines.check(engine, workers=3)
+    engines.check(engine, workers=1)
+    for other in ("processes", "dask"):
+        engines.check(other, workers=3)
+
+
 def test_there_are_as_many_workers_as_cores_that_this_process_may_use(monkeypatch):
     """Not as the machine has: a job of four cores on a node of ninety-six gets four. A GPU is one worker's."""
     monkeypatch.setattr(os, "cpu_count", lambda: 96)

@@ -16,7 +16,7 @@ SIDE, MARGIN = 21, 0.2
 """Points on a side of the plane, and how far it reaches beyond the three networks, as a share of their extent."""
 
 
-def measure(cell: Cell, ends: list[Cell], model, store, device="cpu", points: int = 30) -> tuple[dict, dict]:
+def measure(cell: Cell, ends: list[Cell], model, store, device, points: int) -> tuple[dict, dict]:
     """(scalars, curves) of the straight line between two networks, at so many points, both ends among them."""
     networks, masks = zip(*(left(end, model, store) for end in ends), strict=True)
     check_apart(networks, cell)
@@ -85,9 +85,8 @@ def geometry(networks, masks, trunk: Weights, model) -> dict[str, float]:
     distance: between the two; travelled: from the masked W_k, their mean; distance_ratio: the first over the second
     (LMC, appendix B); angle: between the two displacements (Frankle et al. 2019, appendix B, on masked weights).
     """
-    flat = lambda weights: np.concatenate([weights[name].ravel().astype(float) for name in model.shapes])  # noqa: E731
-    one, other = map(flat, networks)
-    moves = [flat(network) - flat(mask.apply(trunk)) for network, mask in zip(networks, masks, strict=True)]
+    one, other = (_flat(network, model) for network in networks)
+    moves = [end - _flat(mask.apply(trunk), model) for end, mask in zip((one, other), masks, strict=True)]
     lengths = [float(np.linalg.norm(move)) for move in moves]
     distance, travelled, product = float(np.linalg.norm(one - other)), np.mean(lengths), np.prod(lengths)
     cosine = moves[0] @ moves[1] / product if product else np.nan
@@ -99,16 +98,18 @@ def geometry(networks, masks, trunk: Weights, model) -> dict[str, float]:
     }
 
 
+def _flat(weights: Weights, model) -> np.ndarray:
+    """All trained parameters of a network as one vector."""
+    return np.concatenate([weights[name].ravel().astype(float) for name in model.shapes])
+
+
 def plane(mixtures: Mixtures, networks) -> tuple[dict, dict]:
     """(scalars, curves) of test errors on a grid in the plane through three networks.
 
     Gram-Schmidt coordinates in L2 units: the first network at the origin, the second on the first axis. Curves: x, y
     [SIDE]; error_00, ..., one row of the grid each, test error in percent at y[i] along x; network_x, network_y [3].
     """
-    flat = [
-        np.concatenate([network[name].ravel().astype(float) for name in mixtures.model.shapes]) for network in networks
-    ]
-    at, x, y, coefficients = grid(*flat)
+    at, x, y, coefficients = grid(*(_flat(network, mixtures.model) for network in networks))
     errors = mixtures.errors(*mixtures.read(coefficients, "test"), "test").reshape(SIDE, SIDE)
     ends = mixtures.errors(*mixtures.read(np.eye(3), "test"), "test")
     curves = {"x": x.tolist(), "y": y.tolist(), "network_x": at[:, 0].tolist(), "network_y": at[:, 1].tolist()}

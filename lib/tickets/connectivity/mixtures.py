@@ -1,7 +1,7 @@
 """Mixtures of trained networks: affine combinations of their weights, read on the data of their replicate.
 
-All points of a line, or of a plane, are evaluated as one population. Axes: K networks, P points, B images of a batch,
-N images, C channels.
+The points of a line, or of a plane, are evaluated as one population, on the compiled path one after the other. Axes: K
+networks, P points, B images of a batch, N images, C channels.
 """
 
 from collections.abc import Callable
@@ -81,21 +81,21 @@ class Mixtures:
         """(parameters, running statistics) of the mixtures with coefficients c [P, K].
 
         kept: running means and variances are mixed like weights. reestimated: they are those of training batches, as in
-        training itself. repaired (Jordan et al. 2023, REPAIR): each channel of a convolution is rescaled to the mean
-        and standard deviation mixed from those of the K networks, and then meets the kept statistics. The kept
-        normalization subtracts exactly that mean, so repairing is re-estimation with the scale of each channel times
-        the mixed standard deviation over the root of the mixed variance: with a normalization after every convolution
-        the two are close by construction.
+        training, but of pictures as they are, not augmented. repaired (Jordan et al. 2023, REPAIR): each channel of a
+        convolution is rescaled to the mean and standard deviation mixed from those of the K networks, and then meets
+        the kept statistics. The kept normalization subtracts exactly that mean, so repairing is re-estimation with the
+        scale of each channel times the mixed standard deviation over the root of the mixed variance: with a
+        normalization after every convolution the two are close by construction.
         """
         params, running = self._mixed(c, statistics)
         if statistics == "kept" or not running:
             return params, running
-        fresh = self.model.buffers(len(c), self.device, self.dtype)
+        fresh, size = self.model.buffers(len(c), self.device, self.dtype), max(1, POINTS // self.larger)
         for (x,), _ in islice(self.reader.parts("train", self.size), BATCHES):
-            for some in torch.arange(len(c)).split(max(1, POINTS // self.larger)):
-                at = slice(int(some[0]), int(some[-1]) + 1)  # views: running statistics are updated in place
+            for at in (slice(i, min(i + size, len(c))) for i in range(0, len(c), size)):
+                # views: running statistics are updated in place
                 part = [{name: tensor[at] for name, tensor in tensors.items()} for tensors in (params, fresh)]
-                self.model.forward(*part, x.expand(len(some), *x.shape), training=True)
+                self.model.forward(*part, x.expand(at.stop - at.start, *x.shape), training=True)
         return params, fresh
 
     def _mixed(self, c: Tensor, statistics: str) -> tuple[Tensors, Tensors]:

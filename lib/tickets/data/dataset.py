@@ -38,18 +38,9 @@ class Dataset:
         """(C, H, W) of an image."""
         return tuple(self.train_images.shape[1:])
 
-    @property
-    def mean(self) -> Tensor:
-        """Mean of each channel [C] over all training images, of pixels in [0, 1]."""
-        return self._moments[0]
-
-    @property
-    def sd(self) -> Tensor:
-        """Standard deviation of each channel [C] over all training images, of pixels in [0, 1]."""
-        return self._moments[1]
-
     @cached_property
-    def _moments(self) -> Tensor:
+    def moments(self) -> Tensor:
+        """Mean and standard deviation of each channel [2, C] over all training images, of pixels in [0, 1]."""
         return torch.stack([_moments(channel) for channel in self.train_images.unbind(1)], dim=1)
 
 
@@ -124,6 +115,6 @@ def scale(images: Tensor, dataset: Dataset, inputs: str, dtype: torch.dtype = to
 
 
 @cache
-def _moments_on(dataset: Dataset, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [C, 1, 1] where the images are: no transfer at each step."""
-    return tuple(moment.to(device, dtype)[:, None, None] for moment in (dataset.mean, dataset.sd))
+def _moments_on(dataset: Dataset, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Mean and standard deviation [2, C, 1, 1] where the images are: no transfer at each step."""
+    return dataset.moments.to(device, dtype)[..., None, None]

@@ -19,7 +19,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import CenterCrop, Compose, Resize
 from torchvision.transforms.functional import hflip, resized_crop
 
-from ..errors import BadInput
+from ..errors import BadInput, MachineFault
 from ..seeds import stream
 from .dataset import Dataset
 
@@ -61,7 +61,7 @@ class OnDisk(Dataset):
     """A dataset whose images are `Images`, and whose moments are not measured but those in general use."""
 
     @property
-    def _moments(self) -> Tensor:
+    def moments(self) -> Tensor:
         return torch.tensor(MOMENTS, dtype=torch.float64)
 
 
@@ -119,6 +119,8 @@ def _decoded(path: str, view) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(view(image.convert("RGB")))
     except OSError as error:
+        if error.errno:  # the system's, not the decoder's
+            raise MachineFault(f"{path} cannot be read: {error.strerror}") from error
         raise BadInput(f"wrong bytes in {path}: no image can be read from it") from error
 
 

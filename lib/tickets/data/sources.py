@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from errno import ENOSPC
 from functools import cache
 from http.client import HTTPException
 from importlib.util import find_spec
@@ -59,7 +60,7 @@ def load(name: str) -> Dataset:
     frame of zeros, in three equal channels, for networks of 32x32 images), cifar10_16 and kin (means of 2x2 pixels), or
     one of torchvision's from the folder TICKETS_DATA (default: data/ in the repository), downloaded into it if files
     are missing; imagenet, which is never downloaded, stays on disk (see `imagenet`). BadInput for an unknown name, a
-    missing folder, wrong bytes or a failed download.
+    missing folder, wrong bytes or a failed download; MachineFault where the disk fails.
     """
     if name in GIVEN:
         return GIVEN[name]
@@ -133,7 +134,7 @@ def _real(name: str, root: Path) -> Dataset:
     missing = lambda: not all(file.exists() for file, _ in _files(name, source, root))  # noqa: E731
     if missing():
         _download(name, source, root, missing)
-    verified = [_verified(file, md5) for file, md5 in _files(name, source, root)]
+    verified = _contents(name, source, root)
     if name in UNPACKED:
         parts = [_unpacked(content) for content in verified]
         return Dataset(name, parts[0], parts[1].long(), parts[2], parts[3].long(), classes=10)
@@ -155,15 +156,33 @@ def _files(name: str, source, root: Path) -> Iterator[tuple[Path, str]]:
         yield from ((root / source.base_folder / file, md5) for file, md5 in lists)
 
 
+def _contents(name: str, source, root: Path) -> list[bytes]:
+    """The verified bytes of all files; where another process is still writing them, once it has."""
+    try:
+        return [_verified(file, md5) for file, md5 in _files(name, source, root)]
+    except BadInput:
+        if not (lock := _lock(name, root)).exists():
+            raise
+        with FileLock(lock):
+            return [_verified(file, md5) for file, md5 in _files(name, source, root)]
+
+
+def _lock(name: str, root: Path) -> Path:
+    """Held while files are downloaded: one for all names that have the same files."""
+    return root / f".{REAL[name]}.lock"
+
+
 def _download(name: str, source, root: Path, missing) -> None:
     """By one process, while the other workers of a run, which start together, wait for it."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".{name}.lock"):
+        with FileLock(_lock(name, root)):
             if missing():
                 print(f"downloading {name} into {root}", file=sys.stderr, flush=True)
                 _fetch(name, source, root)
     except (OSError, RuntimeError, HTTPException) as error:
+        if getattr(error, "errno", None) == ENOSPC:
+            raise MachineFault(f"{root} has no room for {name}") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(f"{name} is not in {root} (set by TICKETS_DATA) and its download failed: {reason}") from error
 

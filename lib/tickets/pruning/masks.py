@@ -73,7 +73,7 @@ class Mask(Mapping):
         return int(last.reshape(len(last), -1).sum(1).min())
 
     def dead_units(self) -> int:
-        """Hidden units of an MLP with no kept incoming or no kept outgoing weight."""
+        """Hidden units between two dense layers with no kept incoming or no kept outgoing weight."""
         layers = list(self.values())
         pairs = [(a, b) for a, b in pairwise(layers) if a.ndim == b.ndim == 2 and len(a) == b.shape[1]]
         return sum(int((~a.any(1) | ~b.any(0)).sum()) for a, b in pairs)

@@ -13,8 +13,11 @@ VERSION = "0.1.0"
 ALGORITHM = 3
 """Of the code that trains and prunes on the compiled path: raised by hand when its roundings change."""
 PACKAGE = Path(__file__).parents[1]
-NUMBERS = ("arms.py", "cells.py", "seeds.py", "nets", "data", "pruning", "training", "connectivity", "chapters/*/*.py")
-"""What of the library can change a number."""
+NUMBERS = (
+    "arms.py", "cells.py", "seeds.py", "nets", "data", "pruning", "training", "connectivity", "chapters/*/*.py",
+    "running/plan.py", "running/work.py",
+)  # fmt: skip
+"""What of the library can change a number: also what trains together, and how threads and devices are set."""
 PAGES = ("study.py", "figures.py", "tables.py")
 """What of a chapter cannot: its list of cells and what it shows."""
 

@@ -27,10 +27,15 @@ PATIENCE = 30
 """Seconds to wait for a scheduler to answer, and for its first worker."""
 
 
-def check(engine: str) -> None:
-    """BadInput for an engine that does not exist; dask may name a scheduler, as dask:ADDRESS or dask:FILE."""
+def check(engine: str, workers: int | None = None) -> None:
+    """BadInput for an engine that does not exist, or for several workers where it has its own.
+
+    dask may name a scheduler, as dask:ADDRESS or dask:FILE.
+    """
     name, colon, _ = engine.partition(":")
     choose("engine", engine if colon and name != "dask" else name, ENGINES)
+    if (workers or 1) > 1 and (colon or name == "serial"):
+        raise BadInput(f"workers {workers}: their number cannot be chosen for the engine {engine}")
 
 
 def work(

@@ -41,7 +41,7 @@ def run(
     BadInput for an unknown engine or a device that is not there; MachineFault where a disk or a device gives up.
     """
     cells, store = list(cells), store or Store()
-    engines.check(engine)
+    engines.check(engine, workers)
     if train:
         remote, gpu = engine.startswith("dask:"), device.startswith("cuda")
         check_device(device, remote)

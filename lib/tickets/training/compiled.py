@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -140,7 +139,7 @@ def settle(precision: str, model, module: str = __name__) -> None:
     done = os.environ.get(_COMPILED, "").split()
     kind = "lenet-300-100" if model.widths else "conv-2"
     if (what := f"{module}:{kind}:{precision}") not in done:
-        there = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        there = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # it finds what this process found
         command = f"from {module} import compile_now; compile_now({kind!r}, {precision!r})"
         subprocess.run([sys.executable, "-c", command], check=True, env=there, capture_output=True, text=True)
         os.environ[_COMPILED] = " ".join([*done, what])  # workers inherit it

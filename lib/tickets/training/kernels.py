@@ -17,8 +17,10 @@ WIDE = 4 * LANES
 """Images at a time; columns are padded to a multiple of it."""
 FAST = {"reassoc", "contract", "arcp", "nsz"}  # never True: it would delete the checks for NaN
 OPTIONS = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False, "nogil": True}
-# numba keeps compiled code by the file of its entry alone, and would run old code of the modules compiled into that
-SOURCES = digest([path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))])
+# numba keeps compiled code by the file of its entry alone: it would run old code of the modules compiled into that, and
+# old constants of `layers`
+READ = [*sorted(Path(__file__).parent.glob("*.py")), Path(__file__).parents[1] / "nets" / "layers.py"]
+SOURCES = digest([path.read_text("utf-8") for path in READ])
 numba.config.CACHE_DIR = str(Path(numba.config.CACHE_DIR or Path(__file__).parent / "__pycache__") / SOURCES)
 compiled, compiled_entry = numba.njit(**OPTIONS), numba.njit(cache=True, **OPTIONS)
 

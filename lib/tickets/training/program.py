@@ -125,7 +125,7 @@ def program(layers: Layers, where, blocks: int, units: int) -> tuple[Program, li
     places = (_table(Place, rows) for rows in (nodes, slopes, raws, [shared[shape] for shape in outputs]))
     ahead = _table(Operation, _sweeps(layers, layers.operations, AFFINE))
     found = Program(ahead, _table(Operation, back), *places, *_walks(layers, where))
-    sums = max(SUMS, *(2 * stored[0].size for stored in where.values()))  # two outputs at least
+    sums = max([SUMS, *(2 * where[f"{conv.name}.weight"][0].size for conv in layers.convs)])  # two outputs at least
     return found, [*(buffer.lines for buffer in (act, slope, raw, scratch)), sums if layers.convs else 0]
 
 

@@ -27,10 +27,10 @@ PATHS["autograd"] = Autograd
 def train(cells, model, starts: list[Start], device="cpu", path=None, keep=None, saves=(), stop=None):
     """Train one network per cell, from its first step to its last.
 
-    The cells agree in everything but seeds, arm and level. starts: one per cell. path: one of PATHS, by default a fixed
-    function of cell, architecture and device. keep: a `checkpoint.Checkpoint` to go on from and to save to where
-    training pauses to evaluate. saves: steps whose weights are wanted. stop: end there, where only these are wanted.
-    Returns (outcomes, one per cell; the path taken).
+    The cells agree in everything but seeds, arm, level and the arm's own parameters. starts: one per cell. path: one of
+    PATHS, by default a fixed function of cell, architecture and device. keep: a `checkpoint.Checkpoint` to go on from
+    and to save to where training pauses to evaluate. saves: steps whose weights are wanted. stop: end there, where only
+    these are wanted. Returns (outcomes, one per cell; the path taken).
     """
     cell, path = cells[0], path or choose_path(model, device, cells[0])
     begin = cell.first_step
