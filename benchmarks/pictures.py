@@ -51,6 +51,15 @@ RIVAL = {
     "network": "Network", "side": "Side", "density": "Kept", "ms": "Ours, ms", "sparseprop_ms": "SparseProp, ms",
     "plain_ms": "Plain loop, ms", "times_faster": "SparseProp / ours",
 }  # fmt: skip
+CAPTIONS = {
+    "cost-by-density": "Milliseconds of a network-step of LeNet against weights kept: ours, with all layers dense, with "
+    "all by kept weights, and the plain loop.",
+    "cost-images": "How many times faster than the plain loop a step of four image networks is, against weights kept.",
+    "cost-growth": "Milliseconds of a network-step of LeNet against networks trained at once, and against their width.",
+    "cost-roofline": "Roofline: operations a second against operations for each byte that a step must move, and what "
+    "the machine reaches at most.",
+    "cost-parts": "Milliseconds of the parts of a step of four image networks, by weights kept; the mark is the whole.",
+}
 MEMORY = {"process": "Process", "megabytes": "Peak memory, MB"}
 
 
@@ -73,16 +82,18 @@ def page(found: dict | None) -> str:
     frames = {name: pd.DataFrame(rows) for name, rows in found.items() if isinstance(rows, list)}
     parts = [
         _facts(found),
-        "<h2>Density</h2>", _figure(found, by_density, "cost-by-density", "Milliseconds per network-step by density"),
+        "<h2>Density</h2>", _figure(found, by_density, "cost-by-density"),
         _table(frames["densities"], DENSITIES),
         "<h2>Image networks on one core</h2>",
-        _figure(found, images, "cost-images", "Times faster than the plain loop by density, of four image networks"),
+        _figure(found, images, "cost-images"),
         _table(frames["images"].replace({"network": WORDS}), IMAGES),
         "<h2>Replicates and width</h2>",
-        _figure(found, growth, "cost-growth", "Milliseconds per network-step against networks, and against width"),
+        _figure(found, growth, "cost-growth"),
         "<h2>The machine's limits</h2>",
-        _figure(found, roofline, "cost-roofline", "Roofline: rate of operations against operations per byte"),
+        _figure(found, roofline, "cost-roofline"),
         "<h2>Convolutions of a population of two</h2>",
+        "<p>Loop: one network after the other; grouped: one convolution, a group for each; unfolded: patches laid out "
+        "for one product of matrices; channels last: the loop, with the channels of a pixel side by side.</p>",
         _table(frames["convolutions"].replace({"network": WORDS}), CONVOLUTIONS),
         "<h2>Memory</h2>", _table(frames["memory"], MEMORY),
     ]  # fmt: skip
@@ -108,7 +119,7 @@ def parts_page(found: dict | None) -> str:
         "<h2>Where a step of an image network goes</h2>",
         f"<p>Measured on one core of {escape(found['device'])} on {found['date']}; its products of matrices of 1024 x "
         f"1024 reach {rate:.0f} billion operations a second.</p>",
-        _figure(found, parts, "cost-parts", "Milliseconds of the parts of a step, of four image networks by density"),
+        _figure(found, parts, "cost-parts"),
         "<p>Milliseconds; forward, backward and the rate are those of convolutions. The data have the rest.</p>",
         _table(pd.DataFrame(found["parts"]).replace({"network": WORDS}), SHARES),
     ])  # fmt: skip
@@ -140,9 +151,9 @@ def _facts(found: dict) -> str:
     )
 
 
-def _figure(found: dict, draw, name: str, alt: str) -> str:
-    by = f"benchmarks.pictures.{draw.__name__}"
-    return show(True, lambda: draw(found), name, alt, by, api="api.html").data
+def _figure(found: dict, draw, name: str) -> str:
+    by, said = f"benchmarks.pictures.{draw.__name__}", CAPTIONS[name]
+    return show(True, lambda: draw(found), name, said, by, said, api="api.html").data
 
 
 def _table(frame: pd.DataFrame, heads: dict[str, str]) -> str:

@@ -41,12 +41,13 @@ def at_desk(row, **changes):
 
 
 def test_rows_at_the_desk_stand_below_the_paper_s_and_count_nowhere(monkeypatch, judged):
-    ran = at_desk(judged.by_claim["L2a"], verdict="reproduced", ours=0.7, low=0.5, high=0.9)
+    ran = at_desk(judged.by_claim["L2a"], verdict="reproduced", ours=0.7, low=0.5, high=0.9, needs="")
     waits = at_desk(judged.by_claim["L1"], verdict="not run", n=0, ours="", low="", high="")
     both = page(monkeypatch, paper=judged.rows, desk=[waits, ran])
     text = both.answer(SECTION).data
     assert text.index('id="claim-L2a"') < text.index('id="claim-L2a-desk"')
-    assert 'To be run at the desk: <span id="claim-L1-desk"' in text
+    assert "<summary>To be run at the desk: L1-desk.</summary>" in text
+    assert '<li id="claim-L1-desk">' in text
     assert "At the desk: <em>What L2a says</em>" in text
     assert "0.70 points" not in text  # this chapter's made-up rows have no unit
     assert both.tally().data == judged.tally().data
@@ -59,7 +60,7 @@ def test_a_claim_that_ran_at_the_desk_alone_is_told_of(monkeypatch, judged):
     text = page(monkeypatch, paper=judged.rows, desk=[one]).answer("is-it-the-mask-or-the-initial-weights").data
     assert "no claim of this question has been run" not in text
     assert "At the desk: <em>What L4a says</em>" in text
-    assert 'Not run: <span id="claim-L4a"' in text
+    assert "<summary>Not run: L4a. </summary>" in text
 
 
 def test_a_claim_that_was_begun_at_the_desk_was_run(monkeypatch, judged):
@@ -73,7 +74,7 @@ def test_a_claim_that_was_begun_at_the_desk_was_run(monkeypatch, judged):
 
 def test_claims_short_of_replicates_wait_and_what_did_not_replicate_is_listed(judged):
     text = judged.unsettled().data
-    assert "Waiting for more replicates: L2a." in text
+    assert f"Waiting for more replicates: L2a (n = {judged.by_claim['L2a']['n']})." in text
     assert all(f"What {claim} says" in text for claim in ("L2a", "L12"))
     assert not any(f"What {claim} says" in text for claim in ("L1", "L4a"))
 
@@ -84,7 +85,15 @@ def test_none_waits_only_if_no_row_says_that_it_does(judged):
     rows["L2a"]["needs"] = ""
     assert "Waiting for more replicates: none." in judged.unsettled().data
     rows["L12"]["needs"] = "10 more of the replicates that were added, to n = 20"
-    assert "Waiting for more replicates: L12." in judged.unsettled().data
+    assert "Waiting for more replicates: L12 (n = " in judged.unsettled().data
+
+
+def test_what_was_begun_at_the_desk_waits(monkeypatch, judged):
+    begun = at_desk(judged.by_claim["L4a"], verdict="inconclusive: n = 1 of 5", n=1, needs="4 more replicates")
+    part = at_desk(judged.by_claim["L1"], n=1, needs="4 more replicates", scope="part")
+    text = page(monkeypatch, paper=judged.rows, desk=[begun, part]).unsettled().data
+    assert "L4a-desk (n = 1)." in text
+    assert "L1-desk" not in text
 
 
 SECTION = "do-tickets-learn-as-fast-and-as-well"
@@ -109,7 +118,7 @@ def test_anchors_do_not_depend_on_the_scale(judged):
 
 def test_what_was_not_run_is_named_below_its_question_and_can_be_linked_to(judged):
     text = judged.answer("is-it-the-mask-or-the-initial-weights").data
-    assert 'Not run: <span id="claim-L4a"' in text
+    assert '<li id="claim-L4a"><strong>L4a</strong> What L4a says <small>Needs time.</small></li>' in text
     assert "no claim of this question has been run" in text
     assert "<table" not in text
 

@@ -61,7 +61,7 @@ def test_a_step_is_printed_whole():
 
 def test_claim_without_results_is_only_named():
     shown = table_of(NOT_RUN)
-    assert f'<span title="{NOT_RUN["statement"].replace("<", "&lt;").replace(">", "&gt;")}">L6</span>' in shown
+    assert f"<li><strong>L6</strong> {escape(NOT_RUN['statement'])} <small>Needs a GPU.</small></li>" in shown
     assert "open-claims.html" in shown
     assert "<svg" not in shown
 
@@ -109,12 +109,11 @@ def test_what_waits_at_the_desk_is_only_named():
     waits = NOT_RUN | DESK
     shown = page_of(NOT_RUN | {"claim": "L6-conv2"}, waits)
     assert "<table" not in shown
-    assert re.search(
-        r"Not run: <span[^>]*>L6-conv2</span>. To be run at the desk: <span[^>]*>L6-conv2-desk</span>", shown
-    )
+    assert "<summary>Not run: L6-conv2. To be run at the desk: L6-conv2-desk.</summary>" in shown
+    assert shown.count(f"{escape(NOT_RUN['statement'])} <small>Needs a GPU.</small>") == 2
     shown = page_of(ROW, waits | {"claim": "L2a-desk"})
     assert "Smaller" not in shown
-    assert re.search(r'<p class="unrun">To be run at the desk: <span[^>]*>L2a-desk</span>', shown)
+    assert "<summary>To be run at the desk: L2a-desk.</summary>" in shown
 
 
 @pytest.mark.parametrize("scope", ["reading", "analog reading"])
@@ -153,6 +152,12 @@ def test_a_row_says_how_it_is_judged():
         shown = scorecard.html("table", [row], questions.about(), True)
         assert said in shown
         assert str(escape(" ".join(entries[name]["estimand"].split()[:5]))) in shown
+    for name, said in (("H1-lenet", "As H1. (H1: "), ("Z5-200-rescaled", "(Z5: ")):  # of other claims: these too
+        shown = scorecard.html("table", [ROW | {"claim": name}], questions.about(), True)
+        assert said in shown
+        assert str(escape(entries[said.split("(")[1].removesuffix(": ")]["estimand"])) in shown
+    smaller = ROW | {"claim": "L7b-conv4-desk", "profile": "desk"}  # as it is there, at a rung of its own
+    assert "ticket at rung 26" in scorecard.html("table", [smaller], questions.about(), True)
     part = ROW | {"claim": "Z4.value", "scope": "part"}
     assert "judged" not in scorecard.html("table", [part], questions.about(), True)
 

@@ -264,7 +264,8 @@ def test_a_concordance_counts_settings(settings, ours, verdict):
     assert few["verdict"].startswith("inconclusive")
     assert few["n"] == 4
     without_first = frame[~((frame["arm"] == "chord") & (frame["rewind"] == 0))]
-    assert f"of {len(settings)} settings decided" in judged(claim, without_first)["verdict"]
+    left = judged(claim, without_first)["verdict"]
+    assert left == "not run" or f"of {len(settings)} settings decided" in left.removeprefix("inconclusive")
 
 
 def test_the_cases_of_a_concordance_have_networks_of_their_own():

@@ -47,7 +47,8 @@ class Judged:
 
     def unsettled(self) -> HTML:
         """Claims that wait for replicates; then those that did not replicate or stay open, with a reason if known."""
-        waiting = [row["claim"] for row in self.main if row["n"] and row["needs"]]
+        begun = [row for row in self.desk.values() if row["scope"] in ("analog", "finding")]
+        waiting = [f"{row['claim']} (n = {row['n']})" for row in (*self.main, *begun) if row["n"] and row["needs"]]
         rest = [row for row in self.main if not row["verdict"].startswith(("reproduced", "not run"))]
         why = questions.reasons(self.study, self.by_claim)
         rest = [{**row, "why, where we know": why.get(scorecard.base(row), "–")} for row in rest]

@@ -14,7 +14,10 @@ from ..evidence import claims
 from ..evidence.asked import accepted, parts
 from ..files import BOOK
 from . import scorecard
+from .verdicts import suffix
 
+SHOWN = ("paper", "quick", "desk")
+"""Profiles whose rows stand on pages."""
 SLOT = re.compile(r"\{([\w.-]+)(?:!([ip]))?\}")
 READ = {None: scorecard.mean, "i": scorecard.span, "p": lambda row: scorecard.number(row["theirs"])}
 """What a slot reads in the row that it names."""
@@ -100,13 +103,15 @@ def reasons(study: str, rows: Rows) -> dict[str, str]:
 
 @cache
 def about() -> dict[str, dict]:
-    """Claim or part -> its entry and network, where it is shown, where its mean must lie (None where parts differ)."""
+    """Name in claims.csv -> entry of a claim or part as it is at that profile, network, where it is shown, where its
+    mean must lie (None where parts differ)."""
     found = {}
-    for entry in claims.standing("paper"):
+    for entry, end in ((entry, suffix(profile)) for profile in SHOWN for entry in claims.standing(profile)):
         at = {"network": entry["network"], "link": f"notebooks/{entry['study']}.html#claim-{entry['id']}"}
-        found |= {part["id"]: {**at, "entry": part, "accepted": accepted(part)} for part in parts(entry)}
-        ends = {found[part["id"]]["accepted"] for part in parts(entry)}
-        found.setdefault(entry["id"], {**at, "entry": entry, "accepted": ends.pop() if len(ends) == 1 else None})
+        each = {part["id"] + end: {**at, "entry": part, "accepted": accepted(part)} for part in parts(entry)}
+        ends = {part["accepted"] for part in each.values()}
+        whole = {**at, "entry": entry, "accepted": ends.pop() if len(ends) == 1 else None}
+        found |= {entry["id"] + end: whole, **each}
     return found
 
 

@@ -139,9 +139,9 @@ class Judge:
                     matches = partial(matches, least_n=inf)
             sides.append((holds, matches))
             readings += [reading for reading in (x, y) if len(reading.values)]
-        if not readings:
-            return Finding(Verdict("not run"))
         verdict = several.concordance(sides)
+        if len(readings) < 2 * len(sides) and not verdict.decided:
+            return Finding(Verdict("not run"))  # as of a claim that a part of has no records
         note = f"{verdict.n} of {len(sides)} settings decided" + f", {verdict.note}" * bool(verdict.note)
         rows = pd.concat([reading.rows for reading in readings]).drop_duplicates("key")
         n = min(len(reading.values) for reading in readings)

@@ -102,7 +102,8 @@ def square(rows: pd.DataFrame, names, kind: str, rival: str, name: str, what: st
         name,
         f"Matrix of sources by targets: test accuracy of {what}.",
         "tickets.chapters.transfer.figures.matrix",
-        f"Test accuracy of {what}, mean over {style.replicates(found[found['level'].isin(level)])}; {diagonal}"
+        f"Test accuracy of {what} at level {level and level[0]}, mean over "
+        f"{style.replicates(found[found['level'].isin(level)])}; {diagonal}"
         "empty fields were not run.",
     )
 
