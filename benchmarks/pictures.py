@@ -52,8 +52,8 @@ RIVAL = {
     "plain_ms": "Plain loop, ms", "times_faster": "SparseProp / ours",
 }  # fmt: skip
 CAPTIONS = {
-    "cost-by-density": "Milliseconds of a network-step of LeNet against weights kept: ours, with all layers dense, with "
-    "all by kept weights, and the plain loop.",
+    "cost-by-density": "Milliseconds of a network-step of LeNet against weights kept: ours, with all layers dense, "
+    "with all by kept weights, and the plain loop.",
     "cost-images": "How many times faster than the plain loop a step of four image networks is, against weights kept.",
     "cost-growth": "Milliseconds of a network-step of LeNet against networks trained at once, and against their width.",
     "cost-roofline": "Roofline: operations a second against operations for each byte that a step must move, and what "

@@ -8,13 +8,11 @@ from functools import partial
 import pandas as pd
 import pytest
 import torch
-from made_up import a_record, a_study
+from made_up import a_study
 from tickets import chapters, cli
 from tickets.book import verdicts
 from tickets.cells import Cell
-from tickets.evidence import claims
 from tickets.files import ROOT
-from tickets.results.records import RESULT
 from tickets.results.store import Store
 from tickets.running import work
 from tiny import NET
@@ -221,25 +219,6 @@ def test_shards_together_are_the_whole(here, tiny, capsys):
     for k in (1, 2):
         assert train_perceptrons("--shard", f"{k}/2") == 0
     assert rows(capsys)["lenet-300-100"]["missing"] == 0
-
-
-@pytest.mark.parametrize(("swing", "wanting"), [(1.0, True), (0.01, False)], ids=["wide", "narrow"])
-def test_status_names_the_claims_that_want_more_replicates(here, monkeypatch, capsys, swing, wanting):
-    """By the width of the interval alone: the mean is the same, and so is the verdict. Nothing was added by hand."""
-    standing = claims.of
-    bare = lambda *named, **more: {i: {**e, "extensions": []} for i, e in standing(*named, **more).items()}  # noqa: E731
-    monkeypatch.setattr(claims, "of", bare)
-    store = cli.Store()
-    for cell in (Cell(level=level, replicate=r) for r in range(10) for level in (0, 9)):  # what claim L2a is about
-        accuracy = 98 + (cell.level > 0) * (0.3 + swing * (cell.replicate % 2 - 0.5))
-        numbers = dict.fromkeys(RESULT, 98.0) | {"diverged": False, "test_accuracy": accuracy}
-        store.put(a_record(cell, points=20, registration="0" * 12, **numbers))
-    assert cli.main(["status"]) == 0
-    (head, *lines) = capsys.readouterr().out.partition("More replicates by the precision rule:")[1:]
-    assert bool(head) == wanting
-    assert (
-        "L2a: half-width 0.377 points at n = 10; more replicates, to a half-width of 0.08 points" in lines[0]
-    ) == wanting
 
 
 # record

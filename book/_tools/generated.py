@@ -157,7 +157,7 @@ def scope(now: dict[str, dict]) -> str:
             found.setdefault(style.WORDS[cell.model], {})[style.WORDS[cell.dataset.partition("-")[0]]] = None
     named = "; ".join(f"{model} on {' and '.join(data)}" for model, data in found.items()) or "nothing"
     desk = [row for row in now.values() if row["profile"] == "desk" and row["scope"] in ("analog", "finding")]
-    begun = sum(scorecard.filled(row["ours"]) for row in desk)
+    begun = sum(int(row["n"]) > 0 for row in desk)
     more = f"{len(whole) - len(decided)} more were run and are open, {begun} were begun at the desk"
     return f"Decided so far are claims and questions about {named}; {more}, the rest are *not run*.\n"
 

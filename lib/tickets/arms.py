@@ -2,8 +2,7 @@
 
     declare(noise=Arm("noisy ticket", start=noise, own={"sigma": 0.0}, mask_suffices=True))
 
-But for the ticket nothing outside a chapter asks for an arm by its name: what planning and judging must know stands in
-the row.
+But for the ticket nothing outside a chapter asks for an arm by name: its row says what planning and judging must know.
 """
 
 from collections.abc import Callable, Mapping

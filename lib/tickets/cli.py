@@ -55,16 +55,8 @@ def run_command(
 @app.command("status")
 def status_command(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False):
     """Study by profile: cells, recorded, missing, and what the missing ones would cost on one worker."""
-    from .book import verdicts  # brings SciPy
-
-    store = Store()
-    rows = states.status(store)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    typer.echo(states.as_text(rows))
-    if lines := verdicts.precision(store):
-        typer.echo("\n".join(["", "More replicates by the precision rule:", *lines]))
+    rows = states.status(Store())
+    typer.echo(json.dumps(rows, indent=1) if as_json else states.as_text(rows))
 
 
 @app.command("export")

@@ -1,7 +1,7 @@
 """The networks of a study by the names that claims use, and where a contrast is read among them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .arms import ARMS, measures
 from .cells import FIELDS, Cell
@@ -45,10 +45,6 @@ class Scene:
 
     networks: Networks
     network: str
-
-    def at(self, network: str) -> "Scene":
-        """The same study at another network."""
-        return replace(self, network=network)
 
     def place(self, **fields) -> tuple | None:
         """What the cells of a term share, see `place`; None for a network that this profile lacks.

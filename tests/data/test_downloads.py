@@ -33,15 +33,20 @@ def test_workers_that_start_together_download_once(tmp_path):
             time.sleep(0.2)
             there.append(self.root)
 
+    lock = tmp_path / ".lock"
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: sources._download("mnist", Slow, tmp_path, lambda: not there), range(3)))
+        list(pool.map(lambda _: sources._download("mnist", Slow, tmp_path, lock, lambda: not there), range(3)))
     assert there == [tmp_path]
     assert socket.getdefaulttimeout() is None
 
 
-def test_names_of_the_same_files_wait_for_one_another(tmp_path):
-    assert sources._lock("cifar100", tmp_path) == sources._lock("cifar100_coarse", tmp_path)
-    assert sources._lock("cifar10", tmp_path) != sources._lock("cifar100", tmp_path)
+def test_names_of_the_same_files_wait_for_one_another(folder, monkeypatch):
+    locks = []
+    monkeypatch.setattr(sources, "_download", lambda name, source, root, lock, missing: locks.append(lock))
+    for name in ("cifar10", "cifar100", "cifar100_coarse"):
+        with pytest.raises(MachineFault):  # nothing came
+            sources.load(name)
+    assert locks[0] != locks[1] == locks[2]
 
 
 def test_a_file_that_another_process_is_writing_is_waited_for(small_mnist, folder):
@@ -49,7 +54,7 @@ def test_a_file_that_another_process_is_writing_is_waited_for(small_mnist, folde
     file = small_mnist / "t10k-labels-idx1-ubyte"
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
-    lock, going, read = FileLock(sources._lock("mnist", folder)), threading.Event(), []
+    lock, going, read = FileLock(folder / ".MNIST.lock"), threading.Event(), []
     with lock:
         reader = threading.Thread(target=lambda: (going.set(), read.append(sources.load("mnist"))))
         reader.start()
@@ -67,7 +72,7 @@ def test_a_full_disk_is_a_fault_of_the_machine(tmp_path):
             raise OSError(ENOSPC, "No space left on device")
 
     with pytest.raises(MachineFault, match=f"{tmp_path} has no room for mnist"):
-        sources._download("mnist", Full, tmp_path, lambda: True)
+        sources._download("mnist", Full, tmp_path, tmp_path / ".lock", lambda: True)
 
 
 @pytest.fixture

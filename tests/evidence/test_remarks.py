@@ -42,13 +42,6 @@ def test_not_run_says_what_it_needs():
     assert (found["verdict"], found["n"], found["needs"], found["device"]) == ("not run", 0, "a laptop", "")
 
 
-def test_precision_rule_asks_for_more():
-    frame = dense_and_ticket()
-    frame.loc[frame["level"] == 7, "test_accuracy"] += 8 * JITTER
-    found = judged(entry(n_max=20, half_width=0.01), frame)
-    assert found["needs"] == "more replicates, to a half-width of 0.01 points or n = 20"
-
-
 def test_replicates_that_were_added_are_waited_for():
     """Whatever the verdict; of an analog nothing was added."""
     added = entry(extensions=[{"n": 20, "date": "2026-11-25", "why": "precision"}])

@@ -182,12 +182,14 @@ def test_a_compound_takes_n_from_the_part_that_decides():
     assert several.compound({"a": Verdict("inconclusive", n=4), "b": Verdict("reproduced", n=10, p=0.01)}).n == 4
 
 
-def test_the_best_of_several_has_a_p_that_counts_them():
-    one = Verdict("reproduced", 0.3, 0.1, 0.5, 10, 0.01)
-    assert several.of_many(one, 3).p == pytest.approx(0.03)
-    assert several.of_many(one, 200).p == 1
-    assert several.of_many(one, 1) == one
-    assert np.isnan(several.of_many(Verdict("inconclusive"), 3).p)
+def test_the_best_of_several_has_a_level_and_a_p_that_count_them():
+    levels, one = [], Verdict("reproduced", 0.3, 0.1, 0.5, 10, 0.01)
+    of = lambda verdict, tried: several.of_many(lambda level: levels.append(level) or (lambda _: verdict), [], tried)  # noqa: E731
+    assert of(one, 3).p == pytest.approx(0.03)
+    assert of(one, 200).p == 1
+    assert of(one, 1) == one
+    assert np.isnan(of(Verdict("inconclusive"), 3).p)
+    assert levels == pytest.approx([1 - 0.05 / 3, 1 - 0.05 / 200, 0.95, 1 - 0.05 / 3])
 
 
 def test_q_is_benjamini_and_hochberg_s():
@@ -219,14 +221,6 @@ def test_fragile():
     assert verdicts.fragile(skewed)
     assert not verdicts.fragile(effect(around(0.5), least=0.1))
     assert not verdicts.fragile(effect([1, 1.1, 0.9, 1, 1.2], least=0.1))  # five flips cannot reach 5 %
-
-
-def test_precision_rule_does_not_look_at_the_verdict():
-    wide, narrow = around(0.2, 0.5), around(0.2, 0.05)
-    assert verdicts.wants_more(effect(wide, 0.1), 0.1, 20)
-    assert verdicts.wants_more(effect(wide + 5, 0.1), 0.1, 20)
-    assert not verdicts.wants_more(effect(narrow, 0.1), 0.1, 20)
-    assert not verdicts.wants_more(effect(around(0.2, 0.5, n=20), 0.1), 0.1, 20)
 
 
 # error rates

@@ -11,8 +11,6 @@ from made_up import a_study
 from tickets import chapters, cli
 from tickets.running import faults
 from tickets.running import status as states
-from tickets.training.checkpoint import Checkpoint, Paused
-from tickets.training.recorder import Recorder
 from tiny import CHAIN, NET, TINY, assert_equal_tables, files, serial
 
 STUDY = "01_winning_tickets"
@@ -195,21 +193,19 @@ def test_files_of_another_cell_are_set_aside(tiny, store):
 
 
 def test_what_killed_writers_left_is_swept(store):
-    """A day later, and never a checkpoint that some network of its population still needs."""
-    serial([NET], store)
-    folder, other = store.beside(NET, "json").parent, NET.but(order=1)
-    old, young = (folder / f".{NET.key()}.json.{age}" for age in ("old", "young"))
-    parts = {}
-    for name, cells in {"finished": [NET], "begun": [NET, other], "just left": [NET]}.items():
-        parts[name] = folder / f"{name}.part.safetensors"
-        keep = Checkpoint(parts[name], {"cells": " ".join(cell.key() for cell in cells)}, deadline=0)
-        with pytest.raises(Paused):
-            keep.pause(1, Recorder(cells, 10), dict)
-    for path in (old, young):
+    """A day later, and never a checkpoint beside which there is no record yet."""
+    finished, begun, left = NET, NET.but(order=1), NET.but(order=2)
+    serial([finished, left], store)
+    record = store.beside(finished, "json")
+    old, young = (record.with_name(f".{record.name}.{age}") for age in ("old", "young"))
+    registered = store.local / "registrations" / ".0123.json.old"
+    parts = [store.beside(cell, "part.safetensors") for cell in (finished, begun, left)]
+    for path in (old, young, registered, *parts):
+        path.parent.mkdir(exist_ok=True)
         path.touch()
-    for path in (old, parts["finished"], parts["begun"]):
+    for path in (old, registered, *parts[:2]):
         os.utime(path, (0, 0))
     faults.sweep(store)
-    assert not old.exists()
-    assert young.exists()  # its writer may be at it
-    assert [name for name, path in parts.items() if path.exists()] == ["begun", "just left"]
+    assert [path.exists() for path in (old, registered, young)] == [False, False, True]  # its writer may be at it
+    assert [path.exists() for path in parts] == [False, True, True]
+    assert record.exists()

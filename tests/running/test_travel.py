@@ -187,6 +187,19 @@ def test_records_agree_or_the_first_is_kept_and_the_difference_shown(home, store
         assert second.strip() == line.format(value)
 
 
+def test_a_chain_that_disagrees_gives_no_masks(home, store, tmp_path):
+    """What is there of it is another chain: one of its records says something else, so its masks are others too."""
+    for cell in CHAIN[:2]:
+        known = home.store.get(cell)
+        store.put(changed(known, "result", test_accuracy=12.5) if cell == CHAIN[1] else known)
+    store.register(next(iter(home.store.registrations().values())))
+    travel.export(tmp_path / "deepest.zip", home.store, CHAIN)
+    merged = travel.merge([tmp_path / "deepest.zip"], store)
+    assert len(merged.conflicts) == 1
+    assert store.levels(CHAIN[1]) is None
+    assert store.levels(CHAIN[2]) is not None  # came with its own
+
+
 # the command line
 
 

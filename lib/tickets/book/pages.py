@@ -1,7 +1,5 @@
 """Pieces of a chapter's page: its claims, its settings, small tables."""
 
-from html import escape
-
 import pandas as pd
 from IPython.display import HTML
 
@@ -93,10 +91,9 @@ def setting(cell: Cell) -> dict[str, str]:
     }  # fmt: skip
 
 
-def table(frame: pd.DataFrame, caption: str = "") -> HTML:
+def table(frame: pd.DataFrame) -> HTML:
     """A small table without its index, numbers as they are; a line where there is nothing in it."""
     if frame.empty:
         return HTML("<p>There is nothing to list.</p>")
-    head = f"<caption>{escape(caption)}</caption>" if caption else ""
     text = frame.to_html(index=False, border=0, na_rep="–", justify="left", escape=True).replace(" %", "\u00a0%")
-    return HTML(f'<div style="overflow-x: auto" tabindex="0">{text.replace(">", ">" + head, 1)}</div>')
+    return HTML(f'<div style="overflow-x: auto" tabindex="0">{text}</div>')

@@ -39,7 +39,6 @@ NOTES = {
     "smaller": "smaller than claimed", "larger": "larger than claimed", "lower": "lower than the paper's",
     "higher": "higher than the paper's", "worse": "below the margin", "better": "above the margin",
 }  # fmt: skip
-MORE = "more replicates"  # how a row says, in `needs`, that its precision wants them
 Judged = list[tuple[dict, Finding, list[Finding]]]
 
 
@@ -117,7 +116,7 @@ def suffix(profile: str) -> str:
 
 
 def _needs(entry: dict, verdict: Verdict, analog: bool) -> str:
-    """What a verdict still takes: everything, more replicates for the rule, or more for the stated precision."""
+    """What a verdict still takes: everything, more replicates for the rule, or more of those that were added."""
     if not verdict.n:
         return entry["needs"]
     if verdict.n < entry["n"]:
@@ -125,8 +124,6 @@ def _needs(entry: dict, verdict: Verdict, analog: bool) -> str:
         return f"{missing} more replicate{'s' * (missing > 1)}" + ("" if analog else f": {entry['needs']}")
     if not analog and verdict.n < (planned := max((more["n"] for more in entry.get("extensions", ())), default=0)):
         return f"{planned - verdict.n} more of the replicates that were added, to n = {planned}"
-    if "n_max" in entry and verdicts.wants_more(verdict, entry["half_width"], entry["n_max"]):
-        return f"{MORE}, to a half-width of {entry['half_width']:g} {unit(entry['unit'])} or n = {entry['n_max']}"
     return ""
 
 
@@ -161,15 +158,5 @@ def publish(store: Store, path: Path = TABLE) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, path: Path = TABLE) -> None:
     """Write a table of claims with fixed decimals, so that a re-run shows as a readable difference."""
-    text = frame.astype(dict.fromkeys(("ours", "low", "high", "q"), float))
-    text["theirs"] = [f"{x:g}" if x == x else "" for x in frame["theirs"].astype(float)]
-    write_atomically(Path(path), text.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-
-
-def precision(store: Store) -> list[str]:
-    """A line on each claim that wants more replicates by the precision rule of its entry, whatever its verdict."""
-    wanting = rows(judge(store, "paper"), "paper").loc[lambda frame: frame["needs"].str.startswith(MORE)]
-    return [
-        f"{row.claim}: half-width {(row.high - row.low) / 2:.3g} {row.unit} at n = {row.n}; {row.needs}"
-        for row in wanting.itertuples()
-    ]
+    numbers = frame.astype(dict.fromkeys(("theirs", "ours", "low", "high", "q"), float))
+    write_atomically(Path(path), numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n"))

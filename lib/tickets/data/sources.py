@@ -130,11 +130,17 @@ def _real(name: str, root: Path) -> Dataset:
     """One of torchvision's datasets: the very bytes that were verified are read, whatever else lies in the folder."""
     from torchvision import datasets  # half a second that the embedded digits do without
 
-    source = getattr(datasets, REAL[name])
+    source, lock = getattr(datasets, REAL[name]), root / f".{REAL[name]}.lock"  # one for all names of the same files
     missing = lambda: not all(file.exists() for file, _ in _files(name, source, root))  # noqa: E731
     if missing():
-        _download(name, source, root, missing)
-    verified = _contents(name, source, root)
+        _download(name, source, root, lock, missing)
+    try:
+        verified = [_verified(file, md5) for file, md5 in _files(name, source, root)]
+    except BadInput:
+        if not lock.exists():
+            raise
+        with FileLock(lock):  # another process may have been writing them
+            verified = [_verified(file, md5) for file, md5 in _files(name, source, root)]
     if name in UNPACKED:
         parts = [_unpacked(content) for content in verified]
         return Dataset(name, parts[0], parts[1].long(), parts[2], parts[3].long(), classes=10)
@@ -156,27 +162,11 @@ def _files(name: str, source, root: Path) -> Iterator[tuple[Path, str]]:
         yield from ((root / source.base_folder / file, md5) for file, md5 in lists)
 
 
-def _contents(name: str, source, root: Path) -> list[bytes]:
-    """The verified bytes of all files; where another process is still writing them, once it has."""
-    try:
-        return [_verified(file, md5) for file, md5 in _files(name, source, root)]
-    except BadInput:
-        if not (lock := _lock(name, root)).exists():
-            raise
-        with FileLock(lock):
-            return [_verified(file, md5) for file, md5 in _files(name, source, root)]
-
-
-def _lock(name: str, root: Path) -> Path:
-    """Held while files are downloaded: one for all names that have the same files."""
-    return root / f".{REAL[name]}.lock"
-
-
-def _download(name: str, source, root: Path, missing) -> None:
+def _download(name: str, source, root: Path, lock: Path, missing) -> None:
     """By one process, while the other workers of a run, which start together, wait for it."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(_lock(name, root)):
+        with FileLock(lock):
             if missing():
                 print(f"downloading {name} into {root}", file=sys.stderr, flush=True)
                 _fetch(name, source, root)

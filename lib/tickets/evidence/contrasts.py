@@ -14,7 +14,6 @@ import pandas as pd
 
 from ..errors import BadInput
 from ..networks import Scene, place
-from .verdicts import LEVEL
 
 SLACK = 1.05
 """`tt` is the first step with validation loss <= SLACK x the dense minimum of the replicate."""
@@ -40,11 +39,6 @@ class Reading:
     rows: pd.DataFrame
     tried: int = 1
     picked: str = ""
-
-    @property
-    def level(self) -> float:
-        """Of the interval to read it with."""
-        return 1 - (1 - LEVEL) / self.tried
 
     def on(self, replicates) -> "Reading":
         """The same for some replicates only."""

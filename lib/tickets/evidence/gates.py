@@ -18,7 +18,7 @@ def dense_accuracy(records: Records, scene: Scene, entry: dict, replicates) -> s
     """G1: the dense networks of these replicates are as accurate as the paper's, on average."""
     if not (anchor := entry.get("anchors")):
         return ""
-    rows = records.at(scene.at(anchor.get("network", scene.network)), level=0)
+    rows = records.at(scene, network=anchor.get("network", scene.network), level=0)
     rows = rows[rows["replicate"].isin(list(replicates))]
     if rows.empty:
         return "G1, the dense network of its anchor is not recorded"

@@ -81,7 +81,7 @@ class Judge:
             return Finding(Verdict("not run"))
         if part["kind"] in ("range", "onset"):
             return self._range(part, readings)
-        verdict = several.of_many(rule_of(part, reading.level)(reading.values), reading.tried)
+        verdict = several.of_many(partial(rule_of, part), reading.values, reading.tried)
         ours, *ends = map(natural(part), (verdict.estimate, verdict.low, verdict.high))
         picked = f"chosen: {reading.picked}, of {reading.tried}" if reading.picked else ""
         return Finding(verdict, ours, *sorted(ends), reading.rows, picked or direction(part))

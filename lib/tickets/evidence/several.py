@@ -130,9 +130,10 @@ def joint(parts: dict[str, Verdict], cuts) -> Verdict:
     return Verdict(word, n=n, p=p, note=note)
 
 
-def of_many(verdict: Verdict, tried: int) -> Verdict:
-    """A verdict on the best (or worst) of so many values: its p counts them, as the level of its interval does."""
-    return replace(verdict, p=min(1.0, verdict.p * tried)) if tried > 1 and verdict.p == verdict.p else verdict
+def of_many(rule, values, tried: int) -> Verdict:
+    """What a rule (level -> values -> Verdict) says of the best, or worst, of so many: level and p count them."""
+    verdict = rule(1 - (1 - LEVEL) / tried)(values)
+    return replace(verdict, p=min(1.0, verdict.p * tried)) if verdict.p == verdict.p else verdict
 
 
 def q_values(verdicts) -> np.ndarray:

@@ -167,8 +167,3 @@ def fragile(verdict: Verdict) -> bool:
     return verdict.decided and any(
         6 <= len(values) <= 20 and sign_flip(values, null) > 1 - LEVEL for values, null in verdict.nulls
     )
-
-
-def wants_more(verdict: Verdict, half_width: float, most_n: int) -> bool:
-    """The precision rule: more replicates while the interval is too wide, whatever the verdict says."""
-    return verdict.n < most_n and (verdict.high - verdict.low) / 2 > half_width

@@ -1,6 +1,6 @@
 """One figure on a page: the picture, its caption and alternative text, its numbers as a file, and what drew it.
 
-The book numbers figures, page by page, and fills links to them with their numbers (book/_ext/assets.py).
+The book numbers figures, page by page, and fills links to them with their numbers (book/_ext/apparatus.py).
 """
 
 import base64
@@ -36,8 +36,12 @@ def figure(
     if not there:
         return HTML(f'<figure id="{name}" class="not-run"><figcaption>{NOT_RUN}</figcaption></figure>')
     drawn, data = make()
-    moves = hasattr(drawn, "to_html")
-    picture = {"interactive": drawn.to_html(div_id=f"{name}-plot", **PLOTLY)} if moves else static(drawn)
+    if hasattr(drawn, "to_html"):
+        picture = {"interactive": drawn.to_html(div_id=f"{name}-plot", **PLOTLY)}
+    else:  # for narrow screens another image, on which letters keep their size and panels are stacked
+        picture = {"wide": _svg(drawn)}
+        stack(drawn, [axes for axes in drawn.axes if axes.get_visible()])
+        picture["narrow"] = _svg(drawn)
     numbers = base64.b64encode(data.to_csv(index=False, float_format="%.6g").encode()).decode()
     said = {"name": name, "alt": alt, "by": by, "caption": caption, "as_is": as_is, "api": api, "numbers": numbers}
     return HTML(TEMPLATE.render(said, **picture))
@@ -53,13 +57,6 @@ class Page:
     def to_html(self, div_id: str, **_) -> str:
         numbers = json.dumps(self.data, separators=(",", ":")).replace("NaN", "null")
         return Template(self.template.read_text("utf-8")).render(name=div_id.removesuffix("-plot"), data=numbers)
-
-
-def static(drawn) -> dict[str, str]:
-    """An image, and for narrow screens another one, on which letters keep their size and panels are stacked."""
-    wide = _svg(drawn)
-    stack(drawn, [axes for axes in drawn.axes if axes.get_visible()])
-    return {"wide": wide, "narrow": _svg(drawn)}
 
 
 def stack(drawn, panels) -> None:

@@ -31,7 +31,7 @@ def of_machine(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "out of memory" in reason:
         return f"out of memory: {reason[:200] or 'of this machine'}"
     if isinstance(error, subprocess.CalledProcessError):
-        return f"compiling failed: {(error.stderr or reason).strip().splitlines()[-1][:200]}"
+        return f"compiling failed: {((error.stderr or '').strip() or reason).splitlines()[-1][:200]}"
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else reason
     told = isinstance(error, (RuntimeError, AssertionError)) and any(said in reason.lower() for said in REFUSED)
@@ -119,9 +119,9 @@ def set_aside(store: Store, cells: list[Cell], say) -> None:
             except (BadInput, OSError) as error:
                 target = store.local / "set-aside" / f"{path.name}.{uuid.uuid4().hex[:8]}"
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with suppress(FileNotFoundError):  # another run was faster
+                with suppress(FileNotFoundError):  # another run was faster, and has said it
                     os.replace(path, target)
-                say(f"{error}: set aside as {target.parent.name}/{target.name}, to be trained again")
+                    say(f"{error}: set aside as {target.parent.name}/{target.name}, to be trained again")
 
 
 def check_tensors(path: Path, key: str) -> None:
@@ -136,18 +136,9 @@ def check_tensors(path: Path, key: str) -> None:
 
 
 def sweep(store: Store) -> None:
-    """Remove what killed writers left a day ago or longer: temporary files, checkpoints of finished populations."""
-    for path in [*store.local.glob("??/.*"), *store.local.glob("??/*.part.safetensors")]:
+    """Remove what killed writers left a day ago or longer: temporary files, checkpoints beside a record."""
+    for path in [*store.local.glob("*/.*"), *store.local.glob("??/*.part.safetensors")]:
+        record = path.with_name(f"{path.name.partition('.')[0]}.json")  # of the first cell of a checkpoint
         with suppress(FileNotFoundError):
-            finished = path.name.startswith(".") or all(store.beside(key, "json").exists() for key in _owners(path))
-            if finished and time.time() - path.stat().st_mtime > 24 * 3600:
+            if (path.name.startswith(".") or record.exists()) and time.time() - path.stat().st_mtime > 24 * 3600:
                 path.unlink()
-
-
-def _owners(path: Path) -> list[str]:
-    """The keys of the cells whose training a checkpoint is of; none where it is unreadable."""
-    try:
-        with safe_open(path, framework="np") as file:
-            return json.loads(file.metadata()["state"])["owner"]["cells"].split()
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-        return []

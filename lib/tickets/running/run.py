@@ -107,6 +107,7 @@ class Progress:
     def __call__(self, done: int, total: int, seconds: float) -> None:
         if self.watched:
             self.bar = self.bar or tqdm(total=total, unit="population", smoothing=0.1)
+            self.bar.total = total  # which a second sitting changes
             self.bar.update(done - self.bar.n)
             if done == total:
                 self.bar.close()

@@ -125,23 +125,23 @@ def merge(paths: list[Path], store: Store) -> Merged:
     """
     for path in paths:
         contents(path)
-    merged = Merged()
+    merged, disagree = Merged(), set()
     for path in paths:
         registrations, parcels = contents(path)
         for hashes in registrations.values():
             store.register(hashes)
-        for parcel in parcels:
-            _take(store, merged, *parcel)
+        disagree |= {parcel[0] for parcel in parcels if not _take(store, merged, *parcel)}
         for cell, _, arrays, _ in parcels:
-            _spread(store, cell, arrays)
+            _spread(store, cell, arrays, disagree)
     return merged
 
 
-def _take(store: Store, merged: Merged, cell: Cell, record: dict, arrays: Arrays, rewound: dict[int, Arrays]) -> None:
+def _take(store: Store, merged: Merged, cell: Cell, record: dict, arrays: Arrays, rewound: dict[int, Arrays]) -> bool:
+    """Take one result in; False where what is there says something else, and stays."""
     there = store.get(cell)
     if there and (lines := differences(there, record)):
         merged.conflicts.append("\n  ".join([f"{cell}: kept what was there", *lines]))
-        return
+        return False
     brings = any(name.startswith(FINAL) for name in arrays)
     if arrays and not store.has_tensors(cell) and (brings or store.levels(cell) is None):
         store.put_tensors(cell.key(), arrays, record["provenance"].get("start", ""))
@@ -154,10 +154,16 @@ def _take(store: Store, merged: Merged, cell: Cell, record: dict, arrays: Arrays
         store.put(record)
         forgive(store, [cell])
         merged.new += 1
+    return True
 
 
-def _spread(store: Store, cell: Cell, arrays: Arrays) -> None:
-    """Masks of a chain's deepest network are those of its others: give them to the ones that came without."""
+def _spread(store: Store, cell: Cell, arrays: Arrays, disagree: set[Cell]) -> None:
+    """Masks of a chain's deepest network are those of its others: give them to the ones that came without.
+
+    Of a chain that disagrees with what is there, none are given.
+    """
+    if any(cell.ticket(level) in disagree for level in range(int(cell.level) + 1)):
+        return
     levels = {name: array for name, array in arrays.items() if cell.arm == "ticket" and name.startswith(LEVELS)}
     for level in range(1, int(cell.level) if levels else 0):
         other = cell.ticket(level)
