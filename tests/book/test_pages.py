@@ -1,5 +1,7 @@
 """Pieces of a chapter's page: what is listed as waiting, as open, and what is left out."""
 
+import re
+
 import pandas as pd
 import pytest
 from tickets.book import pages, scorecard
@@ -70,6 +72,23 @@ def test_a_claim_that_was_begun_at_the_desk_was_run(monkeypatch, judged):
     text = page(monkeypatch, paper=judged.rows, desk=[one]).answer("is-it-the-mask-or-the-initial-weights").data
     assert "Open: what is recorded does not decide it yet." in text
     assert "no claim of this question has been run" not in text
+
+
+def test_a_verdict_at_the_desk_is_told_of_where_it_has_no_number(monkeypatch, judged):
+    """As of an onset that fails at the latest step of its grid; it stands among what did not replicate, too."""
+    nan = float("nan")
+    one = at_desk(judged.by_claim["L4a"], verdict="contradicted: fails at the start", n=5, ours=nan, low=nan, high=nan)
+    reasons = {"L4a-desk": {"of": "contradicted", "text": "Because."}, "L4a": {"of": "not run", "text": "Never."}}
+    known = {"chapters": {"01_winning_tickets": {**pages.questions.written()["chapters"]["01_winning_tickets"]}}}
+    known["chapters"]["01_winning_tickets"]["reasons"] = reasons
+    monkeypatch.setattr(pages.questions, "written", lambda: known)
+    shown = page(monkeypatch, paper=judged.rows, desk=[one])
+    text = shown.answer("is-it-the-mask-or-the-initial-weights").data
+    assert re.search(
+        "At the desk: <em>What L4a says</em> <span[^>]*><span[^>]*>⇄</span> contradicted</span> *\\.", text
+    )
+    assert re.search("<td>L4a-desk</td>.*<td>Because.</td>", shown.unsettled().data, re.DOTALL)
+    assert "Never." not in shown.unsettled().data
 
 
 def test_claims_short_of_replicates_wait_and_what_did_not_replicate_is_listed(judged):

@@ -34,7 +34,7 @@ class Judged:
         asked = questions.of(self.study)[choose("section", section, questions.of(self.study))]
         sentences, rest = questions.answer(asked, self.by_claim)
         counted = list(questions.counted(asked, self.by_claim).values())
-        rest += [row for row in questions.counted(asked, self.desk).values() if scorecard.filled(row["ours"])]
+        rest += [row for row in questions.counted(asked, self.desk).values() if scorecard.tells(row)]
         rows = [row for row in self.rows if scorecard.base(row).split(".")[0] in asked.claims]
         box = scorecard.html("answered", sentences, rest, counted, rows)
         return HTML(box + scorecard.html("table", rows, questions.about(), True))
@@ -45,11 +45,13 @@ class Judged:
 
     def unsettled(self) -> HTML:
         """Claims that wait for replicates; then those that did not replicate or stay open, with a reason if known."""
-        begun = [row for row in self.desk.values() if row["scope"] in ("analog", "finding")]
-        waiting = [f"{row['claim']} (n = {row['n']})" for row in (*self.main, *begun) if row["n"] and row["needs"]]
-        rest = [row for row in self.main if not row["verdict"].startswith(("reproduced", "not run"))]
-        why = questions.reasons(self.study, self.by_claim)
-        rest = [{**row, "why, where we know": why.get(scorecard.base(row), "–")} for row in rest]
+        rows = [row for row in self.desk.values() if row["scope"] in ("analog", "finding")]
+        waiting = [f"{row['claim']} (n = {row['n']})" for row in (*self.main, *rows) if row["n"] and row["needs"]]
+        rows = self.main + [row for row in rows if row["scope"] == "analog"]
+        why = questions.reasons(self.study, self.by_claim | {row["claim"]: row for row in self.desk.values()})
+        rest = [row for row in rows if not row["verdict"].startswith(("reproduced", "not run"))]
+        named = lambda row: row["claim"] if row["profile"] == "desk" else scorecard.base(row)  # noqa: E731
+        rest = [{**row, "why, where we know": why.get(named(row), "–")} for row in rest]
         listed = table(pd.DataFrame(rest, columns=["claim", "statement", "verdict", "why, where we know"]))
         return HTML(f"<p>Waiting for more replicates: {', '.join(waiting) or 'none'}.</p>\n{listed.data}")
 

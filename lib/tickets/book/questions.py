@@ -82,7 +82,7 @@ def answer(asked: Question, rows: Rows) -> tuple[list[str], list[dict]]:
     """
     standing = [sentence for sentence in asked.answer if stands(sentence, rows)]
     told = {name for sentence in standing for name in sentence["claims"]}
-    rest = [row for name, row in counted(asked, rows).items() if name not in told and scorecard.filled(row["ours"])]
+    rest = [row for name, row in counted(asked, rows).items() if name not in told and scorecard.tells(row)]
     return [filled_in(sentence["text"], rows) for sentence in standing], rest
 
 

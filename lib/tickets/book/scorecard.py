@@ -81,6 +81,11 @@ def base(row) -> str:
     return row["claim"].removesuffix(suffix(row["profile"]))
 
 
+def tells(row) -> bool:
+    """Whether there is something to say of a claim: a number of ours, or a verdict without one."""
+    return filled(row["ours"]) or verdict(row)[0] not in ("inconclusive", "open", "not run")
+
+
 def counts(rows) -> list[tuple[str, int]]:
     """How often each verdict was given, in the order of SIGNS."""
     found = Counter(verdict(row)[0] for row in rows)
