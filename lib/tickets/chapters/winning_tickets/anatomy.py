@@ -16,18 +16,18 @@ SIZES = np.linspace(-3.2, 3.2, 41)
 """Bin edges of weights, in standard deviations of the layer's initialization."""
 
 
-def measure(cell, model, store) -> tuple[dict, dict]:
+def measure(cell, model, store, device="cpu") -> tuple[dict, dict]:
     """(scalars, histograms) of the ticket of a cell's level, against its dense network in a second order."""
     second, mask = store.tensors(cell.dense().but(order=1)), imp.ticket_mask(cell, model, store)
     return anatomy(mask, imp.initial(cell, model), final(second))
 
 
-def measure_degrees(cell, model, store) -> tuple[dict, dict]:
+def measure_degrees(cell, model, store, device="cpu") -> tuple[dict, dict]:
     """(scalars, no curves) of the degrees of units under the mask of a ticket: no training, a mask is enough."""
     return spreads(list(imp.ticket_mask(cell, model, store).values()), _lit(cell)), {}
 
 
-def measure_selection(cell, model, store) -> tuple[dict, dict]:
+def measure_selection(cell, model, store, device="cpu") -> tuple[dict, dict]:
     """(scalars, no curves): what weights chosen by size in one order of the data did in another, beyond chance."""
     runs = (final(store.tensors(cell.dense().but(order=order))) for order in (0, 1))
     three = imp.initial(cell, model), *runs

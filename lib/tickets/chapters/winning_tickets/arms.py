@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from ...arms import Arm, declare
+from ...arms import Arm, brought, declare
 from ...pruning import imp, prune, scores
 from ...pruning.imp import Start
 from ...pruning.masks import final
 from ...seeds import stream
+
+ANATOMY = f"{__package__}.anatomy"
 
 
 def level_before(cell):
@@ -86,27 +88,6 @@ def finetune(cell, model, store, weights):
     return Start(final(store.tensors(cell.ticket(cell.level - 1))), imp.ticket_mask(cell, model, store))
 
 
-def anatomy(cell, model, store, device):
-    """Where the ticket of this level sits in the network, and what its weights did."""
-    from .anatomy import measure  # brings SciPy
-
-    return measure(cell, model, store)
-
-
-def degrees(cell, model, store, device):
-    """How evenly the connections of the ticket of this level are spread over its units."""
-    from .anatomy import measure_degrees  # brings SciPy
-
-    return measure_degrees(cell, model, store)
-
-
-def selection(cell, model, store, device):
-    """What weights that are large in one order of the data did in another."""
-    from .anatomy import measure_selection  # brings SciPy
-
-    return measure_selection(cell, model, store)
-
-
 declare(
     ticket=Arm("winning ticket", start=imp.ticket, parents=level_before, colour=0),
     reinit=Arm("reinitialized", start=reinit, mask_suffices=True, redrawn=always, colour=2),
@@ -120,14 +101,14 @@ declare(
     dense_path=Arm("ticket, computed densely", start=again, mask_suffices=True, dense=True, colour=1),
     anatomy=Arm(
         "anatomy of a ticket",
-        measure=anatomy,
+        measure=brought(ANATOMY, "measure"),
         parents=lambda cell: [cell.dense().but(order=1), cell.ticket(cell.level)],
         mask_suffices=True,
     ),
-    degrees=Arm("degrees of a ticket's units", measure=degrees, mask_suffices=True),
+    degrees=Arm("degrees of a ticket's units", measure=brought(ANATOMY, "measure_degrees"), mask_suffices=True),
     selection=Arm(
         "weights large in one order, moved in another",
-        measure=selection,
+        measure=brought(ANATOMY, "measure_selection"),
         parents=lambda cell: [cell.dense(), cell.dense().but(order=1), cell.ticket(cell.level)],
         mask_suffices=True,
     ),
