@@ -14,6 +14,11 @@ NETWORKS = Networks(CELLS, {"LeNet, short": {"k1000": 100, "k500": 50}})
 SCENE = Scene(NETWORKS, "LeNet")
 
 
+def at(network):
+    """The same study at another network."""
+    return Scene(NETWORKS, network)
+
+
 # steps
 
 
@@ -98,22 +103,22 @@ def test_level_0_of_every_arm_is_the_dense_network_and_one_for_all_rewind_steps(
 
 def test_a_term_that_names_another_network_is_placed_there():
     assert SCENE.place(level=7, network="ResNet-20") == place(CELLS["ResNet-20"].but(level=7))
-    assert SCENE.at("ResNet-20").place(level=7) == SCENE.place(level=7, network="ResNet-20")
-    assert SCENE.at("ResNet-20").place(level=7, network="LeNet") == SCENE.place(level=7)
+    assert at("ResNet-20").place(level=7) == SCENE.place(level=7, network="ResNet-20")
+    assert at("ResNet-20").place(level=7, network="LeNet") == SCENE.place(level=7)
 
 
 def test_a_named_step_is_that_of_the_network_that_the_term_names():
     short = CELLS["LeNet, short"]
     assert SCENE.place(level=7, rewind="k1000") == place(LENET.but(level=7, rewind=1000))
     assert SCENE.place(level=7, rewind="k1000", network="LeNet, short") == place(short.but(level=7, rewind=100))
-    assert SCENE.at("LeNet, short").place(level=7, rewind="k1000") == place(short.but(level=7, rewind=100))
+    assert at("LeNet, short").place(level=7, rewind="k1000") == place(short.but(level=7, rewind=100))
     with pytest.raises(BadInput, match="step 'soon' of LeNet, short"):
         SCENE.place(level=7, rewind="soon", network="LeNet, short")
 
 
 def test_a_network_that_the_profile_lacks_has_no_place():
     assert SCENE.place(level=7, network="VGG-16") is None
-    assert SCENE.at("VGG-16").place(level=7) is None
+    assert at("VGG-16").place(level=7) is None
     assert NETWORKS.described("VGG-16") is None
 
 

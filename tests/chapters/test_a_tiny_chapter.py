@@ -165,7 +165,7 @@ def test_its_notebook_runs(tree):
         "import sys; sys.path.insert(0, 'book/_tools')\n"
         "from pathlib import Path; import execution\n"
         "execution.execute(Path('notebooks/18_scale.ipynb'), Path('out.ipynb'), {'profile': 'smoke'}, Path.cwd())\n"
-        "print('Not run: <span id=' in Path('out.ipynb').read_text())"
+        "print('<summary>Not run: ' in Path('out.ipynb').read_text())"
     )
     said = in_tree(tree, "-c", code)
     assert said.returncode == 0, said.stderr

@@ -37,9 +37,10 @@ def record(store: Store, study: str, profile: str) -> int:
     known, committed = store.registrations(), Store(store.recorded, recorded=None)
     for name in {found["registration"] for found in lines.values()} & set(known):
         committed.register(known[name])
+    digested = digests(Store(store.local, store.recorded))
+    write_atomically(store.recorded / "masks.json", json.dumps(digested, indent=1) + "\n")
     for name in ("records", "chains"):  # read before
         store.__dict__.pop(name, None)
-    write_atomically(store.recorded / "masks.json", json.dumps(digests(store), indent=1) + "\n")
     return len(lines)
 
 
