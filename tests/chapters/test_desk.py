@@ -7,7 +7,10 @@ from tickets import chapters
 from tickets.arms import measures
 from tickets.cells import SEEDED, Cell
 from tickets.chapters import desk
+from tickets.chapters.regimes import density
 from tickets.data import sources
+from tickets.evidence import claims
+from tickets.evidence.asked import parts
 
 CELLS = {study: chapters.cells(study, "desk") for study in desk.DESKS}
 SCALED = ("dataset", "model", "steps", "drops")
@@ -95,3 +98,20 @@ def test_a_chapter_without_a_desk_is_empty_there(monkeypatch):
     assert chapters.cells("01_winning_tickets", "desk") == []
     assert chapters.networks("desk")["01_winning_tickets"].cells == {}
     assert chapters.main("01_winning_tickets", "desk") == chapters.main("01_winning_tickets", "paper")
+
+
+@pytest.mark.parametrize(
+    ("claim", "level"),
+    [("L6-conv2", 11), ("L7a-conv2", 14), ("C8-conv2", 11), ("L6-conv4", 15), ("L7a-conv4", 13), ("Z3-conv2-once", 14)],
+)
+def test_a_sentence_at_the_desk_says_the_density_that_its_network_has(claim, level):
+    entry = claims.load(profile="desk")[claim]
+    cell = desk.CONV4 if "conv4" in claim else desk.CONV2
+    assert f"{100 * density(cell, level):.1f} %" in entry["in_full"]
+    assert f"'level': {level}" in str(parts(entry))
+
+
+@pytest.mark.parametrize(("claim", "cell"), [("L7b-conv2", desk.CONV2), ("L7b-conv4", desk.CONV4)])
+def test_the_last_rung_above_two_percent_is_the_last(claim, cell):
+    level = claims.load(profile="desk")[claim]["contrast"]["plus"]["level"]
+    assert density(cell, level) > 0.02 > density(cell, level + 1)

@@ -21,7 +21,7 @@ def test_the_fingerprint_is_that_of_the_source(library):
 
 CAN_CHANGE_A_NUMBER = (
     *("arms.py", "cells.py", "seeds.py", "nets/layers.py", "data/dataset.py", "pruning/imp.py"),
-    *("training/kernels.py", "training/compiled.py", "connectivity/mixtures.py"),
+    *("training/kernels.py", "training/compiled.py", "connectivity/mixtures.py", "running/plan.py", "running/work.py"),
     *("chapters/winning_tickets/arms.py", "chapters/winning_tickets/anatomy.py", "training/new.py"),
     *("chapters/deconstructing/actions.py", "chapters/supermasks/learned.py", "chapters/stretching/depth.py"),
     *("chapters/pruning_at_init/scores.py", "chapters/elastic/arms.py", "chapters/subsets/sums.py"),

@@ -1,5 +1,8 @@
 """Compiled steps by themselves: layers of several tiles, large batches, evaluation, and Adam in single precision."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +107,16 @@ def test_a_value_that_is_not_a_number_is_seen(below):
     weights = imp.initial(NET, SMALL)
     weights["fc2.weight"][3, 3] = np.nan
     assert not np.isfinite(five_ones(weights, below))
+
+
+def test_every_module_that_is_compiled_is_in_the_key_of_the_cache():
+    """Of the modules that compiled code is in, and of those that they take names from inside the library."""
+    folder = Path(kernels.__file__).parent
+    text = "\n".join(
+        (folder / f"{name}.py").read_text() for name in ("kernels", "lanes", "passes", "planes", "program")
+    )
+    named = re.findall(r"^from (\.+)([\w.]+) import", text, re.M)
+    files = {folder.joinpath(*[".."] * (len(dots) - 1), *name.split(".")).resolve() for dots, name in named}
+    apart = {folder.parent / "files"}  # which makes the key, and is in no compiled code
+    assert folder.parent / "nets" / "layers" in files
+    assert {file.with_suffix(".py") for file in files - apart} <= set(kernels.READ)

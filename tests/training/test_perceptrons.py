@@ -158,7 +158,13 @@ def test_a_network_costs_what_it_weighs_in_memory_too(density):
 
 def test_kernels_are_compiled_by_another_process_and_once(monkeypatch):
     ran = []
-    monkeypatch.setattr(compiled.subprocess, "run", lambda command, **_: ran.append(command[-1]))
+    monkeypatch.syspath_prepend("/elsewhere")  # it finds what this process finds
+
+    def run(command, env, **_):
+        assert env["PYTHONPATH"].split(os.pathsep)[0] == "/elsewhere"
+        ran.append(command[-1])
+
+    monkeypatch.setattr(compiled.subprocess, "run", run)
     monkeypatch.setenv("TICKETS_COMPILED", "")
     conv = models.build("conv-2", (1, 8, 8), 10)
     for precision, model in (("float32", SMALL), ("float64", SMALL), ("float32", conv), ("float32", SMALL)):

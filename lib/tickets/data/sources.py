@@ -134,13 +134,14 @@ def _real(name: str, root: Path) -> Dataset:
     missing = lambda: not all(file.exists() for file, _ in _files(name, source, root))  # noqa: E731
     if missing():
         _download(name, source, root, lock, missing)
+    contents = lambda: [_verified(file, md5) for file, md5 in _files(name, source, root)]  # noqa: E731
     try:
-        verified = [_verified(file, md5) for file, md5 in _files(name, source, root)]
+        verified = contents()
     except BadInput:
         if not lock.exists():
             raise
         with FileLock(lock):  # another process may have been writing them
-            verified = [_verified(file, md5) for file, md5 in _files(name, source, root)]
+            verified = contents()
     if name in UNPACKED:
         parts = [_unpacked(content) for content in verified]
         return Dataset(name, parts[0], parts[1].long(), parts[2], parts[3].long(), classes=10)

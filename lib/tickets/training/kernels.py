@@ -17,8 +17,7 @@ WIDE = 4 * LANES
 """Images at a time; columns are padded to a multiple of it."""
 FAST = {"reassoc", "contract", "arcp", "nsz"}  # never True: it would delete the checks for NaN
 OPTIONS = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False, "nogil": True}
-# numba keeps compiled code by the file of its entry alone: it would run old code of the modules compiled into that, and
-# old constants of `layers`
+# numba keeps compiled code by the file of its entry alone: old code, and old constants, of other modules would be run
 READ = [*sorted(Path(__file__).parent.glob("*.py")), Path(__file__).parents[1] / "nets" / "layers.py"]
 SOURCES = digest([path.read_text("utf-8") for path in READ])
 numba.config.CACHE_DIR = str(Path(numba.config.CACHE_DIR or Path(__file__).parent / "__pycache__") / SOURCES)
