@@ -6,7 +6,7 @@ Tables and layout are those of `program`; `passes` says what comes when.
 from collections import namedtuple  # noqa: I001, a name a line would be a page
 
 from .kernels import compiled
-from .lanes import EIGHT, each, eight, fused, fused_each, item, line, put, put_each, zero_each
+from .lanes import PIXELS, each, fused, fused_each, item, line, pixels, put, put_each, zero_each
 from .lanes import larger, passed, plus, product, total, where_equal, zero
 from .program import AFFINE, AGAIN, CONV, POOL
 
@@ -45,13 +45,13 @@ def line_of(place, block, channel, r):
 
 @compiled
 def _convolve(walk, program, weights, x, into_x, z, into_z, adds):
-    """z = the convolution of x in one block, or z plus it: EIGHT pixels of an output stay in registers.
+    """z = the convolution of x in one block, or z plus it: so many PIXELS of an output stay in registers.
 
     Where every weight is stored, so do those of two outputs: what is loaded serves both.
     """
     value = weights[walk.offsets :]
-    for t in range(walk.places, walk.places + walk.count, EIGHT):
-        a, b = eight(program.places, t, into_x), eight(program.places, t + walk.count, into_z)
+    for t in range(walk.places, walk.places + walk.count, PIXELS):
+        a, b = pixels(program.places, t, into_x), pixels(program.places, t + walk.count, into_z)
         for o in range(0, walk.outputs, 1 + walk.whole):
             begin, end = program.starts[walk.starts + o], program.starts[walk.starts + o + 1]
             kept, at, pair = end - begin, o * walk.channel, walk.whole and o + 1 < walk.outputs
@@ -80,8 +80,8 @@ def _weight_gradient(walk, program, gradient, x, into_x, d, scratch, sums):
         while last < walk.outputs and starts[last + 1] - begin <= len(sums):
             last += 1
         sums[: starts[last] - begin] = 0
-        for t in range(walk.places, walk.places + walk.count, EIGHT):
-            a, b = eight(program.places, t, into_x), eight(program.places, t + 2 * walk.count, scratch.base)
+        for t in range(walk.places, walk.places + walk.count, PIXELS):
+            a, b = pixels(program.places, t, into_x), pixels(program.places, t + 2 * walk.count, scratch.base)
             for o in range(first, last, 1 + walk.whole):
                 kept, pair = starts[o + 1] - starts[o], walk.whole and o + 1 < last
                 one = each(d, b, o * scratch.channel)

@@ -12,7 +12,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from .lanes import EIGHT
+from .lanes import PIXELS
 
 SUMS = 512
 """Weights of a convolution whose gradients are summed at a time: their lines, 32 kB, stay in the first cache."""
@@ -219,7 +219,7 @@ def _ahead_walk(stored: np.ndarray, stride: int, source: Node, target: Node) -> 
     """(starts, offsets, sources, places) of a convolution of which `stored` [O, C, K, K] weights are stored.
 
     Of each weight its offset, and its number among the stored ones; of each pixel [3, count]: what it reads, where it
-    lies, where its gradient lies. Places that fill the last EIGHT write the same pixel again, and take its gradient
+    lies, where its gradient lies. Places that fill the last PIXELS write the same pixel again, and take its gradient
     from the border, which is zero.
     """
     (row, plane), (slope_row, _) = _plane(source), _plane(target)
@@ -249,5 +249,5 @@ def _starts(rows: np.ndarray, count: int) -> np.ndarray:
 
 
 def _filled(places: np.ndarray, other: int | None = None) -> np.ndarray:
-    """Places up to a multiple of EIGHT: with the last one again, or with another."""
-    return np.append(places, np.full(-len(places) % EIGHT, places[-1] if other is None else other))
+    """Places up to a multiple of PIXELS: with the last one again, or with another."""
+    return np.append(places, np.full(-len(places) % PIXELS, places[-1] if other is None else other))
