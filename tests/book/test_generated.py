@@ -47,7 +47,7 @@ def test_the_page_of_open_claims_has_every_claim_that_waits_for_a_network_and_no
     assert {"ResNet-20, warmup", "VGG-13", "VGG-19, CIFAR-100"} <= {name for _, name, *_ in lines}  # also sources
     undecided = re.compile(r"not run|.* n = \d+ of \d+|inconclusive: (0 of \d+ settings|printed, never judged)")
     assert all(undecided.match(rows[claim]["verdict"]) for claim in named)
-    assert {"M1-r20", "M1-r20-desk", "L6-conv2-desk", "M2"} <= named
+    assert {"M1-r20", "L6-conv2-desk", "M2"} <= named
     assert "L6-conv2" not in named
     assert all(int(trainings) > 0 and float(steps) >= 0 for _, _, trainings, steps, *_ in lines)
     assert {name for name, row in rows.items() if row["scope"] == "paper" and "GPU" in row["needs"]} <= named
