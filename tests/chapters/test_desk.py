@@ -2,15 +2,19 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from tickets import chapters
 from tickets.arms import measures
 from tickets.cells import SEEDED, Cell
 from tickets.chapters import desk
+from tickets.chapters.linear_mode_connectivity import study as linear
 from tickets.chapters.regimes import density
+from tickets.chapters.winning_tickets import study as winning
 from tickets.data import sources
 from tickets.evidence import claims
 from tickets.evidence.asked import parts
+from tickets.results.store import Store
 
 CELLS = {study: chapters.cells(study, "desk") for study in desk.DESKS}
 SCALED = ("dataset", "model", "steps", "drops")
@@ -109,6 +113,45 @@ def test_a_sentence_at_the_desk_says_the_density_that_its_network_has(claim, lev
     cell = desk.CONV4 if "conv4" in claim else desk.CONV2
     assert f"{100 * density(cell, level):.1f} %" in entry["in_full"]
     assert f"'level': {level}" in str(parts(entry))
+
+
+def _levels(term) -> set:
+    """All levels that a contrast names."""
+    if isinstance(term, list):
+        return set().union(*map(_levels, term))
+    named = [_levels(value) for key, value in term.items() if key != "level"] if isinstance(term, dict) else []
+    level = term.get("level", []) if isinstance(term, dict) else []
+    return set(level if isinstance(level, list) else [level]).union(*named)
+
+
+def test_no_claim_of_chapter_1_on_small_images_compares_two_rungs_whose_images_other_networks_keep():
+    asked = [part for entry in claims.load(profile="desk").values() for part in parts(entry)]
+    asked = [part["contrast"] for part in asked if part["study"] == "01_winning_tickets" and part["network"] != "LeNet"]
+    asked = [levels for contrast in asked if contrast.get("stat") == "test_accuracy" and (levels := _levels(contrast))]
+    kept = {level for level in range(40) if winning.keeps_images(Cell(level=level))}
+    assert len(asked) > 5
+    assert len(kept) == 4
+    assert not any(levels <= kept for levels in asked)
+    assert not any(winning.keeps_images(desk.CONV2.but(level=level)) for level in kept)
+
+
+@pytest.fixture(scope="module")
+def barriers():
+    """[step, replicate]: barriers between dense copies of ResNet-20, plain and with statistics estimated again."""
+    steps, stats = (0, *desk.NAMED.values()), ("barrier_test", "barrier_test_reestimated")
+    cells = [[desk.RESNET20.but(arm="chord", rewind=k, replicate=r) for r in desk.FIVE] for k in steps]
+    records = Store.committed().records
+    return [np.array([[records[c.key()]["result"][stat] for c in row] for row in cells]) for stat in stats]
+
+
+def test_what_is_said_of_an_open_onset_is_so_in_every_replicate(barriers):
+    plain, reestimated = barriers
+    assert (np.diff(plain, axis=0) < 0).all()
+    assert plain[-1].min() > 2
+    assert np.sort(plain[-1])[-1] > 2 * np.sort(plain[-1])[-2]  # one has so much more
+    assert (reestimated < plain).all()
+    assert reestimated[-1].min() < 2 < reestimated[-1].max()
+    assert abs(desk.RESNET20.steps / linear.RESNET20.steps - 1 / 8) < 0.01
 
 
 @pytest.mark.parametrize(("claim", "cell"), [("L7b-conv2", desk.CONV2), ("L7b-conv4", desk.CONV4)])

@@ -1,8 +1,10 @@
 """Compiled steps by themselves: layers of several tiles, large batches, evaluation, and Adam in single precision."""
 
+import importlib.util
 import re
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -120,3 +122,30 @@ def test_every_module_that_is_compiled_is_in_the_key_of_the_cache():
     apart = {folder.parent / "files"}  # which makes the key, and is in no compiled code
     assert folder.parent / "nets" / "layers" in files
     assert {file.with_suffix(".py") for file in files - apart} <= set(kernels.READ)
+
+
+@pytest.mark.parametrize(("features", "count"), [("+avx2", 2), ("+avx2,+avx512f", 8)])
+def test_lanes_are_right_whatever_the_registers_of_a_machine_hold(monkeypatch, features, count):
+    """Both numbers of pixels, on any machine: gathered lines, their products with others, scaled lines put back."""
+    monkeypatch.setattr(numba.core.codegen, "get_host_cpu_features", lambda: features)
+    told = importlib.util.spec_from_file_location(f"lanes_by_{count}", Path(kernels.__file__).with_name("lanes.py"))
+    lanes = importlib.util.module_from_spec(told)
+    told.loader.exec_module(lanes)
+    monkeypatch.undo()
+    assert count == lanes.PIXELS
+    names = "pixels each put_each fused_each product line total".split()  # noqa: SIM905
+    pixels, each, put_each, fused_each, product, line, total = (getattr(lanes, name) for name in names)
+
+    @numba.njit
+    def walk(x, d, places, out):
+        at = pixels(places, 1, 2)
+        put_each(out, at, 1, fused_each(x.dtype.type(3), each(x, at, 1), each(d, at, 0)))
+        return total(product(each(x, at, 1), each(d, at, 0), line(d, 0)))
+
+    x, d, out = np.random.default_rng(0).normal(size=(3, 40, lanes.LANES))
+    places = np.random.default_rng(1).permutation(30).astype(np.int32)
+    at = places[1 : 1 + count] + 2
+    expected = out.copy()
+    expected[at + 1] = 3 * x[at + 1] + d[at]
+    assert walk(x, d, places, out) == pytest.approx((x[at + 1] * d[at]).sum() + d[0].sum(), abs=1e-12)
+    assert np.allclose(out, expected, atol=1e-12)
