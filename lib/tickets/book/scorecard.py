@@ -82,8 +82,8 @@ def base(row) -> str:
 
 
 def tells(row) -> bool:
-    """Whether there is something to say of a claim: a number of ours, or a verdict without one."""
-    return filled(row["ours"]) or verdict(row)[0] not in ("inconclusive", "open", "not run")
+    """Whether there is something to say of a claim, by all its replicates: a number, or a verdict without one."""
+    return " n = " not in row["verdict"] and (filled(row["ours"]) or verdict(row)[0] not in ("open", "not run"))
 
 
 def counts(rows) -> list[tuple[str, int]]:
