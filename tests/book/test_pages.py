@@ -66,10 +66,11 @@ def test_a_claim_that_ran_at_the_desk_alone_is_told_of(monkeypatch, judged):
 
 
 @pytest.mark.parametrize("ours", [float("nan"), 0.7])
-def test_a_claim_that_was_begun_at_the_desk_was_run_and_is_not_told_of_yet(monkeypatch, judged, ours):
+@pytest.mark.parametrize("verdict", ["inconclusive: n = 1 of 5", "inconclusive: 0 of 2 settings decided", "open"])
+def test_a_claim_that_was_begun_at_the_desk_was_run_and_is_not_told_of_yet(monkeypatch, judged, verdict, ours):
     """Whether one replicate has a number, or none yet, as of an onset: the box has no number that the rule lacks."""
-    nan = float("nan")
-    one = at_desk(judged.by_claim["L4a"], verdict="inconclusive: n = 1 of 5", n=1, ours=ours, low=nan, high=nan)
+    begun = {"n": 1, "needs": "4 more replicates", "low": float("nan"), "high": float("nan")}
+    one = at_desk(judged.by_claim["L4a"], verdict=verdict, ours=ours, **begun)
     text = page(monkeypatch, paper=judged.rows, desk=[one]).answer("is-it-the-mask-or-the-initial-weights").data
     assert "Open: what is recorded does not decide it yet." in text
     assert "no claim of this question has been run" not in text
@@ -79,7 +80,9 @@ def test_a_claim_that_was_begun_at_the_desk_was_run_and_is_not_told_of_yet(monke
 def test_a_verdict_at_the_desk_is_told_of_where_it_has_no_number(monkeypatch, judged, word, sign):
     """As of an onset that fails at the latest step of its grid; it stands among what did not replicate, too."""
     nan = float("nan")
-    one = at_desk(judged.by_claim["L4a"], verdict=f"{word}: fails at the start", n=5, ours=nan, low=nan, high=nan)
+    one = at_desk(
+        judged.by_claim["L4a"], verdict=f"{word}: fails at the start", n=5, needs="", ours=nan, low=nan, high=nan
+    )
     reasons = {"L4a-desk": {"of": word, "text": "Because."}, "L4a": {"of": "not run", "text": "Never."}}
     known = {"chapters": {"01_winning_tickets": {**pages.questions.written()["chapters"]["01_winning_tickets"]}}}
     known["chapters"]["01_winning_tickets"]["reasons"] = reasons

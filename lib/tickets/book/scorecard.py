@@ -82,8 +82,8 @@ def base(row) -> str:
 
 
 def tells(row) -> bool:
-    """Whether there is something to say of a claim, by all its replicates: a number, or a verdict without one."""
-    return " n = " not in row["verdict"] and (filled(row["ours"]) or verdict(row)[0] not in ("open", "not run"))
+    """Whether there is something to say of a claim that its rule has all replicates of: a number, or a verdict."""
+    return "more replicate" not in row["needs"] and (filled(row["ours"]) or verdict(row)[0] not in ("open", "not run"))
 
 
 def counts(rows) -> list[tuple[str, int]]:
