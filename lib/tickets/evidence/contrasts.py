@@ -68,7 +68,8 @@ class Records:
         values, rows, tried, picked = contrast.get("constant", 0.0), [], 1, []
         for name, sign in (("plus", 1), ("minus", -1), ("slope", 1)):
             if name in contrast:
-                term = self._term(contrast, name, scene, rung)
+                if (term := self._term(contrast, name, scene, rung)).values.empty:
+                    return term
                 values, tried = values + sign * term.values, tried * term.tried
                 picked += [term.picked] if term.picked else []
                 rows.append(term.rows.assign(weight=sign * term.rows["weight"]))
@@ -85,6 +86,8 @@ class Records:
         lists = [value if isinstance(value, list) else [value] for value in fields.values()]
         each = (dict(zip(fields, chosen, strict=True)) for chosen in product(*lists))
         columns, rows = zip(*(self._column(contrast, scene, **one) for one in each), strict=True)
+        if any(column.empty for column in columns):  # most claims of networks that nobody has trained yet
+            return Reading(columns[0][:0], rows[0][:0])
         weights = np.full(len(columns), 1 / len(columns))
         if term == "slope":  # by least squares
             weights = np.linalg.pinv(np.vander(fields["level"], 2))[0]
@@ -107,7 +110,8 @@ class Records:
 
     def _column(self, contrast: dict, scene: Scene, stat: str, **fields) -> tuple[pd.Series, pd.DataFrame]:
         """A statistic of one kind of network: Series by replicate (mean over draws), and its rows."""
-        rows = self.at(scene, **fields)
+        if (rows := self.at(scene, **fields)).empty:
+            return rows["replicate"].astype(float), rows
         values, censored = self._statistic(rows, stat, scene)
         if contrast.get("log"):
             values = np.log(values.where(values > 0))
@@ -117,8 +121,6 @@ class Records:
 
     def _statistic(self, rows: pd.DataFrame, stat: str, scene: Scene) -> tuple[pd.Series, pd.Series]:
         """(values, censored) of the rows. A diverged network has not reached its step: it gets the whole budget."""
-        if rows.empty:
-            return pd.Series(dtype=float), pd.Series(dtype=bool)
         if stat == "tt":
             reached = _time_to_loss(rows, self.at(scene, level=0))
             return reached.fillna(rows["steps"]), reached.isna()
@@ -138,9 +140,7 @@ def _side_by_side(columns) -> pd.DataFrame:
 
 def _blocks(values: pd.Series, rows, tried: int = 1, picked: str = "") -> Reading:
     """A reading of the replicates with a number, and of no other rows."""
-    values = values.dropna()
-    full = [r for r in rows if len(r)]
-    return Reading(values, pd.concat(full) if full else rows[0], tried, picked).on(values.index)
+    return Reading(values, pd.concat(rows), tried, picked).on(values.index[values.notna()])
 
 
 def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:
