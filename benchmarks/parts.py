@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 from tickets.training import passes
-from tickets.training.kernels import adam_step, compiled, dense_backward, dense_forward, sgd_step
+from tickets.training.kernels import adam_step, compiled_entry, dense_backward, dense_forward, sgd_step
 from tickets.training.program import AFFINE, AGAIN, AVERAGE, CONV, POOL, Layers
 
 from . import images
@@ -54,7 +54,7 @@ def rows(seconds: dict, steps: int, gflops: float) -> list[dict]:
     return found
 
 
-@compiled
+@compiled_entry
 def _repeated(times, part, program, head, b, state, pictures, picked, rule):
     """Do a part so many times; -1: the operations that are left in the program, 0, 1, 2: as in SINGLE."""
     (value, keep, slow, fast, _, _), (adam, momentum, decay) = state, rule
