@@ -2,6 +2,7 @@
 
 import os
 import sys
+from itertools import product
 
 import pytest
 
@@ -9,6 +10,16 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 
 
 LONG = ("test_notebooks.py", "test_site.py", "test_cluster.py", "test_verdicts_table.py", "test_bench.py")
+
+
+def pytest_configure(config):
+    """Before workers start: what nearly all of them run is compiled once, and their processes need not look again."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        from tickets.nets import models
+        from tickets.training import compiled
+
+        for kind, precision in product(("lenet-300-100", "conv-2"), ("float32", "float64")):
+            compiled.settle(precision, models.build(kind, (1, 4, 4), 2))
 
 
 def pytest_collection_modifyitems(items):
