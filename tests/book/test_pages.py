@@ -89,9 +89,7 @@ def test_a_verdict_at_the_desk_is_told_of_where_it_has_no_number(monkeypatch, ju
     monkeypatch.setattr(pages.questions, "written", lambda: known)
     shown = page(monkeypatch, paper=judged.rows, desk=[one])
     text = shown.answer("is-it-the-mask-or-the-initial-weights").data
-    assert re.search(
-        f"At the desk: <em>What L4a says</em> <span[^>]*><span[^>]*>{sign}</span> {word}</span> *\\.", text
-    )
+    assert re.search(f"At the desk: <em>What L4a says</em> <span[^>]*><span[^>]*>{sign}</span> {word}</span>\\.", text)
     assert re.search("<td>L4a-desk</td>.*<td>Because.</td>", shown.unsettled().data, re.DOTALL)
     assert "Never." not in shown.unsettled().data
 

@@ -15,14 +15,14 @@ class Judged:
     """The claims of a chapter as its page shows them: question by question, and all at its end.
 
     by_claim: rows as in claims.csv by the names of claims and parts in claims.yml; main: those of claims that count;
-    desk: those at the desk, which stand beside those at the paper's scale; rows: all of them.
+    desk: those at the desk, which stand beside those at the paper's scale; named: both, by what answers call them.
     """
 
     def __init__(self, results, study: str, profile: str):
         named = lambda p: {scorecard.base(row): row for row in verdicts.of_study(results, study, p).to_dict("records")}  # noqa: E731
         self.study, self.by_claim, self.desk = study, named(profile), named("desk") if profile == "paper" else {}
-        both = [(own, self.desk.get(name)) for name, own in self.by_claim.items()]
-        self.rows = [row for pair in both for row in pair if row]
+        self.named = self.by_claim | {row["claim"]: row for row in self.desk.values()}
+        self.rows = [row for name, own in self.by_claim.items() for row in (own, self.desk.get(name)) if row]
         self.main = [row for row in self.by_claim.values() if row["scope"] in ("paper", "analog")]
 
     def tally(self) -> HTML:
@@ -32,9 +32,8 @@ class Judged:
     def answer(self, section: str) -> HTML:
         """What answers a question, then its claims with their parts."""
         asked = questions.of(self.study)[choose("section", section, questions.of(self.study))]
-        sentences, rest = questions.answer(asked, self.by_claim)
+        sentences, rest = questions.answer(asked, self.named)
         counted = list(questions.counted(asked, self.by_claim).values())
-        rest += [row for row in questions.counted(asked, self.desk).values() if scorecard.tells(row)]
         rows = [row for row in self.rows if scorecard.base(row).split(".")[0] in asked.claims]
         box = scorecard.html("answered", sentences, rest, counted, rows)
         return HTML(box + scorecard.html("table", rows, questions.about(), True))
@@ -48,7 +47,7 @@ class Judged:
         rows = [row for row in self.desk.values() if row["scope"] in ("analog", "finding")]
         waiting = [f"{row['claim']} (n = {row['n']})" for row in (*self.main, *rows) if row["n"] and row["needs"]]
         rows = self.main + [row for row in rows if row["scope"] == "analog"]
-        why = questions.reasons(self.study, self.by_claim | {row["claim"]: row for row in self.desk.values()})
+        why = questions.reasons(self.study, self.named)
         rest = [row for row in rows if not row["verdict"].startswith(("reproduced", "not run"))]
         named = lambda row: row["claim"] if row["profile"] == "desk" else scorecard.base(row)  # noqa: E731
         rest = [{**row, "why, where we know": why.get(named(row), "–")} for row in rest]

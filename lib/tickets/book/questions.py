@@ -87,8 +87,9 @@ def answer(asked: Question, rows: Rows) -> tuple[list[str], list[dict]]:
 
 
 def counted(asked: Question, rows: Rows) -> dict[str, dict]:
-    """Claim -> row, of a question's claims but for second readings."""
-    return {name: rows[name] for name in asked.claims if name in rows and "reading" not in rows[name]["scope"]}
+    """Claim -> row, at every scale, of a question's claims but for second readings."""
+    own = [name for name, row in rows.items() if scorecard.base(row) in asked.claims and "reading" not in row["scope"]]
+    return {name: rows[name] for name in sorted(own, key=lambda name: asked.claims.index(scorecard.base(rows[name])))}
 
 
 def reasons(study: str, rows: Rows) -> dict[str, str]:
