@@ -42,6 +42,24 @@ def test_incomplete_blocks_are_dropped():
     assert found["needs"] == "1 more replicate: a laptop"
 
 
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"plus": {"arm": "ticket", "level": 9}},
+        {"plus": {"arm": "ticket", "level": [7, 9]}, "minus": DENSE},
+        {"plus": TICKET, "minus": {"arm": "reinit", "level": 7}},
+        {"slope": {"arm": "ticket", "level": [0, 7, 9]}},
+        {"constant": 2, "minus": {"arm": "ticket", "level": 9}},
+    ],
+    ids=["alone", "one of a mean", "a side", "one of a slope", "below a threshold"],
+)
+def test_where_one_network_has_no_record_there_is_nothing(terms):
+    """No number of any replicate, and no row of those networks that are there: they would be told as what was read."""
+    reading = Records(dense_and_ticket()).read({"stat": "test_accuracy", **terms}, scene())
+    assert len(reading.values) == len(reading.rows) == 0
+    assert len(reading.on([0, 1]).values) == 0
+
+
 def test_only_the_named_network_counts():
     """Other input scalings, learning rates, budgets and data orders in the same table are other experiments."""
     others = [
