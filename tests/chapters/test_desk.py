@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tickets import chapters
 from tickets.arms import measures
+from tickets.book import questions
 from tickets.cells import SEEDED, Cell
 from tickets.chapters import desk
 from tickets.chapters.linear_mode_connectivity import study as linear
@@ -152,6 +153,24 @@ def test_what_is_said_of_an_open_onset_is_so_in_every_replicate(barriers):
     assert (reestimated < plain).all()
     assert reestimated[-1].min() < 2 < reestimated[-1].max()
     assert abs(desk.RESNET20.steps / linear.RESNET20.steps - 1 / 8) < 0.01
+
+
+def test_what_is_said_of_the_rule_is_so_in_every_replicate():
+    """M2's two settings are one of each kind, as its sentence and its reason say, which its verdict alone does not."""
+    records, late = Store.committed().records, desk.NAMED["k1000"]
+
+    def read(stat, **fields):
+        cells = [desk.RESNET20.but(replicate=r, **fields) for r in desk.FIVE]
+        return np.array([records[cell.key()]["result"][stat] for cell in cells])
+
+    barrier = {k: read("barrier_test", arm="chord", level=desk.RUNG, rewind=k) for k in (0, late)}
+    dense = read("test_accuracy_end", level=0)
+    gain = {k: read("test_accuracy_end", level=desk.RUNG, rewind=k) - dense for k in (0, late)}
+    assert barrier[0].min() > 2 > barrier[late].max()
+    assert gain[0].max() < 0 < gain[late].min()
+    for section in ("from-which-step-on", "stable-if-and-only-if-as-accurate"):
+        (sentence,) = questions.of("02_linear_mode_connectivity")[section].answer
+        assert f"step {late}" in sentence["text"]
 
 
 @pytest.mark.parametrize(("claim", "cell"), [("L7b-conv2", desk.CONV2), ("L7b-conv4", desk.CONV4)])

@@ -15,12 +15,12 @@ class Judged:
     """The claims of a chapter as its page shows them: question by question, and all at its end.
 
     by_claim: rows as in claims.csv by the names of claims and parts in claims.yml; main: those of claims that count;
-    desk: those at the desk, which stand beside those at the paper's scale; named: both, by what answers call them.
+    desk: those at the desk, beside those at the paper's scale; rows: both; named: both, by what answers call them.
     """
 
     def __init__(self, results, study: str, profile: str):
-        named = lambda p: {scorecard.base(row): row for row in verdicts.of_study(results, study, p).to_dict("records")}  # noqa: E731
-        self.study, self.by_claim, self.desk = study, named(profile), named("desk") if profile == "paper" else {}
+        found = lambda p: {scorecard.base(row): row for row in verdicts.of_study(results, study, p).to_dict("records")}  # noqa: E731
+        self.study, self.by_claim, self.desk = study, found(profile), found("desk") if profile == "paper" else {}
         self.named = self.by_claim | {row["claim"]: row for row in self.desk.values()}
         self.rows = [row for name, own in self.by_claim.items() for row in (own, self.desk.get(name)) if row]
         self.main = [row for row in self.by_claim.values() if row["scope"] in ("paper", "analog")]

@@ -86,7 +86,7 @@ class Records:
         lists = [value if isinstance(value, list) else [value] for value in fields.values()]
         each = (dict(zip(fields, chosen, strict=True)) for chosen in product(*lists))
         columns, rows = zip(*(self._column(contrast, scene, **one) for one in each), strict=True)
-        if any(column.empty for column in columns):  # most claims of networks that nobody has trained yet
+        if any(column.empty for column in columns):  # a network that nobody has trained, as in most claims
             return Reading(columns[0][:0], rows[0][:0])
         weights = np.full(len(columns), 1 / len(columns))
         if term == "slope":  # by least squares
