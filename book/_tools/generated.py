@@ -97,7 +97,7 @@ def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
     plans, rows = list(product(("paper", "desk"), chapters.STUDIES)), {}
     timed = status.seconds_per_step(store, [cell for p, study in plans for cell in chapters.cells(study, p)])
     for row in (pictures.read(root / "book/results") or {}).get("images", ()):
-        timed |= {(row["network"], row["batch"], None): row["ms"] / 1000} if row["density"] == 1 else {}
+        timed |= {("network", row["network"], row["batch"], None): row["ms"] / 1000} if row["density"] == 1 else {}
     for profile, study in plans:
         cells, entries = chapters.cells(study, profile), claims.of(study, profile=profile).values()
         absent = [(unseeded(c).key(), c) for c in cells if c not in store and not measures(c.arm)]

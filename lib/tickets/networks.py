@@ -8,7 +8,7 @@ from .cells import FIELDS, Cell
 from .errors import BadInput
 
 PROFILES = ("smoke", "quick", "desk", "paper")
-"""Sizes of a study: seconds, minutes, a night, the paper's own. Claims are judged at all but the first."""
+"""Sizes of a study: seconds, minutes, half a day, the paper's own. Claims are judged at all but the first."""
 FREE = ("replicate", "draw")
 """Cell fields that place a network inside a contrast and never select it, unless a term names its draws."""
 

@@ -21,7 +21,7 @@ def test_a_step_costs_the_median_of_what_is_recorded(tmp_path):
         store.put({**record, "provenance": {**record["provenance"], "seconds": seconds}})
     timed = status.seconds_per_step(store, cells)
     median = pytest.approx(100 / net.steps)
-    assert timed == {("lenet-300-100", 60, 0): median, ("lenet-300-100", 60, None): median}
+    assert timed == {("network", "lenet-300-100", 60, level): median for level in (0, None)}
     assert status.hours_of([net.but(level=5), net.but(arm="anatomy", level=5)], timed) == round(100 / 3600, 2)
     assert status.hours_of([net.but(batch=30)], timed) is None
 

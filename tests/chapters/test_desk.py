@@ -173,6 +173,22 @@ def test_what_is_said_of_the_rule_is_so_in_every_replicate():
         assert f"step {late}" in sentence["text"]
 
 
+def test_what_is_said_of_re_estimated_barriers_is_so():
+    """M3's sentence, and that the copies of M6 are not stable at the desk."""
+    records, late = Store.committed().records, desk.NAMED["k1000"]
+
+    def read(level, rewind):
+        nets = [desk.RESNET20.but(replicate=r, arm="chord", level=level, rewind=rewind) for r in desk.FIVE]
+        each = [records[cell.key()]["result"] for cell in nets]
+        return np.array([[one["barrier_test"], one["barrier_test_reestimated"]] for one in each]).T
+
+    of = {at: read(*at) for at in ((desk.RUNG, 0), (desk.RUNG, late), (0, late))}
+    assert all((of[at][1] < of[at][0]).all() for at in ((desk.RUNG, 0), (0, late)))  # the high ones
+    kept, reestimated = (of[0, late] - of[desk.RUNG, late]).mean(1)
+    assert 0.28 < reestimated / kept < 0.39
+    assert read(0, desk.NAMED["k2000"])[0].min() > 2
+
+
 @pytest.mark.parametrize(("claim", "cell"), [("L7b-conv2", desk.CONV2), ("L7b-conv4", desk.CONV4)])
 def test_the_last_rung_above_two_percent_is_the_last(claim, cell):
     level = claims.load(profile="desk")[claim]["contrast"]["plus"]["level"]

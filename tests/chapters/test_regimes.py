@@ -18,7 +18,7 @@ with (BOOK / "results/claims.csv").open() as file:
     ROWS = {row["claim"]: row for row in csv.DictReader(file)}
 WORDS = (
     *("reproduced", "partly", "not reproduced", "contradicted", "inconclusive", "not run"),
-    *("yes", "no", "supports", "excludes", "open"),
+    *("yes", "in part", "no", "supports", "excludes", "open"),
 )
 FOUND = regimes.regimes(ROWS, lambda row: next(word for word in WORDS if row["verdict"].startswith(word)))
 

@@ -52,6 +52,49 @@ def test_replicates_that_were_added_are_waited_for():
     assert judged(added, dense_and_ticket(steps=5000), "quick")["needs"] == ""
 
 
+# an average over densities
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ((0.3, 0.3), "reproduced"),
+        ((0.5, 0.2), "reproduced"),
+        ((0.5, -0.1), "reproduced (rung 15 alone says contradicted, -0.1 [-0.111, -0.0893])"),
+        ((0.3, 0.0), "partly: smaller than claimed (rung 15 alone says not reproduced, 0 [-0.0107, 0.0107])"),
+        ((0.3, -0.3), "not reproduced (rung 7 alone says reproduced, 0.3 [0.289, 0.311])"),
+    ],
+)
+def test_a_density_that_decides_otherwise_than_the_average_over_them_is_named(gains, verdict):
+    assert judged(averaged(), two_rungs(*gains))["verdict"] == verdict
+
+
+def test_where_the_average_is_open_densities_are_named_that_contradict_each_other():
+    noise = lambda r: 2 * (r % 2) - 1  # noqa: E731, at both rungs, so that an average does not get rid of it
+    assert (
+        judged(averaged(), two_rungs(lambda r: 0.2 + noise(r), lambda r: 0.2 + noise(r)))["verdict"] == "inconclusive"
+    )
+    found = judged(averaged(), two_rungs(lambda r: 0.55 + 0.5 * noise(r), lambda r: -0.35 + 0.1 * noise(r)))["verdict"]
+    assert found.startswith("inconclusive (rung 7 alone says ")
+    assert "; rung 15 alone says contradicted" in found
+
+
+def averaged():
+    contrast = {
+        "stat": "test_accuracy",
+        "plus": {"arm": "ticket", "level": [7, 15]},
+        "minus": {"arm": "ticket", "level": 0},
+    }
+    return entry(contrast=contrast)
+
+
+def two_rungs(one, other):
+    """Dense networks of 98 % and tickets that gain so much at rungs 7 and 15, or a function of the replicate."""
+    gained = lambda gain: gain if callable(gain) else lambda r: gain + JITTER[r % 10]  # noqa: E731
+    accuracy = {0: 98.0, 7: lambda r: 98.0 + gained(one)(r), 15: lambda r: 98.0 + gained(other)(r)}
+    return table({("ticket", level): {"test_accuracy": value} for level, value in accuracy.items()})
+
+
 # the second order of the dense network (A/A)
 
 

@@ -19,6 +19,8 @@ def test_what_a_gpu_took_is_no_forecast_for_a_core():
     for replicate in range(1, 4):
         store.put(NET.but(replicate=replicate), 1.0, "cuda")
     rates = seconds_per_step(store, [NET.but(replicate=r) for r in range(5)])
-    assert rates == {("lenet-300-100", 60, 0): 0.5, ("lenet-300-100", 60, None): 0.5}
+    assert rates == {("network", "lenet-300-100", 60, level): 0.5 for level in (0, None)}
     assert hours_of([NET.but(replicate=5, steps=7200)], rates) == 1
     assert hours_of([NET.but(model="conv-2", replicate=5)], rates) is None
+    searched = NET.but(arm="edge_popup", replicate=5, level=1, optimizer="sgd", init="kaiming")
+    assert hours_of([searched], rates) is None  # what weights take to train says nothing of scores

@@ -19,7 +19,7 @@ from .verdicts import suffix
 SHOWN = ("paper", "quick", "desk")
 """Profiles whose rows stand on pages."""
 SLOT = re.compile(r"\{([\w.-]+)(?:!([ip]))?\}")
-READ = {None: scorecard.mean, "i": scorecard.span, "p": lambda row: scorecard.number(row["theirs"])}
+READ = {None: scorecard.mean, "i": scorecard.span, "p": lambda row: scorecard.number(row["theirs"], digits=6)}
 """What a slot reads in the row that it names."""
 Rows = Mapping[str, dict]
 

@@ -18,7 +18,7 @@ from .verdicts import COLUMNS, suffix
 CONFIRMED = "read in the paper"
 SIGNS = {
     "reproduced": "✓", "partly": "◐", "not reproduced": "✗", "contradicted": "⇄", "inconclusive": "?", "not run": "–",
-    "yes": "✓", "no": "✗", "supports": "✓", "excludes": "◐", "open": "?",
+    "yes": "✓", "in part": "◐", "no": "✗", "supports": "✓", "excludes": "◐", "open": "?",
 }  # fmt: skip
 """Verdicts on claims, then findings on our own questions and controls."""
 SCALES = {
@@ -154,11 +154,11 @@ def filled(value) -> bool:
     return value is not None and value != "" and value == value
 
 
-def number(value, places=None) -> str:
-    """A number, or the text of one, for print: `places` decimals, or three significant digits; nothing of nothing."""
+def number(value, places=None, digits=3) -> str:
+    """A number, or the text of one, for print: `places` decimals, or so many significant digits; nothing of nothing."""
     if not filled(value):
         return ""
-    plain = ",.0f" if abs(float(value)) >= 1000 else ".3g"  # a step is printed whole
+    plain = ",.0f" if abs(float(value)) >= 1000 else f".{digits}g"  # a step is printed whole
     shown = f"{float(value):{plain if places is None else f'.{places}f'}}"
     return shown.replace("-", "−")
 

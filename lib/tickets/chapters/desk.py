@@ -1,4 +1,4 @@
-"""The desk profile of every chapter: real images, smaller networks and full statistics; what two cores do overnight.
+"""The desk profile of every chapter: real images, smaller networks and full statistics; two cores' half a day or more.
 
 Images are CIFAR's at 16x16; networks are half as wide in every layer; batches and rates are the papers'. There is one
 ResNet-20, with the schedule of chapter 2 scaled by one factor, and chapters 1, 4 and 5 share its chains. That it is a

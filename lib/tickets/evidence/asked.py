@@ -8,7 +8,7 @@ import pandas as pd
 
 from . import verdicts
 from .contrasts import Reading
-from .verdicts import SUPPORTING, Verdict
+from .verdicts import Verdict
 
 PRINTS = {
     "difference": (lambda x: x, lambda d: d),
@@ -17,7 +17,7 @@ PRINTS = {
 }
 """Printed number -> contrast, and back."""
 OWN = "our own question"
-ANSWERS = dict.fromkeys(SUPPORTING, "yes") | dict.fromkeys(verdicts.REFUTING, "no") | {"inconclusive": "open"}
+ANSWERS = {"reproduced": "yes", "partly": "in part", "inconclusive": "open"} | dict.fromkeys(verdicts.REFUTING, "no")
 """What is said of our own questions and controls."""
 REGIONS = ANSWERS | {"reproduced": "supports", "partly": "excludes"}
 """What is said of a question between hypotheses; which of them stands behind it."""
@@ -80,6 +80,14 @@ def filled(contrast: dict, case: dict) -> dict:
     """A contrast with the fields of one setting in place of the word `case`."""
     terms = {name: term for name, term in contrast.items() if isinstance(term, dict)}
     return contrast | {name: {k: case[k] if v == "case" else v for k, v in t.items()} for name, t in terms.items()}
+
+
+def alone(part: dict) -> dict[float, dict]:
+    """Of a claim on an average over rungs: rung -> the same claim at that rung alone."""
+    contrast = part["contrast"]
+    listed = [name for name in ("plus", "minus") if isinstance(contrast.get(name, {}).get("level"), list)]
+    at = lambda rung: contrast | {name: contrast[name] | {"level": rung} for name in listed}  # noqa: E731
+    return {rung: {**part, "contrast": at(rung)} for name in listed[:1] for rung in contrast[name]["level"]}
 
 
 def rule_of(part: dict, level: float = verdicts.LEVEL):

@@ -10,7 +10,7 @@ import pandas as pd
 from ..arms import measures
 from ..networks import Scene
 from . import gates, several, verdicts
-from .asked import crossing, cuts, direction, filled, natural, parts, rule_of, said, scaled
+from .asked import alone, crossing, cuts, direction, filled, natural, parts, rule_of, said, scaled
 from .claims import entry_hash, registered_as
 from .contrasts import Reading, Records, in_blocks
 from .resample import images_matter
@@ -177,13 +177,22 @@ class Judge:
         accuracy = part["contrast"].get("stat") == "test_accuracy" and part["kind"] != "range"
         if verdicts.fragile(finding.verdict) or (accuracy and images_matter(finding.verdict, finding.rows)):
             marks.append("fragile")
-        marks += [*self._other_order(part, finding), *self._post_hoc(part, entry, rows)]
+        marks += [*self._rungs_that_differ(part, finding), *self._other_order(part, finding)]
+        marks += self._post_hoc(part, entry, rows)
         if count := int(rows["diverged"].eq(True).sum()):
             marks.append(f"{count} of {len(rows)} diverged")
         if count := int(rows["censored"].sum()):
             levels = ", ".join(f"{level:g}" for level in sorted(rows.loc[rows["censored"], "level"].unique()))
             marks.append(f"{count} of {len(rows)} steps censored, rungs {levels}")
         return tuple(marks)
+
+    def _rungs_that_differ(self, part: dict, finding: Finding) -> list[str]:
+        """Rungs that alone decide otherwise than the average over them, or than each other where that is open."""
+        found = {rung: self.rule(one) for rung, one in alone(part).items()}
+        holds = {rung: one.verdict.holds for rung, one in found.items() if one.verdict.decided}
+        whole = {finding.verdict.holds} if finding.verdict.decided else set()
+        differ = [rung for rung, held in holds.items() if {held} != whole and len({*holds.values()} | whole) > 1]
+        return [f"rung {rung} alone says {_brief(part, found[rung])}" for rung in differ]
 
     def _other_order(self, part: dict, finding: Finding) -> list[str]:
         """Whether the word depends on which of its two orders of the data the dense network was trained in (A/A)."""

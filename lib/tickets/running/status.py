@@ -5,7 +5,7 @@ import statistics
 import pandas as pd
 
 from .. import chapters
-from ..arms import measures
+from ..arms import ARMS, measures
 from ..cells import Cell
 from ..results.store import Store
 from .faults import failed
@@ -41,7 +41,7 @@ def left(store: Store, cells: list[Cell]) -> str:
 def hours_of(missing: list[Cell], rates: dict) -> float | None:
     """Hours of one worker for the missing cells, at the rates of `seconds_per_step`; None where one is unknown."""
     trained = [cell for cell in missing if not measures(cell.arm)]
-    cost = [rates.get((c.model, c.batch, round(c.level)), rates.get((c.model, c.batch, None))) for c in trained]
+    cost = [rates.get(_kind(cell, round(cell.level)), rates.get(_kind(cell, None))) for cell in trained]
     if None in cost:
         return None
     return round(sum(rate * cell.steps for rate, cell in zip(cost, trained, strict=True)) / 3600, 2)
@@ -53,12 +53,16 @@ def as_text(rows: list[dict]) -> str:
 
 
 def seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:
-    """(model, batch, level or None) -> median seconds per step of a core's records; the density sets what it costs."""
+    """`_kind` -> median seconds per step of a core's records; level None: at all densities, which set what it costs."""
     seen: dict[tuple, list[float]] = {}
     for cell in dict.fromkeys(cells):
         record = store.get(cell)
         if record and not measures(cell.arm) and record["provenance"]["device_kind"] == "cpu":
             for level in (round(cell.level), None):
-                kind = cell.model, cell.batch, level
-                seen.setdefault(kind, []).append(record["provenance"]["seconds"] / cell.steps)
+                seen.setdefault(_kind(cell, level), []).append(record["provenance"]["seconds"] / cell.steps)
     return {key: statistics.median(values) for key, values in seen.items()}
+
+
+def _kind(cell: Cell, level: int | None) -> tuple:
+    """What a step costs by: what is trained (weights, or the scores of a search), the network, the batch, the level."""
+    return ARMS[cell.arm].together, cell.model, cell.batch, level
