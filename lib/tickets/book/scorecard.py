@@ -38,6 +38,7 @@ TERMS = {
     "fragile": "another choice that cannot matter, such as a twin of the dense network, changes the verdict",
     "post hoc": "a rule or an estimand was changed after the runs that it judges",
     "records older than the claim": "networks of an earlier chapter are compared with new ones: the outcome was open",
+    "densities differ": "the claim is on an average over densities, and one of them alone decides otherwise",
     "censored": "a step was not reached within the budget and is counted as its end",
 }
 """What is said when one points at a word of a table."""
@@ -72,7 +73,8 @@ def verdict(row) -> tuple[str, str]:
 def added(row, brief: bool) -> str:
     """What was added to the verdict; brief: its remarks in a word, the numbers left to whoever opens the row."""
     note, bracket, remarks = verdict(row)[1].partition("(")
-    words = [next((w for w in ("post hoc", "fragile") if w in one), one) for one in remarks.rstrip(")").split("; ")]
+    short = ("post hoc", "fragile", "densities differ")
+    words = [next((word for word in short if word in one), one) for one in remarks.rstrip(")").split("; ")]
     return f"{note}({'; '.join(dict.fromkeys(words))})" if bracket and brief else note + bracket + remarks
 
 

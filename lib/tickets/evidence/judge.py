@@ -192,7 +192,8 @@ class Judge:
         holds = {rung: one.verdict.holds for rung, one in found.items() if one.verdict.decided}
         whole = {finding.verdict.holds} if finding.verdict.decided else set()
         differ = [rung for rung, held in holds.items() if {held} != whole and len({*holds.values()} | whole) > 1]
-        return [f"rung {rung} alone says {_brief(part, found[rung])}" for rung in differ]
+        told = (f"rung {rung} alone says {_brief(part, found[rung])}" for rung in differ)
+        return [f"densities differ: {', and '.join(told)}"] if differ else []
 
     def _other_order(self, part: dict, finding: Finding) -> list[str]:
         """Whether the word depends on which of its two orders of the data the dense network was trained in (A/A)."""
