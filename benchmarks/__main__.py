@@ -9,7 +9,7 @@ import typer
 from tickets.errors import BadInput
 from tickets.files import BOOK, ROOT
 
-from . import bench
+from . import FILES, bench
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -35,7 +35,7 @@ def main(
         typer.echo(f"benchmarks: {error}", err=True)
         raise typer.Exit(2) from error
     if record:
-        shutil.copyfile(out, BOOK / "results" / bench.FILES[what.split(":")[0]])
+        shutil.copyfile(out, BOOK / "results" / FILES[what.split(":")[0]])
 
 
 if __name__ == "__main__":

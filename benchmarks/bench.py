@@ -33,8 +33,6 @@ from tqdm.std import tqdm
 from . import gpu, images, parts, rival, workloads
 from .workloads import STORAGE, WAYS, convolutions, plain, population, products, sums, training
 
-FILES = {kind: f"bench_{kind}.json" for kind in ("cpu", "cuda", "parts", "sparseprop")}
-"""Where figures are recorded, under book/results, by kind of device; the last two are runs alone, on a CPU."""
 LEVELS, WIDTHS, NETWORKS = (0, 3, 7, 10, 15, 21), (0.25, 0.5, 1, 2, 4), (1, 2, 4, 8, 16)
 IMAGE_NETS = {"conv-2": 60, "resnet-20": 128}  # batch sizes
 IMAGES = images.NETS

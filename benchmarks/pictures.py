@@ -13,7 +13,7 @@ from tickets.book import pages
 from tickets.figures.show import figure as show
 from tickets.figures.style import MARKERS, PALETTE, WORDS, finish, legend_below, panels
 
-from .bench import FILES
+from . import FILES
 
 OURS, PLAIN = "#1b6ca8", "0.45"
 DENSITIES = {

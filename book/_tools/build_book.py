@@ -33,6 +33,7 @@ if __name__ == "__main__":
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "lib"), str(ROOT)]  # the library and the benchmarks of this tree
+sys.modules["rfc3987_syntax"] = None  # two seconds to load, for a check of addresses that no notebook has
 
 import execution  # noqa: E402
 import generated  # noqa: E402
@@ -42,7 +43,7 @@ from tickets.errors import BadInput  # noqa: E402
 from tickets.running.engines import cores  # noqa: E402
 
 LAST_COMMIT = ("log", "-1", "--format=%ct %h")
-JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+JUPYTER_BOOK = "import sys; sys.modules['rfc3987_syntax'] = None; from jupyter_book.cli.main import main; main()"
 LONG_AGO = "1767225600"  # 1 January 2026, where there is no commit to take the date from
 LAUNCHERS = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
 LAUNCHED = "launch"  # the branch that they open: .ci/launch makes it
@@ -72,8 +73,9 @@ def build(root=ROOT, output=None, parameters=None, study=None, by=None):
         given, trained = parameters or {}, bool(parameters and parameters.get("train"))
         with ThreadPool(1 if trained else cores()) as pool:  # a training takes all cores itself
             own = lambda source: given if study in (None, source.stem) else {"train": False}  # noqa: E731
-            reports = list(pool.imap(lambda s: run_one(s, work / "stage/notebooks", own(s), root), sources))
-        generated.write(root, work / "stage", reports, trained)
+            reports = pool.imap(lambda s: run_one(s, work / "stage/notebooks", own(s), root), sources)
+            # what tells of a training is written after it, all else while notebooks are executed
+            generated.write(root, work / "stage", [*reports] if trained else reports, trained)
         with told("pages"):
             (by or render)(work / "stage", work)
         replace(output, work / "_build/html", work)

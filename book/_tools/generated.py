@@ -4,6 +4,7 @@ They land in `_generated/` of the staged book, where the pages under book/ inclu
 """
 
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -32,10 +33,11 @@ from benchmarks import pictures
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "numba", "papermill", "jupyter-book", "Sphinx")
 
 
-def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
+def write(root: Path, folder: Path, reports: Iterable[dict], trained: bool) -> None:
     """Write every generated part of the staged book in `folder`.
 
-    reports: from `execution.execute`; trained: whether results of this machine stand beside the recorded ones.
+    reports: from `execution.execute`, asked for when all else is there; trained: whether results of this machine
+    stand beside the recorded ones.
     """
     (target := folder / "_generated").mkdir()
     store, rows, about = released(root), by_claim(root / "book/results/claims.csv"), questions.about()
@@ -47,7 +49,6 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "chapters.md": front.cards(root, rows),
         "doubts.md": front.doubts(rows),
         "scorecard.html": scorecard.html("page", rows.values(), asked, about),
-        "execution.md": execution(reports),
         "scope.md": scope(rows),
         "corrections.md": corrections(root, rows),
         "open_claims.md": open_claims(root, store, rows),
@@ -59,6 +60,7 @@ def write(root: Path, folder: Path, reports: list[dict], trained: bool) -> None:
         "regimes.html": scorecard.html("joined", *joined, about, rows),
         **pictures.every(root / "book/results"),
         "api.md": api(root / "lib/tickets") + api(root / "benchmarks"),
+        "execution.md": execution(reports),
     }
     if trained:
         here = Store(root / "build/results", recorded=None)
@@ -162,7 +164,7 @@ def scope(now: dict[str, dict]) -> str:
     return f"Decided so far are claims and questions about {named}; {more}, the rest are *not run*.\n"
 
 
-def execution(reports: list[dict]) -> str:
+def execution(reports: Iterable[dict]) -> str:
     """One line per notebook: the parameters it was executed with, and how long that took."""
     rows = []
     for report in reports:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from benchmarks import bench, images, pictures, rival
+from benchmarks import FILES, images, pictures, rival
 from benchmarks.__main__ import app
 
 
@@ -113,4 +113,4 @@ def test_where_the_library_is_missing_one_line_says_so(monkeypatch, tmp_path):
     assert "sparseprop is not installed" in told.output
     assert list(tmp_path.iterdir()) == []
     assert "Not run" in pictures.rival_page(None)
-    assert bench.FILES["sparseprop"] == "bench_sparseprop.json"
+    assert FILES["sparseprop"] == "bench_sparseprop.json"

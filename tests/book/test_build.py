@@ -241,3 +241,11 @@ def test_ctrl_c_is_one_line_at_any_moment(tmp_path, when):
     assert said == [build_book.STOPPED]
     assert program.returncode in (130, -signal.SIGINT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_building_from_records_loads_no_torch():
+    """Seconds before the first notebook starts; nor the check of addresses that is longer to load than all else."""
+    code = "import sys, build_book; print(*sorted({'torch', 'rfc3987_syntax.syntax_helpers'} & set(sys.modules)))"
+    tools = {**os.environ, "PYTHONPATH": str(ROOT / "book/_tools")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=tools)
+    assert done.stdout.split() == []

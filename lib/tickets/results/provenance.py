@@ -7,8 +7,6 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 VERSION = "0.1.0"
 ALGORITHM = 3
 """Of the code that trains and prunes on the compiled path: raised by hand when its roundings change."""
@@ -24,6 +22,8 @@ PAGES = ("study.py", "figures.py", "tables.py")
 
 def provenance(device: str, path: str, population: int, seconds: float, precision: str) -> dict:
     """Where a number comes from: versions, device, path, population, cost and date; nothing that names a host."""
+    import torch
+
     return {
         "version": VERSION,
         "algorithm": ALGORITHM,
@@ -43,6 +43,8 @@ def provenance(device: str, path: str, population: int, seconds: float, precisio
 
 def name_of(device: str) -> str:
     """The name of a processor or of a GPU: what is begun on one is not gone on with on another."""
+    import torch
+
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
 
 

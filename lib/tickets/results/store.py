@@ -205,7 +205,7 @@ class Store:
     def beside(self, cell: Cell | str, suffix: str) -> Path:
         """A local file that belongs to a cell (or the cell of a key), its record (suffix json) or another."""
         key = cell if isinstance(cell, str) else cell.key()
-        return self.local / key[:2] / f"{key}.{suffix}"
+        return self.local / f"{key[:2]}/{key}.{suffix}"
 
     def _write(self, key: str, suffix: str, content: bytes) -> None:
         write_atomically(self.beside(key, suffix), content)
