@@ -258,8 +258,9 @@ def roofline(found: dict) -> tuple[Figure, pd.DataFrame]:
         axes.plot(reach, roof, color=PLAIN, ls="-" if name == "1024_cubed" else ":", label=label)
     axes.plot(frame["operations_per_byte"], frame["gflops"], "o", color=OURS, label="training, by weights kept")
     for row in frame.itertuples():
-        place = {"textcoords": "offset points", "xytext": (6, -6), "fontsize": 8}  # away from the slope
+        side = 4 if row.density == 1 else -6  # away from the slope, and the last from the roof
+        place = {"textcoords": "offset points", "xytext": (6, side), "fontsize": 8}
         axes.annotate(f"{100 * row.density:.3g} %", (row.operations_per_byte, row.gflops), **place)
     axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="billion operations a second")
-    axes.legend(frameon=False, loc="lower right")
+    legend_below(figure, np.array([[axes]]), columns=2)
     return figure, frame[["density", "operations_per_byte", "gflops"]]

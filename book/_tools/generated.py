@@ -86,7 +86,8 @@ def corrections(root: Path, now: dict[str, dict]) -> str:
                 (name, said(before[name]), said(now[name]))
                 for entry in claims.entries(root / "book/claims.yml")
                 if concerned(entry, change)
-                for name in (entry["id"], *(part["id"] for part in entry.get("parts", ())))
+                for claim in (entry["id"], *(part["id"] for part in entry.get("parts", ())))
+                for name in (claim, f"{claim}-desk")
                 if name in before and name in now and int(now[name]["n"])
             ]
             shown = markdown_table(("Claim", "Before", "Now"), rows) if rows else "No recorded verdict is concerned.\n"

@@ -145,8 +145,10 @@ def barriers():
     return [np.array([[records[c.key()]["result"][stat] for c in row] for row in cells]) for stat in stats]
 
 
-def test_what_is_said_of_an_open_onset_is_so_in_every_replicate(barriers):
+def test_what_is_said_of_a_failed_onset_is_so_in_every_replicate(barriers):
     plain, reestimated = barriers
+    assert list(desk.NAMED)[-2] == claims.load(profile="desk")["M1-r20"]["end"]
+    assert min(plain[-2].min(), reestimated[-2].min()) > 2
     assert (np.diff(plain, axis=0) < 0).all()
     assert plain[-1].min() > 2
     assert np.sort(plain[-1])[-1] > 2 * np.sort(plain[-1])[-2]  # one has so much more

@@ -116,7 +116,7 @@ def test_ranges_print_the_density_where_they_end(end, ours, verdict):
     [
         (10, "partly: holds from 21 to 13.4 %"),
         (8, "partly: holds at 21 % only"),
-        (7, "inconclusive: fails at the start"),
+        (7, "inconclusive: undecided at the start"),
     ],
 )
 def test_a_range_says_in_words_how_far_it_holds(fails, verdict):
@@ -194,7 +194,8 @@ def onset(**changes):
         ({0: 1, 500: 1, 1000: 1, 2000: 1, 4000: 0.5}, 0, "partly: earlier"),
         ({0: 70, 500: 1, 1000: 9, 2000: 1, 4000: 0.5}, 2000, "reproduced"),  # stable from there on, and not before
         ({0: 70, 500: 40, 1000: 9, 2000: 9, 4000: 9}, np.nan, "contradicted: fails at the start"),
-        ({0: 70, 500: 40, 1000: 9, 2000: 9, 4000: 2.0}, np.nan, "inconclusive: fails at the start"),
+        ({0: 70, 500: 40, 1000: 9, 2000: 9, 4000: 2.0}, np.nan, "not reproduced: reversed at its own step"),
+        ({0: 70, 500: 40, 1000: 9, 2000: 2.0, 4000: 2.0}, np.nan, "inconclusive: undecided at the start"),
     ],
     ids=str,
 )

@@ -97,7 +97,9 @@ def grid(*means, spread=0.1):
         ((1, 0, -1, -1, -1), "partly", "later", 0),
         ((1, -1, -1, -1, -1), "not reproduced", "reversed at its own step", 0),
         ((-1, 1, -1, -1, -1), "contradicted", "fails at the start", None),
-        ((0, 1, -1, -1, -1), "inconclusive", "fails at the start", None),
+        ((0, 1, -1, -1, -1), "inconclusive", "undecided at the start", None),
+        ((0, -1, -1, -1, -1), "not reproduced", "reversed at its own step", None),  # whatever the start says
+        ((-1, -1, -1, -1, -1), "contradicted", "fails at the start", None),
     ],
 )
 def test_an_onset_is_the_named_step_and_not_the_one_before(means, word, note, estimate):

@@ -120,6 +120,16 @@ def test_a_word_that_hangs_on_the_order_of_the_dense_network_says_so(gain, mark)
     assert found["ours"] == pytest.approx(0.3)
 
 
+def test_a_word_that_is_open_and_would_not_be_with_the_other_order_says_so():
+    again = pd.DataFrame([row(Cell(replicate=r, order=1), test_accuracy=97.7 + JITTER[r]) for r in range(10)])
+    noisy = dense_and_ticket(0.2)
+    noisy = noisy.assign(
+        test_accuracy=noisy["test_accuracy"] + np.where(noisy["level"] == 0, 2.0 * (-1.0) ** noisy["replicate"], 0)
+    )
+    found = judged(entry(), pd.concat([noisy, again]))["verdict"]
+    assert found.startswith("inconclusive (fragile (A/A): with its second order reproduced")
+
+
 def test_nothing_is_said_of_second_orders_that_are_not_all_there():
     assert judged(entry(), second_order(-0.2, n=4))["verdict"] == "reproduced"
     assert "fragile (A/A)" in judged(entry(), second_order(-0.2, n=5))["verdict"]

@@ -86,11 +86,11 @@ class Judge:
         picked = f"chosen: {reading.picked}, of {reading.tried}" if reading.picked else ""
         return Finding(verdict, ours, *sorted(ends), reading.rows, picked or direction(part))
 
-    def _rule_on(self, records: Records, part: dict) -> Finding:
-        """What the rule says of other records."""
+    def _on(self, records: Records) -> "Judge":
+        """The same judge of other records."""
         other = copy(self)
         other.records = records
-        return other.rule(part)
+        return other
 
     @cached_property
     def _made(self) -> dict:
@@ -148,11 +148,15 @@ class Judge:
         return Finding(replace(verdict, n=n, note=note), ours=100 * verdict.estimate, rows=rows)
 
     def _part(self, part: dict, entry: dict) -> Finding:
+        finding = self._gated(part)
+        return replace(finding, marks=self._marks(part, entry, finding)) if finding.verdict.n else finding
+
+    def _gated(self, part: dict) -> Finding:
         finding = self.rule(part)
         if finding.verdict.decided and (gate := self._gate(part, finding)):
             closed = replace(finding.verdict, word="inconclusive", p=nan, note=f"gate {gate}", nulls=())
             finding = replace(finding, verdict=closed)
-        return replace(finding, marks=self._marks(part, entry, finding)) if finding.verdict.n else finding
+        return finding
 
     def _gate(self, part: dict, finding: Finding) -> str:
         """The first gate that fails, empty for none. Anchors are the paper's accuracies, at the desk a pilot's."""
@@ -198,9 +202,9 @@ class Judge:
     def _other_order(self, part: dict, finding: Finding) -> list[str]:
         """Whether the word depends on which of its two orders of the data the dense network was trained in (A/A)."""
         compared = part["contrast"].get("stat") == "tt" or any(cell.is_dense for cell in finding.rows["cell"])
-        if not finding.verdict.decided or not compared:
+        if finding.verdict.n < part["n"] or not compared:
             return []
-        other = self._rule_on(self._exchanged, part)
+        other = self._on(self._exchanged)._gated(part)
         if other.verdict.n < part["n"] or other.verdict.word == finding.verdict.word:
             return []
         return [f"fragile (A/A): with its second order {_brief(part, other)}"]
@@ -232,7 +236,7 @@ class Judge:
             return ["post hoc"]
         table = self.records.table
         these = Records(table[table["replicate"].isin(fresh)])
-        alone = self._rule_on(these, {**part, "n": min(part["n"], LEAST_N)})
+        alone = self._on(these).rule({**part, "n": min(part["n"], LEAST_N)})
         return [f"post hoc: the {len(fresh)} registered replicates alone say {_brief(part, alone)}"]
 
     def _turning_forks(self, part: dict, finding: Finding) -> list[str]:

@@ -51,26 +51,27 @@ def onset(steps, end: float, test) -> Verdict:
 def _walked(rungs, end: float, test, called: str) -> tuple[tuple[Verdict, ...], tuple[float, ...], Verdict]:
     """(verdicts on the rungs, those rungs that hold from the start on without a gap, what they say together).
 
-    All of them must hold, so the largest p is theirs. A named end that is significantly reversed refutes.
+    All of them must hold, so the largest p is theirs. A named end that is significantly reversed refutes, also where
+    the start is undecided.
     """
     rungs, tested = zip(*((rung, test(values)) for rung, values in rungs), strict=True)
     passed, at_end = list(takewhile(lambda v: v.word == "reproduced", tested)), tested[rungs.index(end)]
     held = rungs[: len(passed)]
+    last, n = (held[-1], min(v.n for v in passed)) if passed else (nan, at_end.n)
+    if at_end.word == "contradicted" and tested[0].word not in REFUTING:
+        note = f"reversed at its own {called}"
+        return tested, held, Verdict("not reproduced", last, n=n, p=at_end.p, note=note, nulls=at_end.nulls)
     if not passed:
         return tested, held, _failed_start(tested[0])
-    n, p, nulls = min(v.n for v in passed), max(v.p for v in passed), sum((v.nulls for v in passed), ())
-    whole = Verdict("reproduced", held[-1], n=n, p=p, nulls=nulls)
-    if at_end.word == "contradicted":
-        note = f"reversed at its own {called}"
-        whole = replace(whole, word="not reproduced", p=at_end.p, note=note, nulls=at_end.nulls)
-    return tested, held, whole
+    p, nulls = max(v.p for v in passed), sum((v.nulls for v in passed), ())
+    return tested, held, Verdict("reproduced", last, n=n, p=p, nulls=nulls)
 
 
 def _failed_start(start: Verdict) -> Verdict:
     """The verdict when not even the start rung holds; a smaller effect there is no refutation."""
     if start.word in REFUTING:
         return replace(start, estimate=nan, low=nan, high=nan, note="fails at the start")
-    note = start.note if start.word == "inconclusive" and start.note else "fails at the start"
+    note = start.note or "undecided at the start" if start.word == "inconclusive" else "smaller at the start"
     return Verdict("inconclusive", n=start.n, note=note)
 
 

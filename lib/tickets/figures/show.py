@@ -69,9 +69,14 @@ def stack(drawn, panels) -> None:
         axes.tick_params(labelleft=True, labelbottom=True)
         for label in ("ylabel", "xlabel"):
             axes.set(**{label: next(filter(None, (getattr(p, f"get_{label}")() for p in (axes, *panels))), "")})
+        axes.xaxis.label.set_visible(True)  # seaborn hides those of inner panels
+        axes.yaxis.label.set_visible(True)
     if drawn.legends:  # laid out when it is made
         drawn.legends[0].remove()
         legend_below(drawn, panels, columns=2)
+        if drawn.legends[0].get_window_extent().width > drawn.bbox.width:
+            drawn.legends[0].remove()
+            legend_below(drawn, panels, columns=1)
     drawn.tight_layout()
 
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from ..arms import ARMS
 from ..evidence.verdicts import Sample
 
-PALETTE = ("#0173b2", "#d8554a", "#d9539a", "#7a5cc7", "#12766d", "#a87900", "#4f9a2e", "#7d7d7d", "#8a4b2a", "#2f8fd8")
+PALETTE = ("#0173b2", "#d8554a", "#d9539a", "#7a5cc7", "#12766d", "#a87900", "#4f9a2e", "#7d7d7d", "#8a4b2a", "#2b2f77")
 """Visible on white, and on the dark page, where figures are turned over; a test measures it."""
 MARKERS = "osvDP^Xh*p<>"
 LABELS = {name: arm.label for name, arm in ARMS.items()}
@@ -53,6 +53,11 @@ DENSE = "0.3"
 def drawn(arm: str, **other) -> dict:
     """How a line of an arm looks, everywhere in the book; one of the dense network as of its tickets."""
     return {"marker": SHAPES.get(arm, "o"), "markersize": 4.5, "markeredgewidth": 0, "lw": 1.6, **other}
+
+
+def shades(count: int) -> list:
+    """Colours of an ordered row of lines, dark to light, without those that vanish on white."""
+    return sns.color_palette("viridis", count + 2)[:count]
 
 
 def percent(density: float) -> str:

@@ -117,7 +117,7 @@ def first_layer(images: dict[str, np.ndarray]) -> Figure:
     grid[0, 0].imshow(images["all"], cmap="viridis")
     grid[0, 0].set_title("all units", fontsize=9)
     for i in range(units):
-        for row, name, title in ((0, f"unit{i}", f"unit {i + 1}"), (1, f"traded{i}", "with degrees kept")):
+        for row, name, title in ((0, f"unit{i}", f"unit {i + 1}"), (1, f"traded{i}", f"unit {i + 1}, degrees kept")):
             grid[row, i + 1].imshow(images[name], cmap="viridis", vmin=0, vmax=1)
             grid[row, i + 1].set_title(title, fontsize=9)
     return style.finish(figure)

@@ -34,7 +34,7 @@ NAMES = {kind: label for kind, (label, *_) in KINDS.items()} | {
 }  # fmt: skip
 NAMES |= {f"script, {kind}": f"{name}; last hidden layer as drawn" for kind, name in NAMES.items()}
 """Every kind, as tables have it."""
-DEEPEST = 20
+DEEPEST = 5
 """Points below the dense network down to which a panel reaches: a rival that collapses would flatten all others."""
 
 
@@ -62,7 +62,8 @@ def by_density(rows: pd.DataFrame, pairs, kinds=tuple(KINDS)) -> Figure:
             style.density_axis(axes, drawn["density"])
             axes.set_xlim(115 * drawn["density"].max(), 87 * drawn["density"].min())
         axes.set(title=f"{source} to {target}", ylabel=style.NAMES[VALUE])
-        axes.set_ylim(bottom=max(axes.get_ylim()[0], dense.mean() - DEEPEST))
+        low, top = max(axes.get_ylim()[0], dense.mean() - DEEPEST), max([dense.max(), *drawn[VALUE]])
+        axes.set_ylim(low, top + 0.05 * (top - low))
     style.legend_below(figure, grid)
     return style.finish(figure)
 

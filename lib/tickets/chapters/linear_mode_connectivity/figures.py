@@ -6,7 +6,6 @@ lines are replicates, thick lines their means, bands and bars 95 % t-intervals o
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
@@ -24,7 +23,9 @@ def chords(titled: dict[str, pd.DataFrame], lines: dict) -> Figure:
 
     titled: title -> long curves with alpha, error (percent), replicate and line; lines: line -> (label, colour).
     """
-    figure, grid = plt.subplots(1, len(titled), figsize=(max(4.6 * len(titled), 5.5), 3.6), squeeze=False, sharey=True)
+    figure, grid = plt.subplots(
+        1, len(titled), figsize=(np.clip(4.6 * len(titled), 5.5, 9.5), 3.6), squeeze=False, sharey=True
+    )
     for axes, (title, curves) in zip(grid.flat, titled.items(), strict=True):
         for line, (label, colour) in lines.items():
             part = curves[curves["line"] == line]
@@ -37,7 +38,7 @@ def chords(titled: dict[str, pd.DataFrame], lines: dict) -> Figure:
             axes.plot(rise.index, rise, color=colour, lw=0.7, alpha=0.45)
             axes.plot(rise.index, rise.mean(axis=1), color=colour, lw=2.4, label=label)
         axes.axhline(STABLE, color=style.GREY, lw=1, ls="--")
-        axes.set(title=title, xlabel="place on the line (0: one copy, 1: the other)", ylabel="")
+        axes.set(title=title, xlabel="place on the line", ylabel="")
     axes.plot([], [], color=style.GREY, lw=1, ls="--", label=f"{STABLE} points")
     axes.set_ylim(top=max(1.2 * STABLE, axes.get_ylim()[1]))
     grid[0, 0].set_ylabel("error above its ends (points)")
@@ -134,7 +135,7 @@ def rewinding(rows: pd.DataFrame, levels) -> Figure:
         here = tickets[tickets["network"] == network]
         style.level_line(axes, here.loc[here["level"] == 0, "test_accuracy_end"], "dense")
         chosen = [level for level in levels if level and level in set(here["level"])]
-        for level, colour in zip(chosen, sns.color_palette("viridis", len(chosen)), strict=True):
+        for level, colour in zip(chosen, style.shades(len(chosen)), strict=True):
             for schedule, look in (("resumed", "-"), ("restarted", "--")):
                 part = here[(here["level"] == level) & (here["schedule"] == schedule)]
                 if len(part):
@@ -144,7 +145,7 @@ def rewinding(rows: pd.DataFrame, levels) -> Figure:
                     )
         style.step_axis(axes, here["rewind"])
         axes.set(title=network, xlabel="rewind step", ylabel="test accuracy at the last step (%)")
-        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}  # a line may be anywhere inside
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.3)}  # a line may be anywhere inside
         axes.legend(frameon=False, fontsize=8, title="weights kept", title_fontsize=8, ncols=3, **below)
     return style.finish(figure)
 
@@ -203,8 +204,9 @@ def plane(curves: dict, names: tuple[str, str, str]):
     for name, x, y in zip(names, curves["network_x"], curves["network_y"], strict=True):
         look = {"bgcolor": "rgba(255, 255, 255, 0.8)", "font": {"color": "black"}}
         figure.add_annotation(text=name, x=x, y=y, yshift=20, showarrow=False, **look)
+    side = {"title": "distance (L2)", "constrain": "domain"}
     figure.update_layout(
         height=480, margin={"l": 10, "r": 10, "t": 10, "b": 10}, template="plotly_white", dragmode=False,
-        xaxis={"title": "distance (L2)", "constrain": "domain"}, yaxis={"scaleanchor": "x", "constrain": "domain"},
+        xaxis=side, yaxis=side | {"scaleanchor": "x"},
     )  # fmt: skip
     return figure

@@ -95,7 +95,7 @@ def all_sums(numbers: np.ndarray, target: float, sizes) -> tuple[Figure, pd.Data
         axes.vlines(found, place - 0.3, place + 0.3, color=style.PALETTE[0], lw=0.8, alpha=0.6)
         rows.append({"numbers": size, "subsets": len(found), "nearest": np.abs(found - target).min()})
     axes.axvline(target, color=style.PAPER, lw=1.5, label="target")
-    axes.set(yticks=range(len(rows)), xlabel="sum of a subset", xlim=(-2, 2))
+    axes.set(yticks=range(len(rows)), xlabel="sum of a subset")
     axes.set_yticklabels([f"{row['numbers']} numbers, {row['subsets']} subsets" for row in rows])
     style.legend_below(figure, np.array([[axes]]))
     return style.finish(figure), pd.DataFrame(rows)
@@ -114,7 +114,7 @@ def bounds(bits: float, at_none: float) -> tuple[Figure, pd.DataFrame]:
     figure, axes = plt.subplots(figsize=(7, 3.8))
     found = pd.DataFrame({"width": d} | {label: [factor(one) for one in d] for label, factor in of.items()})
     for label, place in zip(of, (1, 4, 0, 7, 3), strict=True):
-        style_of = {"lw": 2.4} if "measured" in label else {"lw": 1.6, "ls": "--"}
+        style_of = {"lw": 2.4} if "measured" in label else {"lw": 1.6, "ls": ":" if "lower" in label else "--"}
         axes.plot(d, found[label], label=label, color=style.PALETTE[place], **style_of)
     axes.set(xscale="log", yscale="log", xlabel="width of the target", ylabel="times as wide")
     style.legend_below(figure, np.array([[axes]]), columns=2)

@@ -118,9 +118,9 @@ def against_overlap(found: pd.DataFrame) -> Figure:
     """What a transferred ticket loses against the overlap of its mask with the target's own; a dot a replicate."""
     figure, axes = plt.subplots(figsize=(7, 3.8))
     groups = found.groupby(["source", "target", "level"], sort=False)
-    for marker, (names, part) in zip(style.MARKERS * len(groups), groups, strict=False):
+    for look, (names, part) in zip(zip(style.MARKERS, style.PALETTE, strict=False), groups, strict=False):
         label = f"{names[0]} to {names[1]}, {style.percent(part['density'].mean())}"
-        axes.plot(part["kappa"], part["minus_own"], marker, ms=5, alpha=0.7, ls="", label=label)
+        axes.plot(part["kappa"], part["minus_own"], look[0], ms=5, color=look[1], ls="", label=label)
     axes.axhline(0, color=style.GREY, lw=1)
     axes.set(xlabel="overlap of the two masks beyond chance (kappa)", ylabel="points against the target's own")
     style.legend_below(figure, np.array([[axes]]), columns=2)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
@@ -22,23 +21,25 @@ def accuracy_curves(
     curves: long, with arm, level, replicate, `axis`, `value`; densities: level -> density.
     """
     figure, axes = plt.subplots(figsize=(7, 4.2))
-    colours = dict(zip(densities, sns.color_palette("viridis", len(densities)), strict=True))
+    colours = dict(zip(densities, style.shades(len(densities)), strict=True))
     for (arm, level), part in curves[curves["level"].isin(list(densities))].groupby(["arm", "level"]):
         name, look = (f"{style.percent(densities[level])} kept", "-") if arm == "ticket" else (None, "--")
         style.mean_line(axes, part, axis, value, name, colours[level], dots=False, ls=look)
     if "reinit" in set(curves["arm"]):
         axes.plot([], [], "k--", lw=1, label="reinitialized")
     axes.set(xscale="log", xlabel="training step", ylabel=style.NAMES[value].replace(" at early stop", ""))
-    axes.set_ylim(*_frame(curves[value], value))
+    axes.set_ylim(*_frame(curves, value, axis))
     style.legend_below(figure, np.array([[axes]]), columns=3)
     return style.finish(figure)
 
 
-def _frame(values: pd.Series, name: str) -> tuple[float, float]:
-    """Limits that show where curves differ, not where they all start."""
+def _frame(curves: pd.DataFrame, name: str, axis: str) -> tuple[float, float]:
+    """Limits that show where curves differ, not where they all start: of a loss up to where its means end."""
+    values = curves[name]
     if "accuracy" in name:
         return values.quantile(0.15), values.max() + 0.1 * (values.max() - values.quantile(0.15))
-    return 0.9 * values.min(), values.quantile(0.9)
+    ends = curves[curves[axis] == curves[axis].max()].groupby("level")[name].mean()
+    return 0.9 * values.min(), max(values.quantile(0.9), 1.05 * ends.max())
 
 
 def ladder(table: pd.DataFrame, arms, values, paper: pd.DataFrame | None = None) -> Figure:
@@ -107,7 +108,7 @@ def histograms(rows: pd.DataFrame, edges, names: dict[str, str], layers=(1, 2, 3
         for (prefix, label), colour in zip(names.items(), (style.COLOURS["ticket"], "0.45"), strict=False):
             counts = np.sum([np.asarray(row) for row in rows[f"{prefix}_{layer}"]], axis=0)
             axes.stairs(counts / max(counts.sum(), 1), [*edges, -edges[0]], color=colour, label=label, lw=1.6)
-        axes.set(title=f"layer {layer}", xlabel=xlabel, yticks=[])
+        axes.set(title=f"layer {layer}", xlabel=xlabel, ylabel="share of weights", yticks=[])
     style.legend_below(figure, grid.reshape(1, -1))
     return style.finish(figure)
 
