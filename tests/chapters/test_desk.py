@@ -171,7 +171,7 @@ def test_what_is_said_of_the_rule_is_so_in_every_replicate():
     assert barrier[0].min() > 2 > barrier[late].max()
     assert gain[0].max() < 0 < gain[late].min()
     for section in ("from-which-step-on", "stable-if-and-only-if-as-accurate"):
-        (sentence,) = questions.of("02_linear_mode_connectivity")[section].answer
+        sentence, *_ = questions.of("02_linear_mode_connectivity")[section].answer
         assert f"step {late}" in sentence["text"]
 
 

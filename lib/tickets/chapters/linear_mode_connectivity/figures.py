@@ -23,9 +23,8 @@ def chords(titled: dict[str, pd.DataFrame], lines: dict) -> Figure:
 
     titled: title -> long curves with alpha, error (percent), replicate and line; lines: line -> (label, colour).
     """
-    figure, grid = plt.subplots(
-        1, len(titled), figsize=(np.clip(4.6 * len(titled), 5.5, 9.5), 3.6), squeeze=False, sharey=True
-    )
+    wide = np.clip(4.6 * len(titled), 5.5, 9.5)
+    figure, grid = plt.subplots(1, len(titled), figsize=(wide, 3.6), squeeze=False, sharey=True)
     for axes, (title, curves) in zip(grid.flat, titled.items(), strict=True):
         for line, (label, colour) in lines.items():
             part = curves[curves["line"] == line]
