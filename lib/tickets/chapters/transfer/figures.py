@@ -118,7 +118,7 @@ def against_overlap(found: pd.DataFrame) -> Figure:
     """What a transferred ticket loses against the overlap of its mask with the target's own; a dot a replicate."""
     figure, axes = plt.subplots(figsize=(7, 3.8))
     groups = found.groupby(["source", "target", "level"], sort=False)
-    for look, (names, part) in zip(zip(style.MARKERS, style.PALETTE, strict=False), groups, strict=False):
+    for look, (names, part) in zip(zip(style.MARKERS, 2 * style.PALETTE, strict=False), groups, strict=False):
         label = f"{names[0]} to {names[1]}, {style.percent(part['density'].mean())}"
         axes.plot(part["kappa"], part["minus_own"], look[0], ms=5, color=look[1], ls="", label=label)
     axes.axhline(0, color=style.GREY, lw=1)
