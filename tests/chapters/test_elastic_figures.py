@@ -129,7 +129,7 @@ def test_figures_show_what_is_there(rows, lines):
     bottom = figures.by_density(collapsed, study.ENDS[:1]).axes[0].get_ylim()[0]
     dense = rows.loc[(rows["kind"] == "own") & (rows["level"] == 0) & (rows["target"] == "MLP-4"), figures.VALUE]
     assert bottom == pytest.approx(dense.mean() - figures.DEEPEST)
-    assert bottom < panel.get_ylim()[0]
+    assert bottom <= panel.get_ylim()[0] < dense.mean() < panel.get_ylim()[1]
     titles = [axes.get_title() for axes in figures.lines(lines).axes]
     assert titles == ["between two orders of the data", "to what the target's own ticket learns"]
     dots = figures.dots(tables.drifts(rows), "drift", "times", 1).axes[0]

@@ -128,9 +128,10 @@ def test_every_claim_at_the_desk_finds_its_cells_there(desks):
         claims.check_networks(claims.of(study, profile="desk"), chapters.networks("desk"))
         for part in judge.parts.values():
             assert judge.rule(part).verdict.n == part["n"], part["id"]
-            if "assay" in part:
-                assay = {**part["assay"], "stat": part["contrast"]["stat"]}
-                assert len(judge.records.read(assay, judge.scene(part)).values) == part["n"], f"assay of {part['id']}"
+            for case in part.get("cases", [{}]) if "assay" in part else []:
+                assay = filled({**part["assay"], "stat": part.get("matching", part["contrast"])["stat"]}, case)
+                read = judge.records.read(assay, judge.scene(part, case.get("network")))
+                assert len(read.values) == part["n"], f"assay of {part['id']}"
             if anchor := part.get("anchors"):
                 rows = judge.records.at(judge.scene(part, anchor.get("network")), arm="ticket", level=0)
                 assert len(rows) == part["n"], f"anchor of {part['id']}"

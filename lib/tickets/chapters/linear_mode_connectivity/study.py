@@ -108,6 +108,8 @@ def _paper() -> Iterator[Cell]:
         yield from (cell for k in (0, 500) for cell in _pulled(net, 8, k))
     for net in warm:
         yield from matching(net, 11, (0, 1000))
+    for net, level in ((LENET, RUNG), (LOW, 11), (WARM, 11)):  # what a match of M2 must be told apart from
+        yield from (net.but(arm="random", level=level, rewind=k, replicate=r) for r in range(5) for k in (0, 1000))
     for net in vgg:
         yield from dense_copies(net, (0, 1000, 500, 2000))
     for net in [RESNET20_30K.but(replicate=r) for r in range(5)]:
@@ -119,10 +121,8 @@ def _paper() -> Iterator[Cell]:
         for net in some:
             yield from matching(net, level, (0, 1000))
     large = [RESNET50.but(replicate=r) for r in range(5)]
-    for net in large:
-        yield from dense_copies(net, (0, EIGHTEENTH))
-    for net in large:
-        yield from matching(net, 1, (0, FIFTH))
+    yield from (cell for net in large for cell in dense_copies(net, (0, EIGHTEENTH)))
+    yield from (cell for net in large for cell in matching(net, 1, (0, FIFTH)))
 
 
 def _lenet(net: Cell) -> Iterator[Cell]:
