@@ -43,7 +43,7 @@ def hero(store: Store, arms: list[str]) -> str:
     drawn = lambda: (figures.ladder(rows, arms, ["test_accuracy"]), rows[columns])  # noqa: E731
     said = (
         f"LeNet on MNIST: test accuracy at early stop against the share of weights that are kept. Lines are means over "
-        f"{style.replicates(rows)} (dots), bands 95 % intervals."
+        f"{style.replicates(rows)} (dots), bands 95 % intervals. The random mask's last mean is out of the picture."
     )
     return figure(len(rows), drawn, "hero", alt, by, said, api="api.html").data
 
