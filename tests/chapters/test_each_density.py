@@ -71,3 +71,12 @@ def test_in_the_output_layer_tickets_overlap_that_do_not_travel():
     last = means.index.get_level_values("layer").max()
     assert abs(means["Fashion", 1]).max() < 0.02
     assert (means["Fashion", last].loc[12:] > means["MNIST, SGD", last].loc[12:]).all()
+
+
+def test_a_random_mask_with_its_whole_output_layer_keeps_at_most_so_much_more():
+    """What L16a-open says of its arm, in the answer and in its statement."""
+    table = Store.committed().table(chapters.cells("01_winning_tickets", "paper"))
+    table = table[(table["model"] == "lenet-300-100") & table["level"].isin([7, 11, 15])]
+    kept = table[table["arm"].isin(["random", "random_open"])].groupby(["arm", "level"])["kept"].mean()
+    more = kept["random_open"] / kept["random"] - 1
+    assert 0.075 < more.max() < 0.085

@@ -109,6 +109,12 @@ def test_an_onset_is_the_named_step_and_not_the_one_before(means, word, note, es
     assert np.isnan(verdict.p) == (word == "inconclusive")
 
 
+def test_a_start_that_holds_in_part_is_no_refutation_and_says_how_it_differs():
+    test = partial(effect, least=2, most=4)
+    for mean, note in ((1.0, "smaller at the start"), (6.0, "larger at the start")):
+        assert said(onset([(0, around(mean)), (1, around(3.0))], 1, test)) == ("inconclusive", note)
+
+
 def test_the_earliest_step_of_a_grid_has_none_before_it():
     assert onset(grid(1, 1), 1, partial(effect, least=0)).word == "reproduced"
 

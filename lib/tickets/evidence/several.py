@@ -71,7 +71,7 @@ def _failed_start(start: Verdict) -> Verdict:
     """The verdict when not even the start rung holds; a smaller effect there is no refutation."""
     if start.word in REFUTING:
         return replace(start, estimate=nan, low=nan, high=nan, note="fails at the start")
-    note = start.note or "undecided at the start" if start.word == "inconclusive" else "smaller at the start"
+    note = start.note or "undecided at the start" if start.word == "inconclusive" else f"{start.note} at the start"
     return Verdict("inconclusive", n=start.n, note=note)
 
 
