@@ -50,7 +50,10 @@ def test_who_fails_is_named_and_all_others_finish(tmp_path, engine):
     assert outcomes[3, 0] == "Traceback: poison\n"
     assert calls[1, 0] >= 2
     assert calls[2, 0] >= 1  # alone, for certain; the first time it may have been in flight only, when another died
-    assert calls[3, 0] == 1
+    if engine == "processes":
+        assert calls[3, 0] == 1
+    else:  # a result that Dask loses with its worker, before it was fetched, is computed again
+        assert calls[3, 0] >= 1
     log = [tuple(map(int, line.split())) for line in faulty.lines(tmp_path, "log")]
     assert all(log.index((r, 0)) < log.index((r, 1)) for r, level in fine if level)
 
