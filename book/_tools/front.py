@@ -39,23 +39,24 @@ def hero(store: Store, arms: list[str]) -> str:
         "down to a few percent, reinitialized ones fall below it, random masks fall first."
     )
     columns = ["arm", "level", "density", "replicate", "draw", "test_accuracy"]
-    by = "tickets.chapters.winning_tickets.figures.ladder"
     drawn = lambda: (figures.ladder(rows, arms, ["test_accuracy"]), rows[columns])  # noqa: E731
     said = (
         f"LeNet on MNIST: test accuracy at early stop against the share of weights that are kept. Lines are means over "
         f"{style.replicates(rows)} (dots), bands 95 % intervals. The random mask's last mean is out of the picture."
     )
-    return figure(len(rows), drawn, "hero", alt, by, said, api="api.html").data
+    return figure(len(rows), drawn, "hero", alt, f"{figures.__name__}.ladder", said, api="api.html").data
 
 
 def cards(root: Path, rows: dict[str, dict]) -> str:
-    """A numbered card a chapter: its title, what it asks, and the count of its verdicts."""
+    """A numbered card a chapter: its title, what it asks, and the count of its verdicts; at the desk of what ran."""
     text = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]
     for study, title in titles(root).items():
-        own = [rows[claim] for asked in questions.of(study).values() for claim in asked.claims]
-        whole, analogs = (scorecard.counts([r for r in own if r["scope"] == scope]) for scope in ("paper", "analog"))
-        told = [", ".join(f"{n} {word}" for word, n in found) for found in (whole, analogs)]
-        counts = told[0] + f"; analogs: {told[1]}" * bool(analogs)
+        names = [claim for asked in questions.of(study).values() for claim in asked.claims]
+        own = [rows[name] for name in names]
+        desk = [row for name in names if (row := rows.get(f"{name}-desk")) and int(row["n"])]
+        kinds = ("", "paper", own), ("; analogs: ", "analog", own), ("; at the desk: ", "analog", desk)
+        found = [(said, scorecard.counts([r for r in of if r["scope"] == scope])) for said, scope, of in kinds]
+        counts = "".join(said + ", ".join(f"{n} {word}" for word, n in each) for said, each in found if each)
         text += [f":::{{grid-item-card}} {title}", f":link: notebooks/{study}", ":link-type: doc"]
         text += ["", questions.written()["chapters"][study]["asks"], "", f"*{escape(counts)}*", ":::", ""]
     return "\n".join([*text, "::::", ""])

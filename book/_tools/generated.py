@@ -151,18 +151,21 @@ def own_verdicts(here: Store, table: Path) -> str:
 
 
 def scope(now: dict[str, dict]) -> str:
-    """On which networks and data the verdicts at the papers' own settings rest so far."""
-    networks, found = chapters.networks("paper"), {}
-    whole = [e for e in claims.standing("paper") if "reading" not in now[e["id"]]["scope"] and int(now[e["id"]]["n"])]
-    decided = [e for e in whole if scorecard.verdict(now[e["id"]])[0] not in ("inconclusive", "open")]
-    for entry in decided:
-        for cell in map(networks[entry["study"]].cells.get, mentioned(entry)):
+    """On which networks and data the verdicts rest so far, at the papers' own settings and at the desk."""
+    text = {
+        "paper": "Decided so far are claims and questions about {}; {} more were run and are open, the rest *not run*.",
+        "desk": "At the desk, where networks and images are smaller, some are decided about {}; {} more are begun.",
+    }
+    for profile, sentence in text.items():
+        networks, found = chapters.networks(profile), {}
+        asked = [(entry, now[entry["id"] + judged.suffix(profile)]) for entry in claims.standing(profile)]
+        words = [(e, scorecard.verdict(r)[0]) for e, r in asked if "reading" not in r["scope"] and int(r["n"])]
+        decided = [entry for entry, word in words if word not in ("inconclusive", "open")]
+        for cell in (networks[entry["study"]].cells.get(name) for entry in decided for name in mentioned(entry)):
             found.setdefault(style.WORDS[cell.model], {})[style.WORDS[cell.dataset.partition("-")[0]]] = None
-    named = "; ".join(f"{model} on {' and '.join(data)}" for model, data in found.items()) or "nothing"
-    desk = [row for row in now.values() if row["profile"] == "desk" and row["scope"] in ("analog", "finding")]
-    begun = sum(int(row["n"]) > 0 for row in desk)
-    more = f"{len(whole) - len(decided)} more were run and are open, {begun} were begun at the desk"
-    return f"Decided so far are claims and questions about {named}; {more}, the rest are *not run*.\n"
+        named = "; ".join(f"{net}{',' * (',' in net)} on {' and '.join(data)}" for net, data in found.items())
+        text[profile] = sentence.format(named or "nothing", len(words) - len(decided))
+    return " ".join(text.values()) + "\n"
 
 
 def execution(reports: Iterable[dict]) -> str:
@@ -185,7 +188,7 @@ def api(package: Path) -> str:
 
 def versions() -> str:
     """The packages that executed the notebooks and built the pages."""
-    rows = [("Python", platform.python_version())] + [(name, version(name)) for name in PACKAGES]
+    rows = ("Python", platform.python_version()), *((name, version(name)) for name in PACKAGES)
     return markdown_table(("Package", "Version"), rows)
 
 

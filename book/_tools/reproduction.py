@@ -11,6 +11,7 @@ from markdown_table import markdown_table
 from scipy import stats
 from tickets import chapters
 from tickets.arms import own_defaults
+from tickets.book.scorecard import number
 from tickets.cells import FIELDS
 from tickets.evidence import claims
 from tickets.evidence.asked import parts
@@ -104,13 +105,12 @@ def claims_part(recorded: Store, new: Store, cells, profile: str) -> str:
     p = np.array([row[-1] for row in rows])
     known, q = ~np.isnan(p), p.copy()
     q[known] = stats.false_discovery_control(p[known])
-    shown = [(*row[:-1], number(row[-1], 3), number(value, 3)) for row, value in zip(rows, q, strict=True)]
+    shown = [(*row[:-1], number(row[-1]), number(value)) for row, value in zip(rows, q, strict=True)]
     beyond = [row[0] for row, value in zip(rows, q, strict=True) if value <= ALPHA]
-    low, chance = sum(p <= ALPHA), ALPHA * sum(known)
     named = f"{', '.join(beyond)} differ" if beyond else "none differs"
     told = (
-        f"Of {len(rows)} claims and parts, {low} differ with p at most {ALPHA:g}, where chance alone gives about "
-        f"{chance:.1f}. After allowing for their number, {named} by more than seeds explain (q at most {ALPHA:g})."
+        f"Of {len(rows)} claims and parts, {sum(p <= ALPHA)} differ with p at most {ALPHA:g}, by chance alone about "
+        f"{ALPHA * sum(known):.1f}. Their number allowed for, {named} by more than seeds explain (q at most {ALPHA:g})."
     )
     heads = ("Claim", "Unit", "Recorded", "n", "Here", "n here", "Difference", "Test", "p", "q")
     return f"{told}\n\n{markdown_table(heads, shown)}"
@@ -136,14 +136,10 @@ def compare(judges: list[Judge], part: dict) -> tuple | None:
         few = min(len(old), len(ours)) < 2
         name, p = ("none, n = 1", np.nan) if few else ("Welch", stats.ttest_ind(ours, old, equal_var=False).pvalue)
         difference = ours.mean() - old.mean()
-    return interval(old), len(old), interval(ours), len(ours), number(difference, 4), name, float(p)
+    return interval(old), len(old), interval(ours), len(ours), number(difference, digits=4), name, float(p)
 
 
 def interval(values: pd.Series) -> str:
     """Mean and 95 % interval."""
-    middle, (low, high) = values.mean(), Sample.of(values).interval()
-    return number(middle, 4) + (f" ({number(low, 4)} to {number(high, 4)})" if low == low else "")
-
-
-def number(value: float, digits: int) -> str:
-    return "" if np.isnan(value) else f"{value:.{digits}g}"
+    middle, low, high = (number(value, digits=4) for value in (values.mean(), *Sample.of(values).interval()))
+    return middle + (f" ({low} to {high})" if low else "")

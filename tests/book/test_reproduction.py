@@ -42,7 +42,7 @@ def recorded(tmp_path):
 
 def row_of(text, claim):
     (line,) = [line for line in text.splitlines() if line.startswith(f"| {claim} |")]
-    return [cell.strip() for cell in line.strip("|").split("|")]
+    return [cell.strip().replace("−", "-") for cell in line.strip("|").split("|")]
 
 
 def test_the_same_results_are_called_the_same(recorded, store):
@@ -70,7 +70,7 @@ def test_a_shift_is_found_out(recorded, store):
     put(store, drawn(1, shift=0.5))
     text, frame = reproduction.report(recorded, store)
     assert float(row_of(text, "L2a")[9]) < 0.05
-    assert "L2a" in text.split("After allowing for their number,")[1].split("differ by more")[0]
+    assert "L2a" in text.split("Their number allowed for,")[1].split("differ by more")[0]
     put(store, drawn(1, shift=5))
     frame = reproduction.report(recorded, store)[1]
     assert set(frame.loc[frame["level"] == 9, "compared"]) == {"odd"}
