@@ -236,6 +236,13 @@ def test_record_takes_what_is_finished_into_the_book(here, tiny, capsys):
     assert table["verdict"].str.startswith("not run").all()  # smoke decides nothing
 
 
+def test_record_counts_the_rows_that_are_decided(here, tiny, monkeypatch, capsys):
+    said = ["not run", "inconclusive: n = 2 of 5", "open: n = 2 of 5", "yes (post hoc)", "not reproduced", "partly"]
+    monkeypatch.setattr(verdicts, "publish", lambda store: pd.DataFrame({"verdict": said}))
+    assert cli.main(["record", STUDY, "--profile", "smoke"]) == 0
+    assert "3 of 6 rows of claims.csv are decided" in capsys.readouterr().out
+
+
 def test_recording_twice_changes_nothing(here, tiny):
     train_perceptrons()
     cli.main(["record", STUDY, "--profile", "smoke"])

@@ -40,7 +40,7 @@ def test_every_room_is_explained():
         # 3,500 were aimed at: the path of convolutional networks took twice its share; it may only shrink
         (3841, [LIBRARY / name for name in SCIENCE], True),
         # 3,600 were aimed at of the library's, and the tools of the book
-        (4511, [*(LIBRARY / n for n in MACHINERY), ROOT / "book/_tools"], False),
+        (4528, [*(LIBRARY / n for n in MACHINERY), ROOT / "book/_tools"], False),
         (181, [ROOT / "book/_ext"], False),
     ],
     ids=["science", "machinery", "extensions"],
@@ -76,3 +76,12 @@ def test_importing_the_library_loads_nothing_heavy():
     code = "import sys, tickets; print(*sorted({'torch', 'scipy', 'matplotlib', 'pandas', 'numba'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_worker_loads_no_more_than_it_trains_with():
+    """What it loads once a process is a second or two of every run, and of every test that starts one."""
+    code = "import sys; from tickets.running import work; work._standing(); print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT / "lib")
+    loaded = set(done.stdout.split())
+    assert {"torch", "scipy.special"} <= loaded
+    assert not loaded & {"scipy.stats", "scipy.optimize", "sklearn", "matplotlib", "seaborn", "torchvision", "jinja2"}

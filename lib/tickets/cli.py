@@ -92,7 +92,7 @@ def record_command(study: Study, profile: Profile = "paper"):
 
     total = recording.record(Store(), study, profile)
     judged = verdicts.publish(Store.committed())
-    decided = judged["verdict"].str.startswith(("inconclusive", "not run")).eq(False).sum()
+    decided = judged["verdict"].str.startswith(("inconclusive", "open", "not run")).eq(False).sum()
     typer.echo(
         f"{study}: book/results holds {total} records; {decided} of {len(judged)} rows of claims.csv are decided"
     )

@@ -99,7 +99,7 @@ def test_a_constant_is_added_once():
 def test_the_dense_network_is_one_for_all_rewind_steps_and_a_measurement_is_not():
     cells = [Cell(), Cell(order=1, rewind=500), Cell(arm="chord", rewind=500), Cell(arm="chord")]
     records = Records(pd.DataFrame([row(cell) for cell in cells]))
-    found = lambda **fields: records.at(scene(), **fields)["cell"].tolist()  # noqa: E731
+    found = lambda **fields: records.table["cell"][records.at(scene(), **fields)].tolist()  # noqa: E731
     assert found(arm="ticket", level=0, rewind=500) == found(arm="random", rewind=1000) == [cells[0]]
     assert found(arm="noise", level=0, sigma=0.5) == [cells[0]]
     assert found(arm="ticket", level=0, rewind=500, order=1) == [cells[1]]
@@ -227,7 +227,7 @@ def test_the_dense_network_and_its_second_order_can_be_exchanged():
     cells = [Cell(), Cell(order=1), Cell(order=2), Cell(order=1, rewind=500), Cell(level=7), Cell(level=7, order=1)]
     frame = pd.DataFrame([row(cell) for cell in cells])
     plain, twin = Records(frame), Records(frame, twin=True)
-    found = lambda records, **fields: records.at(scene(), **fields)["cell"].tolist()  # noqa: E731
+    found = lambda records, **fields: records.table["cell"][records.at(scene(), **fields)].tolist()  # noqa: E731
     asked = [{"level": 0, "order": order} for order in (0, 1, 2)]
     asked += [{"level": 0, "order": 1, "rewind": 500}, {"level": 7}, {"level": 7, "order": 1}]
     assert [found(plain, **fields) for fields in asked] == [[cell] for cell in cells]
@@ -263,7 +263,7 @@ def test_a_network_that_a_profile_lacks_gives_no_rows():
     """Neither to a claim at it, nor to one whose term names it; a claim at it was not run, whatever is recorded."""
     frame = pd.concat([dense_and_ticket(steps=5000), dense_and_ticket(steps=5000, inputs="standard")])
     records = Records(frame)
-    assert records.at(scene("LeNet, standardized pixels", "quick"), level=0).empty
+    assert not len(records.at(scene("LeNet, standardized pixels", "quick"), level=0))
     there = {**TICKET, "network": "LeNet, standardized pixels"}
     assert records.read({"stat": "test_accuracy", "plus": there}, scene(profile="quick")).values.empty
     beside = {"stat": "test_accuracy", "plus": TICKET, "minus": there}

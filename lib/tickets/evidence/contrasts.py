@@ -7,7 +7,9 @@ count as n.
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
+from math import nan
 
 import numpy as np
 import pandas as pd
@@ -30,20 +32,30 @@ BEHIND = (
 class Reading:
     """One number a replicate.
 
-    values: Series by replicate, complete blocks only; rows: the records behind them, with the columns `value`, `weight`
-    (the contrast is the sum of weight x value in a replicate) and `censored` (the step was not reached, or only at the
-    end of the budget); tried: values of a field among which one was picked, by whatever statistic; picked: that one.
+    values: Series by replicate, complete blocks only; read: [4, records], what was read of the records behind them:
+    their row in the table, value, weight (the contrast is the sum of weight x value in a replicate) and whether it is
+    censored (the step was not reached, or only at the end of the budget); tried: values of a field among which one was
+    picked, by whatever statistic; picked: that one.
     """
 
+    records: "Records"
     values: pd.Series
-    rows: pd.DataFrame
+    read: np.ndarray
     tried: int = 1
     picked: str = ""
 
     def on(self, replicates) -> "Reading":
         """The same for some replicates only."""
-        kept = self.values.index.isin(list(replicates))
-        return replace(self, values=self.values[kept], rows=self.rows[self.rows["replicate"].isin(list(replicates))])
+        wanted = np.asarray([*replicates])
+        behind = np.isin(self.records.replicates[self.read[0].astype(int)], wanted)
+        return replace(self, values=self.values[np.isin(self.values.index, wanted)], read=self.read[:, behind])
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The records behind the numbers, with the columns `value`, `weight` and `censored`."""
+        at, value, weight, censored = self.read
+        named = {"value": value, "censored": censored.astype(bool), "weight": weight}
+        return self.records.behind.iloc[at.astype(int)].assign(**named)
 
 
 class Records:
@@ -51,29 +63,32 @@ class Records:
 
     def __init__(self, table: pd.DataFrame, twin: bool = False):
         self.table, self._rows = (table := table.reset_index(drop=True)), defaultdict(list)
-        self._behind = table[[name for name in BEHIND if name in table]]
+        self.behind = table[[name for name in BEHIND if name in table]]
         for i, cell in enumerate(table["cell"]):
             swapped = twin and cell.is_dense and not cell.rewind and cell.order < 2
             self._rows[place(cell.but(order=1 - cell.order) if swapped else cell)].append(i)
+        self.replicates, self._draws, self._budgets = (table[x].to_numpy() for x in ("replicate", "draw", "steps"))
+        self._every, self._place = np.unique(self.replicates, return_inverse=True)
 
-    def at(self, scene: Scene, **fields) -> pd.DataFrame:
+    def at(self, scene: Scene, **fields) -> np.ndarray:
         """Rows of a network with these fields, else its own: all replicates, and all draws unless named."""
-        rows = self._behind.iloc[self._rows.get(scene.place(**fields), [])]
-        return rows[rows["draw"] == fields["draw"]] if "draw" in fields and fields.get("level", 0) != 0 else rows
+        rows = np.array(self._rows.get(scene.place(**fields), []), int)
+        return rows[self._draws[rows] == fields["draw"]] if "draw" in fields and fields.get("level") else rows
 
     # contrasts
 
     def read(self, contrast: dict, scene: Scene, rung=None) -> Reading:
         """The contrast, replicate by replicate; `rung` stands for the word `rung` in its terms."""
-        values, rows, tried, picked = contrast.get("constant", 0.0), [], 1, []
+        values, read, tried, picked = contrast.get("constant", 0.0), [], 1, []
         for name, sign in (("plus", 1), ("minus", -1), ("slope", 1)):
             if name in contrast:
                 if (term := self._term(contrast, name, scene, rung)).values.empty:
                     return term
                 values, tried = values + sign * term.values, tried * term.tried
                 picked += [term.picked] if term.picked else []
-                rows.append(term.rows.assign(weight=sign * term.rows["weight"]))
-        return _blocks(values, rows, tried, ", ".join(picked))
+                read.append(term.read * np.c_[1, 1, sign, 1].T)
+        whole = Reading(self, values, np.hstack(read), tried, ", ".join(picked))
+        return whole.on(values.index[values.notna()])
 
     def _term(self, contrast: dict, term: str, scene: Scene, rung) -> Reading:
         """One term of a contrast: the mean over its lists, or the slope over its levels, of the mean over draws."""
@@ -85,14 +100,15 @@ class Records:
                 picked = f"{name} {fields[name]}"
         lists = [value if isinstance(value, list) else [value] for value in fields.values()]
         each = (dict(zip(fields, chosen, strict=True)) for chosen in product(*lists))
-        columns, rows = zip(*(self._column(contrast, scene, **one) for one in each), strict=True)
-        if any(column.empty for column in columns):  # a network that nobody has trained, as in most claims
-            return Reading(columns[0][:0], rows[0][:0])
+        columns = [self._column(contrast, scene, **one) for one in each]
+        if not all(read.size for _, read in columns):  # a network that nobody has trained, as in most claims
+            return Reading(self, pd.Series(dtype=float), np.empty((4, 0)))
         weights = np.full(len(columns), 1 / len(columns))
         if term == "slope":  # by least squares
             weights = np.linalg.pinv(np.vander(fields["level"], 2))[0]
-        rows = [one.assign(weight=one["weight"] * weight) for one, weight in zip(rows, weights, strict=True)]
-        reading = _blocks(_side_by_side(columns) @ weights, rows, tried, picked)
+        replicates, means = self._side_by_side(columns)
+        read = np.hstack([read * np.c_[1, 1, weight, 1].T for (_, read), weight in zip(columns, weights, strict=True)])
+        reading = Reading(self, pd.Series(means @ weights, replicates), read, tried, picked)
         return reading if chosen_on is None else reading.on(chosen_on)
 
     def _pick(self, fields: dict, name: str, scene: Scene) -> tuple:
@@ -103,52 +119,50 @@ class Records:
         """
         wanted, how = fields[name], "best" if "best" in fields[name] else "worst"
         reads = [{**fields, name: value, "stat": wanted["by"]} for value in wanted[how]]
-        frame = _side_by_side([self._column({}, scene, **read)[0] for read in reads])
-        means = frame.mean().fillna(0).to_numpy()
-        at = int(means.argmax() if how == "best" else means.argmin())
-        return wanted[how][at], len(means), frame.index
+        replicates, means = self._side_by_side([self._column({}, scene, **read) for read in reads])
+        mean = means.mean(axis=0) if len(means) else np.zeros(len(reads))
+        at = int(mean.argmax() if how == "best" else mean.argmin())
+        return wanted[how][at], len(reads), replicates
 
-    def _column(self, contrast: dict, scene: Scene, stat: str, **fields) -> tuple[pd.Series, pd.DataFrame]:
-        """A statistic of one kind of network: Series by replicate (mean over draws), and its rows."""
-        if (rows := self.at(scene, **fields)).empty:
-            return rows["replicate"].astype(float), rows
+    def _column(self, contrast: dict, scene: Scene, stat: str, **fields) -> tuple[np.ndarray, np.ndarray]:
+        """A statistic of one kind of network: (mean over draws of every replicate, nan for none; what was read)."""
+        if not len(rows := self.at(scene, **fields)):
+            return np.full(len(self._every), nan), np.empty((4, 0))
         values, censored = self._statistic(rows, stat, scene)
         if contrast.get("log"):
-            values = np.log(values.where(values > 0))
-        _, place, draws = np.unique(rows["replicate"], return_inverse=True, return_counts=True)
-        rows = rows.assign(value=values, censored=censored, weight=1 / draws[place])
-        return rows.groupby("replicate")["value"].mean(), rows
+            values = np.log(values, where=values > 0, out=np.full(len(rows), nan))
+        at, known = self._place[rows], ~np.isnan(values)
+        sums = (np.bincount(at, x, len(self._every)) for x in (np.where(known, values, 0), known, None))
+        total, counted, draws = sums
+        with np.errstate(invalid="ignore"):  # no draw with a number
+            return total / counted, np.array([rows, values, 1 / draws[at], censored])
 
-    def _statistic(self, rows: pd.DataFrame, stat: str, scene: Scene) -> tuple[pd.Series, pd.Series]:
+    def _side_by_side(self, columns) -> tuple[np.ndarray, np.ndarray]:
+        """(replicates, [replicate, column]): the means of several columns where all of them have one."""
+        means = np.array([own for own, _ in columns])
+        whole = ~np.isnan(means).any(axis=0)
+        return self._every[whole], means.compress(whole, axis=1).T
+
+    def _statistic(self, rows: np.ndarray, stat: str, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """(values, censored) of the rows. A diverged network has not reached its step: it gets the whole budget."""
+        budget = self._budgets[rows]
         if stat == "tt":
-            reached = _time_to_loss(rows, self.at(scene, level=0))
-            return reached.fillna(rows["steps"]), reached.isna()
+            reached = self._time_to_loss(rows, self.at(scene, level=0))
+            return np.where(np.isnan(reached), budget, reached), np.isnan(reached)
         if stat not in self.table:
             raise BadInput(f"statistic {stat!r}: no such column in the results")
-        values = self.table.loc[rows.index, stat].astype(float)
+        values = self.table[stat].to_numpy(float)[rows]
         if stat != "early_stop_step":
-            return values, pd.Series(False, rows.index)
-        failed = rows["diverged"].eq(True)
-        return values.mask(failed, rows["steps"]), failed | (values > LATE * rows["steps"])
+            return values, np.zeros(len(rows), bool)
+        failed = self.table["diverged"].eq(True).to_numpy()[rows]
+        return np.where(failed, budget, values), failed | (values > LATE * budget)
 
-
-def _side_by_side(columns) -> pd.DataFrame:
-    """One column a series, one row a replicate that all of them have."""
-    return pd.concat(columns, axis=1, join="inner").dropna().set_axis(range(len(columns)), axis=1)
-
-
-def _blocks(values: pd.Series, rows, tried: int = 1, picked: str = "") -> Reading:
-    """A reading of the replicates with a number, and of no other rows."""
-    return Reading(values, pd.concat(rows), tried, picked).on(values.index[values.notna()])
-
-
-def _time_to_loss(rows: pd.DataFrame, dense: pd.DataFrame) -> pd.Series:
-    """First step with validation loss <= SLACK x the replicate's dense minimum; nan where it is not reached."""
-    goals = SLACK * dense.groupby("replicate")["best_loss"].last().map(min)
-    stairs = rows[["replicate", "best_step", "best_loss"]].explode(["best_step", "best_loss"])
-    reached = stairs[stairs["best_loss"] <= stairs["replicate"].map(goals)]
-    return reached.groupby(level=0)["best_step"].first().reindex(rows.index).astype(float)
+    def _time_to_loss(self, rows: np.ndarray, dense: np.ndarray) -> np.ndarray:
+        """First step with validation loss <= SLACK x the replicate's dense minimum; nan where it is not reached."""
+        steps, losses = self.table["best_step"], self.table["best_loss"]
+        goals = {self.replicates[i]: SLACK * min(losses[i]) for i in dense}
+        stairs = ((zip(steps[i], losses[i], strict=True), goals.get(self.replicates[i], nan)) for i in rows)
+        return np.array([next((step for step, loss in own if loss <= goal), nan) for own, goal in stairs], float)
 
 
 def in_blocks(readings: dict) -> dict:

@@ -1,5 +1,6 @@
 """Gates: what must hold of the runs themselves before a decided verdict counts. A gate that is shut says why."""
 
+import numpy as np
 import pandas as pd
 
 from ..arms import ARMS
@@ -19,10 +20,10 @@ def dense_accuracy(records: Records, scene: Scene, entry: dict, replicates) -> s
     if not (anchor := entry.get("anchors")):
         return ""
     rows = records.at(scene, network=anchor.get("network", scene.network), level=0)
-    rows = rows[rows["replicate"].isin(list(replicates))]
-    if rows.empty:
+    rows = rows[np.isin(records.replicates[rows], replicates)]
+    if not len(rows):
         return "G1, the dense network of its anchor is not recorded"
-    mean, (low, high) = records.table.loc[rows.index, anchor["stat"]].mean(), anchor["band"]
+    mean, (low, high) = records.table.loc[rows, anchor["stat"]].mean(), anchor["band"]
     return "" if low <= mean <= high else f"G1, dense accuracy {mean:.2f} not in {low:g} to {high:g}"
 
 

@@ -8,7 +8,6 @@ from itertools import takewhile
 from math import inf, nan
 
 import numpy as np
-from scipy import stats
 
 from .verdicts import LEVEL, REFUTING, SUPPORTING, Verdict
 
@@ -139,9 +138,11 @@ def of_many(rule, values, tried: int) -> Verdict:
 
 def q_values(verdicts) -> np.ndarray:
     """q of every verdict among all that ran: supporting and refuting ones are two families of that size."""
+    from scipy.stats import false_discovery_control  # a second, which whoever only trains does without
+
     q = np.full(len(verdicts), nan)
     for family in (SUPPORTING, REFUTING):
         p = np.array([v.p if v.word in family else nan for v in verdicts], dtype=float)
-        own = stats.false_discovery_control(np.nan_to_num(p, nan=1.0)) if len(p) else p
+        own = false_discovery_control(np.nan_to_num(p, nan=1.0)) if len(p) else p
         q = np.where(np.isnan(p), q, own)
     return q

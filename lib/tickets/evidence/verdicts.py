@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import inf, nan, sqrt
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr, stdtrit  # t distribution; scipy.stats takes a second to load in every worker
 
 from ..errors import BadInput
 
@@ -78,7 +78,7 @@ class Sample:
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         if self.n < 2:
             return nan, nan
-        half = float(stats.t.ppf((1 + level) / 2, self.n - 1)) * self.error
+        half = float(stdtrit(self.n - 1, (1 + level) / 2)) * self.error
         return self.mean - half, self.mean + half
 
     def p_above(self, null: float) -> float:
@@ -87,7 +87,7 @@ class Sample:
             return nan
         if self.error == 0:  # all replicates agree exactly: accuracies of 100 %, say
             return 0.0 if self.mean > null else 1.0
-        return float(stats.t.sf((self.mean - null) / self.error, self.n - 1))
+        return float(stdtr(self.n - 1, (null - self.mean) / self.error))
 
     def p_below(self, null: float) -> float:
         """One-sided p-value of "the mean is below `null`"."""
