@@ -40,6 +40,15 @@ KEPT = (1, 0.7, 0.5, 0.168, 0.1, 0.036)
 VECTOR = 2**26
 MOST_SECONDS = 180
 """After so many no new round of a group of cases begins."""
+MEMORY = {
+    "nothing, libraries loaded": ("products", ((1, 1, 1),), 1),
+    "images of MNIST": ("images", "steps"),
+    "one dense network": ("training", 0, "ours", "steps"),
+    "one network at 3.6 %": ("training", 15, "ours", "steps"),
+    "plain loop": ("plain", 0, "steps", 1),
+    "16 networks stacked": ("population", 16, "steps", "cpu", True),
+}
+"""Process -> the one unit of work that it does, and what that is given."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -75,11 +84,11 @@ def as_text(found: dict) -> str:
 def on_cpu(steps: int, rounds: int) -> dict:
     """Our path in one process per core against the plain loop in one process, at its best number of threads.
 
-    That number is chosen first, by its best of nine units at density 1: to a dense loop, all densities are one.
+    That number is chosen first, by its best unit of a round each at density 1: to a dense loop, all densities are one.
     """
     cores = os.cpu_count()
     counts = sorted({cores, *(2**i for i in range(cores.bit_length()))})
-    threads = min(counts, key=lambda n: min(_seconds(plain, 0, steps, n) for _ in range(9)))
+    threads = min(counts, key=lambda n: min(_seconds(plain, 0, steps, n) for _ in range(rounds)))
     os.environ.update(dict.fromkeys(THREADS, "1"))
     with ExitStack() as stack:
         pools = [stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"))) for _ in range(cores)]
@@ -205,16 +214,9 @@ def _whole(seconds: dict, steps: int) -> dict:
 
 def _memory(steps: int) -> list[dict]:
     """Peak memory of a fresh process that does nothing but one kind of training."""
-    cases = {
-        "nothing, libraries loaded": ("products", ((1, 1, 1),), 1),
-        "images of MNIST": ("images", steps),
-        "one dense network": ("training", 0, "ours", steps),
-        "one network at 3.6 %": ("training", 15, "ours", steps),
-        "plain loop": ("plain", 0, steps, 1),
-        "16 networks stacked": ("population", 16, steps, "cpu", True),
-    }
     rows = []
-    for name, case in cases.items():
+    for name, case in MEMORY.items():
+        case = [steps if given == "steps" else given for given in case]
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             rows.append({"process": name, "megabytes": pool.submit(workloads.peak, *case).result()})
     return rows
