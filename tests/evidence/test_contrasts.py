@@ -165,6 +165,18 @@ def test_a_worst_case_is_read_with_a_wider_interval():
     assert len(read(partial, worst)) == 4  # only where all rungs are there to choose from
 
 
+def test_a_choice_is_made_where_every_value_is_there():
+    """A rung that half the replicates lack is neither the best for that, nor chosen on the half that has it."""
+    gains = {1: 0.0, 2: 2.0, 3: 1.0}
+    frame = table({("ticket", k): {"test_accuracy": lambda r, k=k: 98 + gains[k] + JITTER[r]} for k in gains})
+    frame.loc[(frame["level"] == 3) & (frame["replicate"] < 4), "test_accuracy"] += 0.5
+    partial = frame[(frame["level"] < 3) | (frame["replicate"] < 4)]
+    best = {"arm": "ticket", "level": {"best": [1, 2, 3], "by": "test_accuracy"}}
+    reading = Records(partial).read({"stat": "test_accuracy", "plus": best}, scene())
+    assert reading.picked == "level 2"
+    assert reading.values.to_dict() == {r: pytest.approx(100 + JITTER[r]) for r in range(4)}
+
+
 def test_the_values_tried_count_whatever_chose_among_them():
     """Another statistic of the same networks chooses too; choices of both terms multiply."""
     results = lambda k: {"test_accuracy": lambda r: 98.0 + JITTER[r], "validation_accuracy": 97.0 + k}  # noqa: E731
@@ -205,6 +217,26 @@ def test_a_diverged_network_is_an_outcome():
     assert steps[0] == 50_000
 
 
+def test_an_early_stop_at_the_end_of_the_budget_is_censored():
+    frame = dense_and_ticket()
+    ticket = frame["level"] == 7
+    frame.loc[ticket, "early_stop_step"] = [47_500 if r else 47_600 for r in frame.loc[ticket, "replicate"]]
+    rows = Records(frame).read({"stat": "early_stop_step", "plus": TICKET}, scene()).rows
+    assert rows["censored"].to_list() == [r == 0 for r in rows["replicate"]]
+    rows = Records(frame).read({"stat": "steps", "plus": TICKET}, scene()).rows  # no step of its own
+    assert set(rows["value"]) == {50_000}
+    assert not rows["censored"].any()
+
+
+def test_what_diverged_keeps_its_accuracy():
+    frame = dense_and_ticket()
+    frame["diverged"] = frame["diverged"].astype(object)
+    frame.loc[(frame["replicate"] == 0) & (frame["level"] == 7), ["diverged", "test_accuracy"]] = [True, 9.8]
+    read_ = Records(frame).read({"stat": "test_accuracy", "plus": TICKET}, scene())
+    assert read_.values[0] == 9.8
+    assert not read_.rows["censored"].any()
+
+
 def test_unknown_statistic():
     with pytest.raises(BadInput, match="statistic 'luck'"):
         read(dense_and_ticket(), {"stat": "luck", "plus": TICKET})
@@ -217,6 +249,21 @@ def test_weights_make_up_the_contrast():
     reading = Records(frame).read(contrast, scene())
     total = (reading.rows["weight"] * reading.rows["value"]).groupby(reading.rows["replicate"]).sum()
     assert total.to_numpy() == pytest.approx(reading.values.to_numpy())
+
+
+def test_draws_share_the_weight_of_their_replicate():
+    rows = [row(Cell(replicate=r), test_accuracy=90.0) for r in (0, 1)]
+    draws = {0: (1, 2, 3), 1: (1,)}
+    rows += [
+        row(Cell(arm="reinit", level=7, replicate=r, draw=draw), test_accuracy=91.0 + draw + r)
+        for r, own in draws.items()
+        for draw in own
+    ]
+    contrast = {"stat": "test_accuracy", "plus": {"arm": "reinit", "level": 7}, "minus": DENSE}
+    reading = Records(pd.DataFrame(rows)).read(contrast, scene())
+    assert reading.values.to_dict() == {0: pytest.approx(3), 1: pytest.approx(3)}
+    weights = reading.rows.loc[reading.rows["arm"] == "reinit", ["replicate", "weight"]]
+    assert weights["weight"].to_numpy() == pytest.approx([1 / len(draws[r]) for r in weights["replicate"]])
 
 
 # the second order of the data
