@@ -32,6 +32,17 @@ def test_gate_2_a_match_needs_arms_that_differ():
     assert judged(claim, dense_and_ticket(-1.0))["verdict"].startswith("contradicted")  # no gate saves a refuted match
 
 
+def test_gate_2_wants_the_whole_interval_beyond_the_margin():
+    """And asks how far the arms are apart, not how far from a threshold that the claim itself compares with."""
+    claim = entry(kind="match", margin=0.15, assay=ASSAY)
+    wide = with_random(0.2)
+    random = wide["arm"] == "random"
+    wide.loc[random, "test_accuracy"] += 15 * (wide.loc[random, "test_accuracy"] - 97.8)  # mean 0.2, from below 0.1 on
+    assert "G2, the known-worse arm is not told apart, interval from 0.0" in judged(claim, wide)["verdict"]
+    near = entry(kind="match", margin=0.15, assay=ASSAY, contrast={**ENTRY["contrast"], "constant": 0.01})
+    assert "gate G2" in judged(near, with_random(0.145))["verdict"]  # 0.155 from that threshold
+
+
 def test_gate_2_by_another_network():
     """The known-worse arm may be shown where the arms are known to differ."""
     there = {"network": "LeNet, standardized pixels"}
@@ -64,6 +75,12 @@ def test_gate_1_dense_accuracy():
     assert found["verdict"] == "reproduced"  # the anchor is the paper's, at the paper's steps
 
 
+def test_gate_1_lets_the_ends_of_the_band_in():
+    for band in ([98, 99], [97, 98]):
+        found = judged(entry(anchors={"stat": "test_accuracy_end", "band": band}), dense_and_ticket())
+        assert found["verdict"] == "reproduced"
+
+
 def test_gate_1_at_the_desk_has_an_anchor_of_its_own():
     """Whatever the scope of the claim at the paper's scale."""
     frame = dense_and_ticket(steps=5000)  # a dense accuracy of 98.00
@@ -90,6 +107,10 @@ def test_gate_3_equal_arms():
     contrast = {"stat": "test_accuracy", "plus": TICKET, "minus": {"arm": "random", "level": 7}}
     assert "gate G3" in judged(entry(contrast=contrast), frame)["verdict"]
     assert gates.equal_arms(other) == ""
+    two = table({(arm, level): {} for arm in ("ticket", "random") for level in (7, 8)})
+    assert gates.equal_arms(two) == ""
+    two.loc[(two["arm"] == "random") & (two["level"] == 8), "kept"] += 2  # of 168: beyond rounding, at one level
+    assert gates.equal_arms(two) == "G3, numbers of kept weights differ between arms"
     assert gates.equal_arms(pd.concat([dense_and_ticket(), other])) == "G3, precision differs between arms"
 
 
@@ -110,6 +131,11 @@ def test_networks_of_two_sizes_are_no_unequal_arms():
 def test_gate_4_early_stops_inside_the_budget():
     late = dense_and_ticket().assign(early_stop_step=49_900)
     assert "gate G4" in judged(entry(), late)["verdict"]
+    late.loc[late.index[2:], "early_stop_step"] = 47_500  # the last step that is not late
+    assert judged(entry(), late)["verdict"] == "reproduced"  # two of twenty: not more than one in ten
+    late.loc[late.index[2], "early_stop_step"] = 47_501
+    assert "gate G4, 15% of the early stops" in judged(entry(), late)["verdict"]
+    late = late.assign(early_stop_step=49_900)
     at_the_end = {**ENTRY["contrast"], "stat": "test_accuracy_end"}
     frame = late.assign(test_accuracy_end=late["test_accuracy"])
     assert judged(entry(contrast=at_the_end), frame)["verdict"] == "reproduced"

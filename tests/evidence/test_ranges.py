@@ -183,6 +183,8 @@ def test_the_p_of_a_concordance():
     verdict = concordance([(x, y), (x, y), BOTH, BOTH])
     assert (verdict.word, verdict.p) == ("contradicted", pytest.approx(4 * x(0.95).p))
     assert x(0.95).p > y(0.95).p
+    surer = setting(around(-0.3, 0.15), HOLDS)
+    assert concordance([(x, y), surer, BOTH, BOTH]).p == pytest.approx(4 * surer[0](0.95).p)
     agreeing = setting(around(0.3, 0.2), HOLDS)
     assert concordance([agreeing, BOTH, NEITHER, NEITHER]).p == agreeing[0](0.95).p
 

@@ -105,6 +105,14 @@ def test_equal_replicates_have_an_interval_of_no_width():
     assert effect(np.zeros(10), least=0.1).word == "not reproduced"
 
 
+def test_a_p_of_two_replicates_and_of_equal_ones():
+    two = verdicts.Sample.of([1.0, 2.0])
+    assert two.p_above(0) == pytest.approx(stats.ttest_1samp([1, 2], 0, alternative="greater").pvalue)
+    assert np.isnan(verdicts.Sample.of([1.0]).p_above(0))
+    equal = verdicts.Sample.of([1.0, 1.0, 1.0])
+    assert [equal.p_above(null) for null in (0, 1, 2)] == [0, 1, 1]
+
+
 def test_differences_must_be_finite():
     with pytest.raises(BadInput, match="finite"):
         effect([0.1, np.nan, 0.2], 0.1)
@@ -171,6 +179,9 @@ def test_compound_needs_all_parts():
     assert several.compound({"a": Verdict("not run"), "b": Verdict("inconclusive")}).word == "not run"
     refuted = several.compound({"a": good, "b": Verdict("not reproduced", n=5, p=0.004), "c": Verdict("not run")})
     assert (refuted.word, refuted.p) == ("not reproduced", pytest.approx(0.012))
+    both = [Verdict("contradicted", n=5, p=p) for p in (0.02, 0.004)]
+    assert several.compound(dict(zip("ab", both, strict=True))).p == pytest.approx(0.008)  # the surer refutes
+    assert several.compound({name: Verdict("contradicted", n=5, p=0.02) for name in range(60)}).p == 1
 
 
 def test_a_compound_takes_n_from_the_part_that_decides():

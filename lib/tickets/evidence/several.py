@@ -143,6 +143,5 @@ def q_values(verdicts) -> np.ndarray:
     q = np.full(len(verdicts), nan)
     for family in (SUPPORTING, REFUTING):
         p = np.array([v.p if v.word in family else nan for v in verdicts], dtype=float)
-        own = false_discovery_control(np.nan_to_num(p, nan=1.0)) if len(p) else p
-        q = np.where(np.isnan(p), q, own)
+        q = np.where(np.isnan(p), q, false_discovery_control(np.nan_to_num(p, nan=1.0)))
     return q
