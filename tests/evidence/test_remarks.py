@@ -3,7 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
-from handmade import DENSE, JITTER, NETWORKS, STUDY, TICKET, dense_and_ticket, entry, judged, row, table, unsized
+from handmade import (
+    DENSE,
+    ENTRY,
+    JITTER,
+    NETWORKS,
+    STUDY,
+    TICKET,
+    dense_and_ticket,
+    entry,
+    judged,
+    row,
+    table,
+    unsized,
+    verdicts_on,
+)
 from tickets.cells import FIELDS, Cell
 from tickets.evidence.claims import entry_hash
 
@@ -17,6 +31,17 @@ def test_forks_that_turn_a_verdict_around():
     assert judged(claim, same)["verdict"] == "reproduced"
     assert judged(claim, other)["verdict"] == "reproduced (depends on inputs)"
     assert judged(claim, dense_and_ticket())["verdict"] == "reproduced"  # its other value was not run
+
+
+def test_a_fork_needs_as_many_replicates_as_the_claim_or_six():
+    """And turns nothing around that is open."""
+    forks = {"inputs": "LeNet, standardized pixels"}
+    other = lambda n: dense_and_ticket(-0.3, n=n, inputs="standard")  # noqa: E731
+    said = lambda n, many: judged(entry(forks=forks, n=n), pd.concat([dense_and_ticket(), other(many)]))["verdict"]  # noqa: E731
+    assert [said(5, 4), said(5, 5)] == ["reproduced", "reproduced (depends on inputs)"]
+    assert [said(10, 5), said(10, 6)] == ["reproduced", "reproduced (depends on inputs)"]
+    few = pd.concat([dense_and_ticket(n=9), dense_and_ticket(inputs="standard")])
+    assert judged(entry(forks=forks, n=10), few)["verdict"] == "inconclusive: n = 9 of 10"
 
 
 def with_images(seen):
@@ -77,7 +102,13 @@ def test_where_the_average_is_open_densities_are_named_that_contradict_each_othe
     )
     found = judged(averaged(), two_rungs(lambda r: 0.55 + 0.5 * noise(r), lambda r: -0.35 + 0.1 * noise(r)))["verdict"]
     assert found.startswith("inconclusive (densities differ: rung 7 alone says ")
+    one = judged(averaged(), two_rungs(0.3, lambda r: 3 * noise(r)))["verdict"]
+    assert one == "inconclusive"  # one density decides, the other is open: they contradict each other in nothing
     assert ", and rung 15 alone says contradicted" in found
+
+
+def test_a_density_that_is_open_is_not_named():
+    assert judged(averaged(), two_rungs(1.0, lambda r: 0.1 + 0.3 * (-1) ** r))["verdict"] == "reproduced"
 
 
 def averaged():
@@ -158,6 +189,29 @@ def test_a_range_that_hangs_on_the_order_of_the_dense_network_says_so():
     claim = unsized(kind="range", contrast=contrast, rungs=[7], end=7, least=0.1)
     assert "with its second order contradicted)" in judged(claim, second_order(-0.2))["verdict"]
     assert "A/A" not in judged(claim, second_order(0.2))["verdict"]
+
+
+# parts of a compound claim
+
+
+def test_marks_of_parts_say_whose_they_are_but_for_those_of_all():
+    """Steps that were not reached, at rungs in their order; that records are older once, whichever part has them."""
+    steps = {"id": "X1.steps", "contrast": {"stat": "tt", "minus": {"arm": "ticket", "level": [8, 7]}, "plus": DENSE}}
+    gains = {"id": "X1.gains", "contrast": ENTRY["contrast"], "size": 0.3}
+    whole = unsized(parts=[{"kind": "effect", "least": -1e6, **steps}, {"kind": "effect", **gains}])
+    whole = {name: value for name, value in whole.items() if name not in ("kind", "contrast")}
+    curves = {7: [0.9, 0.5], 8: [0.9, 0.1]}
+    rows = [
+        row(Cell(replicate=r, level=level), test_accuracy=98 + 0.3 * (level == 7) + JITTER[r], best_loss=loss)
+        for r in range(10)
+        for level, loss in ((8, [0.9, 0.5]), (0, [0.5, 0.1]), (7, curves[8 if r else 7]))
+    ]
+    frame = pd.DataFrame(rows)
+    registrations = {"then": {"X1": "another"}}
+    found = verdicts_on({"X1": whole}, frame, registrations=registrations)["verdict"]
+    assert found[1].endswith("(post hoc; 11 of 30 steps censored, rungs 7, 8)")
+    assert found[2] == "reproduced (post hoc)"
+    assert found[0].endswith("(post hoc; X1.steps 11 of 30 steps censored, rungs 7, 8)")
 
 
 # changed after its runs
