@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tickets.pruning.masks import KEPT, Mask, mask_at
+from tickets.pruning.masks import KEPT, Mask, final, mask_at, pruned_at, tensors
 
 RNG = np.random.default_rng(0)
 
@@ -71,3 +71,19 @@ def test_connections_of_units_are_counted():
     assert Mask({"conv": np.ones((4, 3, 3, 3), bool), "fc": np.zeros((2, 8), bool)}).dead_units() == 0
     aside = {"left": np.zeros((5, 6), bool), "right": np.zeros((7, 6), bool)}  # neither feeds the other
     assert Mask(aside).dead_units() == 0
+
+
+def test_of_each_weight_the_level_that_pruned_it_is_kept():
+    """What a later level prunes leaves alone what an earlier one said; final weights stand beside it."""
+    first, second = np.array([[True, False, True]]), np.array([[True, False, False]])
+    weights = {"w": np.ones((1, 3), np.float32)}
+    one = tensors(1, Mask({"w": first}), None, weights)
+    two = tensors(2, Mask({"w": second}), one, weights)
+    assert pruned_at(one)["w"].tolist() == [[KEPT, 1, KEPT]]
+    assert pruned_at(two)["w"].tolist() == [[KEPT, 1, 2]]
+    assert [mask_at(pruned_at(two), level)["w"].tolist() for level in (0, 1, 2)] == [
+        [[True, True, True]], first.tolist(), second.tolist(),
+    ]  # fmt: skip
+    assert tensors(2, Mask({"w": second}), None, weights).keys() == two.keys()
+    assert pruned_at(tensors(2, Mask({"w": second}), None, weights))["w"].tolist() == [[KEPT, 2, 2]]
+    assert final(two).keys() == {"w"}
