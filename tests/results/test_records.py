@@ -115,6 +115,22 @@ def test_curves_of_measurements_are_kept_whatever_is_asked():
     assert records.thin(line, curves=False)["curves"] == line["curves"]
 
 
+def test_two_records_of_a_cell_agree_up_to_rounding_on_one_kind_of_machine():
+    """Where each was trained is not compared but for the kind of device and the version of torch."""
+    mine = a_record(NET)
+    mine["result"] |= {"test_accuracy": 97.5, "barrier": float("nan"), "kept": None}
+    told = lambda **changes: records.differences(mine, {**mine, "result": {**mine["result"], **changes}})  # noqa: E731
+    assert told() == told(test_accuracy=97.5 * (1 + 0.9e-6)) == []
+    assert told(test_accuracy=97.5 * (1 + 1.1e-6)) == ["test_accuracy: 97.5 here, 97.50010725 in the file"]
+    assert told(barrier=0.0) == ["barrier: nan here, 0.0 in the file"]
+    assert told(kept=0) == ["kept: None here, 0 in the file"]
+    assert told(more=1.0) == ["more: None here, 1.0 in the file"]
+    elsewhere = {**mine, "provenance": {**mine["provenance"], "device": "another", "seconds": 1e6}}
+    assert records.differences(mine, elsewhere) == []
+    elsewhere["provenance"] |= {"device_kind": "cuda", "torch": "1.0"}
+    assert [line.split(":")[0] for line in records.differences(mine, elsewhere, "now")] == ["device_kind", "torch"]
+
+
 def test_the_committed_records_are_whole():
     """What the book shows: every line readable, at most 24 MiB, no curve longer than a reader needs."""
     folder = BOOK / "results"
