@@ -105,6 +105,26 @@ def test_markup_of_a_sentence_becomes_html_and_nothing_else_does():
     assert "<strong>Yes.</strong> &lt;b&gt; is <em>less</em>." in shown
 
 
+def test_under_an_answer_stands_how_often_each_verdict_was_given():
+    """At the desk only of what ran, without parts and second readings."""
+    row = {
+        "claim": "X-desk",
+        "verdict": "reproduced",
+        "profile": "desk",
+        "scope": "analog",
+        "statement": "So.",
+        "ours": "",
+    }
+    row |= {"needs": "", "low": "", "high": ""}
+    others = [{**row, "verdict": "not run"}, {**row, "scope": "part"}, {**row, "scope": "analog reading"}]
+    other = {**row, "claim": "X", "profile": "paper", "verdict": "partly: smaller"}
+    tally = lambda counted, below: scorecard.html("answered", ["Yes."], [], counted, below).split('"tally">')[1:]  # noqa: E731
+    assert tally([], others) == []
+    assert [text.split("</p>")[0] for text in tally([], [row, *others])] == ["at the desk: 1 reproduced"]
+    assert tally([other], [other, *others])[0].split("</p>")[0] == "1 partly"
+    assert tally([other], [other, row])[0].split("</p>")[0] == "1 partly; at the desk: 1 reproduced"
+
+
 def test_every_reason_is_of_a_claim_that_has_failed_as_it_says():
     """One that is written for another verdict is stale: it would be shown to nobody."""
     for study, chapter in questions.written()["chapters"].items():
