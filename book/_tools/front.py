@@ -55,8 +55,8 @@ def cards(root: Path, rows: dict[str, dict]) -> str:
         own = [rows[name] for name in names]
         desk = [row for name in names if (row := rows.get(f"{name}-desk")) and int(row["n"])]
         kinds = ("", "paper", own), ("; analogs: ", "analog", own), ("; at the desk: ", "analog", desk)
-        found = [(said, scorecard.counts([r for r in of if r["scope"] == scope])) for said, scope, of in kinds]
-        counts = "".join(said + ", ".join(f"{n} {word}" for word, n in each) for said, each in found if each)
+        found = [(said, scorecard.html("told", [r for r in of if r["scope"] == scope])) for said, scope, of in kinds]
+        counts = "".join(said + each for said, each in found if each)
         text += [f":::{{grid-item-card}} {title}", f":link: notebooks/{study}", ":link-type: doc"]
         text += ["", questions.written()["chapters"][study]["asks"], "", f"*{escape(counts)}*", ":::", ""]
     return "\n".join([*text, "::::", ""])

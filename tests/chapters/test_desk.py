@@ -15,6 +15,8 @@ from tickets.chapters.winning_tickets import study as winning
 from tickets.data import sources
 from tickets.evidence import claims
 from tickets.evidence.asked import parts
+from tickets.evidence.judge import Judge
+from tickets.files import BOOK
 from tickets.results.store import Store
 
 CELLS = {study: chapters.cells(study, "desk") for study in desk.DESKS}
@@ -195,3 +197,20 @@ def test_what_is_said_of_re_estimated_barriers_is_so():
 def test_the_last_rung_above_two_percent_is_the_last(claim, cell):
     level = claims.load(profile="desk")[claim]["contrast"]["plus"]["level"]
     assert density(cell, level) > 0.02 > density(cell, level + 1)
+
+
+def test_of_the_difference_between_ticket_and_network_a_third_is_left_with_statistics_of_its_own():
+    """Which chapter 2 and the front page say beside M3: no claim is on barriers with re-estimated statistics there."""
+    study = "02_linear_mode_connectivity"
+    entries = claims.of(study, profile="desk")
+    table = Store.committed().table(chapters.cells(study, "desk"))
+    judge = Judge(table, "desk", entries, chapters.networks("desk"))
+    (part,) = (part for part in parts(entries["M3"]) if part["id"] == "M3.dense")
+    mixed, own = (
+        judge.read({**part, "contrast": {**part["contrast"], "stat": stat}}).values
+        for stat in ("barrier_test", "barrier_test_reestimated")
+    )
+    assert len(mixed) == len(own) == 5
+    assert 0.3 < own.mean() / mixed.mean() < 0.4
+    text = " ".join((BOOK / "questions.yml").read_text().split())
+    assert text.count("of that difference a third is left") == 1

@@ -68,7 +68,7 @@ class Records:
             swapped = twin and cell.is_dense and not cell.rewind and cell.order < 2
             self._rows[place(cell.but(order=1 - cell.order) if swapped else cell)].append(i)
         self.replicates, self._draws, self._budgets = (table[x].to_numpy() for x in ("replicate", "draw", "steps"))
-        self._every, self._place = np.unique(self.replicates, return_inverse=True)
+        self._every, self._turn = np.unique(self.replicates, return_inverse=True)  # all replicates; of a row, which
 
     def at(self, scene: Scene, **fields) -> np.ndarray:
         """Rows of a network with these fields, else its own: all replicates, and all draws unless named."""
@@ -131,7 +131,7 @@ class Records:
         values, censored = self._statistic(rows, stat, scene)
         if contrast.get("log"):
             values = np.log(values, where=values > 0, out=np.full(len(rows), nan))
-        at, known = self._place[rows], ~np.isnan(values)
+        at, known = self._turn[rows], ~np.isnan(values)
         sums = (np.bincount(at, x, len(self._every)) for x in (np.where(known, values, 0), known, None))
         total, counted, draws = sums
         with np.errstate(invalid="ignore"):  # no draw with a number
