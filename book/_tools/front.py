@@ -4,10 +4,14 @@ from html import escape
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from tickets import chapters
+from tickets.arms import measures
 from tickets.book import questions, scorecard
 from tickets.cells import like
 from tickets.chapters.winning_tickets import figures
+from tickets.evidence import claims
+from tickets.evidence.asked import parts
 from tickets.figures import style
 from tickets.figures.show import figure
 from tickets.results.store import Store
@@ -62,15 +66,26 @@ def cards(root: Path, rows: dict[str, dict]) -> str:
     return "\n".join([*text, "::::", ""])
 
 
-def doubts(rows: dict[str, dict]) -> str:
-    """The decided claims of papers that rest on less than the others, by reason, as a Markdown list."""
+def against_dense() -> set[str]:
+    """Claims that compare something with the dense network, of which there is a twin."""
+    contrasts = [(entry["id"], part["contrast"]) for entry in claims.load().values() for part in parts(entry)]
+    terms = [(name, term) for name, contrast in contrasts for term in contrast.values() if isinstance(term, dict)]
+    return {name for name, term in terms if 0 in np.ravel(term.get("level")).tolist() and not measures(term["arm"])}
+
+
+def doubts(rows: dict[str, dict], compared: set[str]) -> str:
+    """The decided claims of papers that rest on less than others, a line a reason; compared: see `against_dense`."""
     decided = [row for row in rows.values() if row["scope"] == "paper" and int(row["n"])]
     reasons = {
-        "would be judged otherwise if the dense network were exchanged for its twin": "fragile (A/A)",
+        "that compare with the dense network would be judged otherwise with its twin in its place": "fragile (A/A)",
         "are read with a rule or an estimand that was changed after their runs": "post hoc",
         "have a verdict that the correction for many claims does not bear out": "q > 0.05",
     }
     named = {why: [row["claim"] for row in decided if mark in row["verdict"]] for why, mark in reasons.items()}
     named["are known from other texts than the paper"] = [r["claim"] for r in decided if r["source"] == "second-hand"]
-    shown = (f"- {len(names)} of {len(decided)} {why}: {', '.join(names) or 'none'}." for why, names in named.items())
+    totals = [sum(row["claim"] in compared for row in decided), *[len(decided)] * 3]
+    shown = [
+        f"- {len(n)} of {of} {why}: {', '.join(n) or 'none'}."
+        for of, (why, n) in zip(totals, named.items(), strict=True)
+    ]
     return "\n".join(shown) + "\n"

@@ -30,6 +30,8 @@ from tickets.running import status
 
 from benchmarks import pictures
 
+RATES = ("Rule", "Truth", "n", "Reproduced, %", "Partly, %", "Refuted, %", "Open, %")
+"""How often each rule is wrong, as `benchmarks.rates` simulated it: heads of the table."""
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "numba", "papermill", "jupyter-book", "Sphinx")
 
 
@@ -40,19 +42,19 @@ def write(root: Path, folder: Path, reports: Iterable[dict], trained: bool) -> N
     stand beside the recorded ones.
     """
     (target := folder / "_generated").mkdir()
-    store, rows, about = released(root), by_claim(root / "book/results/claims.csv"), questions.about()
+    store, rows, about = released(root), scorecard.read(root / "book/results/claims.csv"), questions.about()
     joined = regimes.joined(rows, lambda row: scorecard.verdict(row)[0], questions.every())
     asked = questions.groups(rows.values(), front.titles(root))
     parts = {
         "findings.md": front.findings(rows),
         "hero.html": front.hero(store, questions.written()["hero"]),
         "chapters.md": front.cards(root, rows),
-        "doubts.md": front.doubts(rows),
+        "doubts.md": front.doubts(rows, front.against_dense()),
         "scorecard.html": scorecard.html("page", rows.values(), asked, about),
         "scope.md": scope(rows),
         "corrections.md": corrections(root, rows),
         "open_claims.md": open_claims(root, store, rows),
-        "error_rates.md": error_rates(root / "book/results/error_rates.csv"),
+        "error_rates.md": markdown_table(RATES, pd.read_csv(root / "book/results/error_rates.csv").to_numpy()),
         "versions.md": versions(),
         "recorded.md": recorded(store),
         "data_card.md": release.card(root),
@@ -79,7 +81,7 @@ def corrections(root: Path, now: dict[str, dict]) -> str:
     """What was corrected and why, and the verdicts before and now of the claims that it concerns."""
     text = []
     for correction in yaml.safe_load((root / "book/corrections.yml").read_text("utf-8")):
-        before = by_claim(root / "book/results" / correction["before"])
+        before = scorecard.read(root / "book/results" / correction["before"])
         text.append(f"## {correction['date']}\n")
         for change in correction["changes"]:
             rows = [
@@ -118,11 +120,6 @@ def open_claims(root: Path, store: Store, now: dict[str, dict]) -> str:
     return "\n".join(tables) or "Every claim has been run.\n"
 
 
-def by_claim(path: Path) -> dict[str, dict]:
-    """The rows of a table of claims by their names."""
-    return {row["claim"]: row for row in scorecard.read(path)}
-
-
 def concerned(entry: dict, change: dict) -> bool:
     """Whether a correction is about a claim: named, judged by a rule that it changed, or given more replicates."""
     extended = "extended" in change and bool(entry.get("extensions"))
@@ -136,16 +133,10 @@ def said(row: dict) -> str:
     return f"{row['verdict']}: {scorecard.mean(row)}{span} {row['unit']}, n = {row['n']}".replace("|", "")
 
 
-def error_rates(path: Path) -> str:
-    """How often each rule is wrong, as `benchmarks.rates` simulated it."""
-    heads = ("Rule", "Truth", "n", "Reproduced, %", "Partly, %", "Refuted, %", "Open, %")
-    return markdown_table(heads, list(pd.read_csv(path).itertuples(index=False, name=None)))
-
-
 def own_verdicts(here: Store, table: Path) -> str:
     """What the results trained on this machine say by themselves, under the same rules; written to `table` too."""
     judged.publish(here, table)
-    rows = [row for row in scorecard.read(table) if scorecard.filled(row["ours"])]
+    rows = [row for row in scorecard.read(table).values() if scorecard.filled(row["ours"])]
     shown = scorecard.html("table", rows, questions.about(), False) if rows else "<p>No claim has results yet.</p>"
     return f"<h2>Trained on this machine</h2>\n{shown}"
 

@@ -8,12 +8,11 @@ import os
 import shutil
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 from release import VERSION, checksum
+from tickets.files import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 NO_BROWSER = "no browser: apt-get install chromium, or .venv/bin/playwright install chromium"
 FOOTER = """<p style="width: 100%; text-align: center; font: 8px sans-serif">
 <span class="pageNumber"></span> / <span class="totalPages"></span></p>"""

@@ -85,8 +85,7 @@ def cells_part(frame: pd.DataFrame) -> str:
     named = {"model": "Network", "arm": "Arm", "device": "Recorded on", "torch": "torch", "device_here": "Here on"}
     counts = frame.groupby([*named, "torch_here"])["compared"].value_counts().unstack(fill_value=0)
     words = [word for word in ("same", "as seeds differ", "other numbers", "odd", "spread unknown") if word in counts]
-    rows = [(*place, *(int(row[word]) for word in words)) for place, row in counts.iterrows()]
-    return markdown_table((*named.values(), "torch here", *words), rows)
+    return markdown_table((*named.values(), "torch here", *words), counts[words].reset_index().to_numpy())
 
 
 # claim by claim

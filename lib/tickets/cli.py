@@ -3,11 +3,11 @@
 A user's mistake is one line and exit status 2; what failed for another reason is exit status 1, Ctrl-C is 130.
 """
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 
 from . import chapters
@@ -55,8 +55,9 @@ def run_command(
 @app.command("status")
 def status_command(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False):
     """Study by profile: cells, recorded, missing, and what the missing ones would cost on one worker."""
-    rows = states.status(Store())
-    typer.echo(json.dumps(rows, indent=1) if as_json else states.as_text(rows))
+    rows = pd.DataFrame(states.status(Store()))
+    text = rows.astype({"hours": float}).to_string(index=False, na_rep="?")
+    typer.echo(rows.to_json(orient="records", indent=1) if as_json else text)
 
 
 @app.command("export")
@@ -93,9 +94,8 @@ def record_command(study: Study, profile: Profile = "paper"):
     total = recording.record(Store(), study, profile)
     judged = verdicts.publish(Store.committed())
     decided = judged["verdict"].str.startswith(("inconclusive", "open", "not run")).eq(False).sum()
-    typer.echo(
-        f"{study}: book/results holds {total} records; {decided} of {len(judged)} rows of claims.csv are decided"
-    )
+    said = f"{decided} of {len(judged)} rows of claims.csv are decided"
+    typer.echo(f"{study}: book/results holds {total} records; {said}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -74,11 +74,8 @@ def _placed(spec: dict, own: dict) -> tuple:
 
 def mentioned(value, key: str = "") -> list[str]:
     """The names of networks in an entry of claims.yml: all that stands below the words network and forks."""
-    if isinstance(value, Mapping):
-        below = key in ("network", "forks")
-        return [
-            name for word, part in value.items() if word != "by" for name in mentioned(part, key if below else word)
-        ]
-    if isinstance(value, list):
-        return [name for part in value for name in mentioned(part, key)]
-    return [value] if isinstance(value, str) and key in ("network", "forks") else []
+    below = key in ("network", "forks")
+    if not isinstance(value, (Mapping, list)):
+        return [value] if below and isinstance(value, str) else []
+    inside = value.items() if isinstance(value, Mapping) else [(key, part) for part in value]
+    return [name for word, part in inside if word != "by" for name in mentioned(part, key if below else word)]

@@ -6,6 +6,7 @@ import generated
 import pytest
 from made_up import a_record
 from tickets import chapters
+from tickets.book import scorecard
 from tickets.evidence import claims
 from tickets.files import ROOT
 from tickets.results.store import Store
@@ -27,7 +28,7 @@ def test_a_step_costs_the_median_of_what_is_recorded(tmp_path):
 
 
 def test_what_was_extended_stands_in_the_table_of_old_and_new_verdicts():
-    text = generated.corrections(ROOT, generated.by_claim(ROOT / "book/results/claims.csv"))
+    text = generated.corrections(ROOT, scorecard.read(ROOT / "book/results/claims.csv"))
     table = text.split("No correction: ten more replicates of LeNet")[1].split("###")[0]
     extended = [e["id"] for e in claims.entries() if e.get("extensions") and e["study"] == "01_winning_tickets"]
     assert len(extended) > 20
@@ -35,7 +36,7 @@ def test_what_was_extended_stands_in_the_table_of_old_and_new_verdicts():
 
 
 def test_the_page_of_open_claims_has_every_claim_that_waits_for_a_network_and_no_other():
-    rows = generated.by_claim(ROOT / "book/results/claims.csv")
+    rows = scorecard.read(ROOT / "book/results/claims.csv")
     rows["M1-r20"] |= {"n": "3", "verdict": "inconclusive: n = 3 of 5"}  # one begun, one decided, of what was not run
     rows["L6-conv2"] |= {"n": "5", "verdict": "reproduced", "needs": ""}
     tables = generated.open_claims(ROOT, Store.committed(), rows).split("## `")[1:]

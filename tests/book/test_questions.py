@@ -3,14 +3,13 @@
 import re
 from dataclasses import replace
 
-import generated
 import nbformat
 import pytest
 from tickets.book import questions, scorecard
 from tickets.evidence import claims
 from tickets.files import BOOK, ROOT
 
-ROWS = {name: row for name, row in generated.by_claim(BOOK / "results/claims.csv").items() if row["profile"] != "quick"}
+ROWS = {name: row for name, row in scorecard.read(BOOK / "results/claims.csv").items() if row["profile"] != "quick"}
 ASKED = questions.every()
 SENTENCES = [sentence for asked in ASKED for sentence in asked.answer]
 NAMED = pytest.mark.parametrize("sentence", SENTENCES, ids=lambda sentence: ", ".join(sentence["claims"]))

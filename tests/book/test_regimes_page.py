@@ -2,13 +2,12 @@
 
 import re
 
-import generated
 import pytest
 from tickets.book import questions, scorecard
 from tickets.chapters import regimes
 from tickets.files import BOOK
 
-NOW = generated.by_claim(BOOK / "results/claims.csv")
+NOW = scorecard.read(BOOK / "results/claims.csv")
 
 
 def word(row):

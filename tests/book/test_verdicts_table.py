@@ -346,6 +346,6 @@ def test_csv(tmp_path):
     assert lines[0] == "claim,paper,statement,theirs,source,ours,low,high,n,unit,scope,profile,device,verdict,q,needs"
     assert lines[1].split(",")[3:9] == ["0.3", "read in the paper", "0.3", "0.289336", "0.310664", "10"]
     assert lines[2].split(",")[3] == ""
-    rows = scorecard.read(path)  # the book's reader
+    rows = list(scorecard.read(path).values())  # the book's reader
     assert tuple(rows[0]) == tuple(scorecard.COLUMNS) == verdicts.COLUMNS
     assert scorecard.verdict(rows[0])[0] == "reproduced"

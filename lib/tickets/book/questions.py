@@ -126,7 +126,6 @@ def groups(rows: Iterable[dict], titles: Mapping[str, str]) -> list[tuple]:
         scales.setdefault(scorecard.base(row), {})[row["profile"]] = row
     found = []
     for asked in every():
-        named = [(name, dict(scales[name])) for name in asked.claims if name in scales]
-        own = [(name, of_it.pop("paper", None), list(of_it.values())) for name, of_it in named]
+        own = [(name, at.pop("paper", None), [*at.values()]) for name in asked.claims if (at := scales.get(name))]
         found.append((titles[asked.study], asked, own))
     return found

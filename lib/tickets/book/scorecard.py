@@ -24,8 +24,7 @@ SIGNS = {
 SCALES = {
     "points": (lambda x: math.asinh(20 * x), -30, 30, 0),
     "% earlier": (float, -100, 100, 0),
-    "times as fast": (lambda x: math.log(max(x, 1e-9)), 1 / 20, 20, 1),
-    "times as rare": (lambda x: math.log(max(x, 1e-9)), 1 / 20, 20, 1),
+    **dict.fromkeys(("times as fast", "times as rare"), (lambda x: math.log(max(x, 1e-9)), 1 / 20, 20, 1)),
     "% of the weights": (lambda x: -math.log(max(x, 1e-9)), 100, 1, None),
     **dict.fromkeys(("%", "% of settings", "% of densities"), (float, 0, 100, None)),
     "": (lambda x: math.log10(max(x, 0) + 100), 0, 1e5, None),
@@ -46,12 +45,12 @@ PAPERS = {"frankle2019lottery": "Frankle & Carbin 2019", "burkholz2022convolutio
 """Labels that a key of the bibliography does not give: two papers of one year, one author."""
 
 
-def read(path) -> list[dict]:
-    """The rows of a claims table, as dictionaries of text; BadInput if a column of the contract is missing."""
+def read(path) -> dict[str, dict]:
+    """Claim -> its row of a claims table, all as text; BadInput if a column of the contract is missing."""
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     if missing := [column for column in COLUMNS if column not in frame]:
         raise BadInput(f"{path}: no column {', '.join(missing)}; a claims table has {', '.join(COLUMNS)}")
-    return frame.to_dict("records")
+    return {row["claim"]: row for row in frame.to_dict("records")}
 
 
 def html(macro: str, *given) -> str:
@@ -161,15 +160,12 @@ def number(value, places=None, digits=3) -> str:
     if not filled(value):
         return ""
     plain = ",.0f" if abs(float(value)) >= 1000 else f".{digits}g"  # a step is printed whole
-    shown = f"{float(value):{plain if places is None else f'.{places}f'}}"
-    return shown.replace("-", "−")
+    return f"{float(value):{plain if places is None else f'.{places}f'}}".replace("-", "−")
 
 
 _ENVIRONMENT = Environment(loader=PackageLoader("tickets.book"), autoescape=True, trim_blocks=True)
-_ENVIRONMENT.tests["filled"] = filled
-_ENVIRONMENT.tests |= {"dotted": lambda claim: "." in claim, "ran": lambda row: verdict(row)[0] != "not run"}
+_ENVIRONMENT.tests |= {"filled": filled, "ran": lambda row: verdict(row)[0] != "not run"}
 _ENVIRONMENT.filters |= {"explained": explained, "marked": marked}
-_ENVIRONMENT.globals |= {
-    "signs": SIGNS, "confirmed": CONFIRMED, "terms": TERMS, "verdict": verdict, "added": added, "counts": counts,
-    "citation": citation, "base": base, "mean": mean, "span": span, "rate": rate, "sketch": sketch, "number": number,
-}  # fmt: skip
+_ENVIRONMENT.globals |= {"signs": SIGNS, "confirmed": CONFIRMED, "terms": TERMS}
+for function in (verdict, added, counts, citation, base, mean, span, rate, sketch, number):
+    _ENVIRONMENT.globals[function.__name__] = function

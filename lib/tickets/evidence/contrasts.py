@@ -21,11 +21,6 @@ SLACK = 1.05
 """`tt` is the first step with validation loss <= SLACK x the dense minimum of the replicate."""
 LATE = 0.95
 """An early-stop step beyond this share of the budget may be the budget's end and not the network's minimum."""
-BEHIND = (
-    *("cell", "key", "model", "arm", "level", "replicate", "draw", "steps", "precision", "kept", "density", "diverged"),
-    *("early_stop_step", "best_step", "best_loss", "test_accuracy", "wrong", "device"),
-)
-"""Columns of the records behind a number. Statistics are others, and there are hundreds."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Reading:
         """The records behind the numbers, with the columns `value`, `weight` and `censored`."""
         at, value, weight, censored = self.read
         named = {"value": value, "censored": censored.astype(bool), "weight": weight}
-        return self.records.behind.iloc[at.astype(int)].assign(**named)
+        return self.records.table.iloc[at.astype(int)].assign(**named)
 
 
 class Records:
@@ -63,7 +58,6 @@ class Records:
 
     def __init__(self, table: pd.DataFrame, twin: bool = False):
         self.table, self._rows = (table := table.reset_index(drop=True)), defaultdict(list)
-        self.behind = table[[name for name in BEHIND if name in table]]
         for i, cell in enumerate(table["cell"]):
             swapped = twin and cell.is_dense and not cell.rewind and cell.order < 2
             self._rows[place(cell.but(order=1 - cell.order) if swapped else cell)].append(i)

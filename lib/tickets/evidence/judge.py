@@ -16,8 +16,6 @@ from .contrasts import Reading, Records, in_blocks
 from .resample import images_matter
 from .verdicts import LEAST_N, Verdict
 
-CONCORDANCE = ("contrast", "matching")
-"""The two sides of "X if and only if Y": what is positive where X holds, and what must match where Y holds."""
 OLDER = "with records older than the claim"
 OF_ALL = ("post hoc", OLDER)
 """Marks that a compound claim has once, whichever part they are of."""
@@ -129,7 +127,7 @@ class Judge:
         sides, readings = [], []
         for case in part["cases"]:
             scene = self.scene(part, case["network"])
-            both = {name: self.records.read(filled(part[name], case), scene) for name in CONCORDANCE}
+            both = {name: self.records.read(filled(part[name], case), scene) for name in ("contrast", "matching")}
             x, y = in_blocks(both).values()
             holds = partial(verdicts.effect, x.values, 0, least_n=part["n"])
             matches = partial(verdicts.match, y.values, case["margin"], least_n=part["n"])
@@ -234,9 +232,8 @@ class Judge:
         fresh = set(rows["replicate"]) - set(rows.loc[changed, "replicate"])
         if not fresh:
             return ["post hoc"]
-        table = self.records.table
-        these = Records(table[table["replicate"].isin(fresh)])
-        alone = self._on(these).rule({**part, "n": min(part["n"], LEAST_N)})
+        these = self.records.table[lambda table: table["replicate"].isin(fresh)]
+        alone = self._on(Records(these)).rule({**part, "n": min(part["n"], LEAST_N)})
         return [f"post hoc: the {len(fresh)} registered replicates alone say {_brief(part, alone)}"]
 
     def _turning_forks(self, part: dict, finding: Finding) -> list[str]:

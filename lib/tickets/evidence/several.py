@@ -12,7 +12,7 @@ import numpy as np
 from .verdicts import LEVEL, REFUTING, SUPPORTING, Verdict
 
 
-def ranged(rungs, end: float, test, reach: float = 2) -> Verdict:
+def ranged(rungs, end: float, test) -> Verdict:
     """ "Holds from the start down to `end`".
 
     `rungs`: (rung, differences) from the named start outward, `end` among them; `test`: differences -> Verdict of an
@@ -25,7 +25,7 @@ def ranged(rungs, end: float, test, reach: float = 2) -> Verdict:
         return whole
     if end not in held:
         return replace(whole, word="partly", note="not so far")
-    return replace(whole, word="partly", note="further") if abs(whole.estimate - end) > reach else whole
+    return replace(whole, word="partly", note="further") if abs(whole.estimate - end) > 2 else whole
 
 
 def onset(steps, end: float, test) -> Verdict:
@@ -51,27 +51,24 @@ def _walked(rungs, end: float, test, called: str) -> tuple[tuple[Verdict, ...], 
     """(verdicts on the rungs, those rungs that hold from the start on without a gap, what they say together).
 
     All of them must hold, so the largest p is theirs. A named end that is significantly reversed refutes, also where
-    the start is undecided.
+    the start is undecided. Where not even the start holds, a smaller effect there is no refutation.
     """
     rungs, tested = zip(*((rung, test(values)) for rung, values in rungs), strict=True)
-    passed, at_end = list(takewhile(lambda v: v.word == "reproduced", tested)), tested[rungs.index(end)]
-    held = rungs[: len(passed)]
+    passed = list(takewhile(lambda v: v.word == "reproduced", tested))
+    held, start, at_end = rungs[: len(passed)], tested[0], tested[rungs.index(end)]
     last, n = (held[-1], min(v.n for v in passed)) if passed else (nan, at_end.n)
-    if at_end.word == "contradicted" and tested[0].word not in REFUTING:
+    if at_end.word == "contradicted" and start.word not in REFUTING:
         note = f"reversed at its own {called}"
-        return tested, held, Verdict("not reproduced", last, n=n, p=at_end.p, note=note, nulls=at_end.nulls)
-    if not passed:
-        return tested, held, _failed_start(tested[0])
-    p, nulls = max(v.p for v in passed), sum((v.nulls for v in passed), ())
-    return tested, held, Verdict("reproduced", last, n=n, p=p, nulls=nulls)
-
-
-def _failed_start(start: Verdict) -> Verdict:
-    """The verdict when not even the start rung holds; a smaller effect there is no refutation."""
-    if start.word in REFUTING:
-        return replace(start, estimate=nan, low=nan, high=nan, note="fails at the start")
-    note = start.note or "undecided at the start" if start.word == "inconclusive" else f"{start.note} at the start"
-    return Verdict("inconclusive", n=start.n, note=note)
+        whole = Verdict("not reproduced", last, n=n, p=at_end.p, note=note, nulls=at_end.nulls)
+    elif passed:
+        p, nulls = max(v.p for v in passed), sum((v.nulls for v in passed), ())
+        whole = Verdict("reproduced", last, n=n, p=p, nulls=nulls)
+    elif start.word in REFUTING:
+        whole = replace(start, estimate=nan, low=nan, high=nan, note="fails at the start")
+    else:
+        note = start.note or "undecided at the start" if start.word == "inconclusive" else f"{start.note} at the start"
+        whole = Verdict("inconclusive", n=start.n, note=note)
+    return tested, held, whole
 
 
 def concordance(settings) -> Verdict:

@@ -8,6 +8,7 @@ one-sided: of what the word asserts. Fewer than `least_n` replicates never decid
 
 from dataclasses import dataclass
 from math import inf, nan, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtr, stdtrit  # t distribution; scipy.stats takes a second to load in every worker
@@ -49,49 +50,36 @@ class Verdict:
         return self.holds or self.word in REFUTING
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Differences, one a replicate, and their t statistics."""
+class Sample(NamedTuple):
+    """Differences, one a replicate, and their t statistics; error: of the mean, nan for fewer than two replicates."""
 
     values: tuple[float, ...]
+    n: int
+    mean: float
+    error: float
 
     @classmethod
     def of(cls, values) -> "Sample":
         values = np.asarray(values, dtype=float)
         if values.ndim != 1 or not np.isfinite(values).all():
             raise BadInput("differences: one finite number a replicate")
-        return cls(tuple(values.tolist()))
-
-    @property
-    def n(self) -> int:
-        return len(self.values)
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(self.values)) if self.n else nan
-
-    @property
-    def error(self) -> float:
-        """Standard error of the mean; undefined for fewer than two replicates."""
-        return float(np.std(self.values, ddof=1)) / sqrt(self.n) if self.n > 1 else nan
+        n = len(values)
+        error = float(values.std(ddof=1)) / sqrt(n) if n > 1 else nan
+        return cls(tuple(values.tolist()), n, float(values.mean()) if n else nan, error)
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        if self.n < 2:
-            return nan, nan
         half = float(stdtrit(self.n - 1, (1 + level) / 2)) * self.error
         return self.mean - half, self.mean + half
 
     def p_above(self, null: float) -> float:
         """One-sided p-value of "the mean is above `null`"."""
-        if self.n < 2:
-            return nan
         if self.error == 0:  # all replicates agree exactly: accuracies of 100 %, say
             return 0.0 if self.mean > null else 1.0
         return float(stdtr(self.n - 1, (null - self.mean) / self.error))
 
     def p_below(self, null: float) -> float:
         """One-sided p-value of "the mean is below `null`"."""
-        return Sample(tuple(-v for v in self.values)).p_above(-null)
+        return Sample.of([-v for v in self.values]).p_above(-null)
 
     def says(self, word: str, level: float, p: float = nan, note: str = "", nulls=()) -> Verdict:
         pairs = tuple((self.values, null) for null in nulls)
@@ -127,16 +115,13 @@ def regions(values, cuts, least_n: int = LEAST_N, level: float = LEVEL) -> Verdi
     cuts: (hypothesis, upper end of its region) in ascending order, the last end is infinite. Reproduced: the interval
     lies in one region, whose name is the note; partly: the regions in the note are excluded.
     """
-    names, rows = [name for name, _ in cuts], []
-    for many in range(1, len(cuts)):  # the narrowest run of regions that holds the interval
-        for first in range(len(cuts) - many + 1):
-            beyond = first + many
-            above = [end for _, end in cuts[first - 1 : first]] if first else []
-            below = [cuts[beyond - 1][1]] if beyond < len(cuts) else []
-            others = ", ".join(names[:first] + names[beyond:])
-            word, note = ("reproduced", names[first]) if many == 1 else ("partly", others)
-            rows.append((word, note, above, below))
-    return _first(values, rows, least_n, level)
+    names, ends = zip(*cuts, strict=True)
+    low, high = Sample.of(values).interval(level)
+    first, last = sum(low > end for end in ends), sum(high >= end for end in ends)  # that the interval lies in
+    out = names[:first] + names[last + 1 :]
+    word, note = ("reproduced", names[first]) if first == last else ("partly", ", ".join(out))
+    row = word, note, ends[:first][-1:], ends[:-1][last : last + 1]
+    return _first(values, [row] if out else [], least_n, level)
 
 
 def _first(values, rows, least_n: int, level: float) -> Verdict:
@@ -164,6 +149,5 @@ def sign_flip(values, null: float = 0) -> float:
 
 def fragile(verdict: Verdict) -> bool:
     """Whether the exact sign-flip test fails to exclude what the t-interval excluded (6 to 20 replicates)."""
-    return verdict.decided and any(
-        6 <= len(values) <= 20 and sign_flip(values, null) > 1 - LEVEL for values, null in verdict.nulls
-    )
+    few = [(values, null) for values, null in verdict.nulls if 6 <= len(values) <= 20]
+    return verdict.decided and any(sign_flip(values, null) > 1 - LEVEL for values, null in few)

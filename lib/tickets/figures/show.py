@@ -71,12 +71,11 @@ def stack(drawn, panels) -> None:
             axes.set(**{label: next(filter(None, (getattr(p, f"get_{label}")() for p in (axes, *panels))), "")})
         axes.xaxis.label.set_visible(True)  # seaborn hides those of inner panels
         axes.yaxis.label.set_visible(True)
-    if drawn.legends:  # laid out when it is made
+    for columns in (2, 1) if drawn.legends else ():  # a legend is laid out when it is made
         drawn.legends[0].remove()
-        legend_below(drawn, panels, columns=2)
-        if drawn.legends[0].get_window_extent().width > drawn.bbox.width:
-            drawn.legends[0].remove()
-            legend_below(drawn, panels, columns=1)
+        legend_below(drawn, panels, columns=columns)
+        if drawn.legends[0].get_window_extent().width <= drawn.bbox.width:
+            break
     drawn.tight_layout()
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from ..arms import ARMS
 from ..evidence.verdicts import Sample
@@ -38,6 +38,7 @@ WORDS |= {f"{name}-{x}": f"half {x} of {WORDS[name]}" for name in HALVED for x i
 NAMES = {
     "early_stop_step": "early-stop step",
     "test_accuracy": "test accuracy at early stop (%)",
+    "test_accuracy_mid": "test accuracy at 30 % of the budget (%)",
     "test_accuracy_end": "test accuracy at the last step (%)",
     "train_accuracy_end": "training accuracy at the last step (%)",
     "validation_loss": "validation loss",
@@ -134,9 +135,7 @@ def step_axis(axes, steps: pd.Series) -> None:
 
 def ticks(axes, at, form: str = "g") -> None:
     """Ticks below at these places only, as plain numbers."""
-    axes.xaxis.set_major_locator(FixedLocator(at))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:{form}}"))
+    axes.xaxis.set(major_locator=FixedLocator(at), minor_locator=NullLocator(), major_formatter=f"{{x:{form}}}")
 
 
 def panels(count: int, height: float = 3.6):
@@ -159,10 +158,9 @@ def legend_below(figure: Figure, grid, columns: int = 4) -> None:
 
 def label_ends(axes, apart: float = 0.07) -> None:
     """The name of each line at its right end, in its colour; no two nearer than a share of the axis."""
-    low, high = axes.get_ylim()
     lines = [line for line in axes.lines if not line.get_label().startswith("_")]
-    last = {line: line.get_ydata()[np.argmax(axes.transData.transform(line.get_xydata())[:, 0])] for line in lines}
-    at = {line: np.clip((y - low) / (high - low), 0, 1) for line, y in last.items()}
+    within = (axes.transData - axes.transAxes).transform  # shares of the axes, left to right and bottom to top
+    at = {line: np.clip(max(within(line.get_xydata()).tolist())[1], 0, 1) for line in lines}
     beyond = -apart
     for line in sorted(at, key=at.get):
         beyond = max(at[line], beyond + apart)

@@ -12,8 +12,8 @@ ALGORITHM = 3
 """Of the code that trains and prunes on the compiled path: raised by hand when its roundings change."""
 PACKAGE = Path(__file__).parents[1]
 NUMBERS = (
-    "arms.py", "cells.py", "seeds.py", "nets", "data", "pruning", "training", "connectivity", "chapters/*/*.py",
-    "running/plan.py", "running/work.py",
+    "arms.py", "cells.py", "seeds.py", "nets/**/*.py", "data/**/*.py", "pruning/**/*.py", "training/**/*.py",
+    "connectivity/**/*.py", "chapters/*/*.py", "running/plan.py", "running/work.py",
 )  # fmt: skip
 """What of the library can change a number: also what trains together, and how threads and devices are set."""
 PAGES = ("study.py", "figures.py", "tables.py")
@@ -51,9 +51,7 @@ def name_of(device: str) -> str:
 @cache
 def fingerprint() -> str:
     """Hash of the source that can change a number, 12 digits: recorded, never part of a key."""
-    named = [path for pattern in NUMBERS for path in PACKAGE.glob(pattern)]
-    sources = [source for path in named for source in (path.rglob("*.py") if path.is_dir() else [path])]
-    found = hashlib.sha256()
+    sources, found = [path for pattern in NUMBERS for path in PACKAGE.glob(pattern)], hashlib.sha256()
     for source in sorted(source for source in sources if source.name not in PAGES):
         found.update(source.relative_to(PACKAGE).as_posix().encode() + source.read_bytes())
     return found.hexdigest()[:12]

@@ -38,9 +38,7 @@ def parse(text: str | bytes, where: str) -> dict:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{where}: not a readable record ({error})") from error
-    if not isinstance(record, dict):
-        raise BadInput(f"{where}: not a record")
-    if missing := [part for part in PARTS if part not in record]:
+    if missing := [part for part in PARTS if not isinstance(record, dict) or part not in record]:
         raise BadInput(f"{where}: no {missing[0]} in the record")
     if record["schema"] != SCHEMA:
         raise BadInput(f"{where}: schema {record['schema']}, this version reads {SCHEMA}")

@@ -83,13 +83,11 @@ def work(
 def _outcome(future: Future) -> str:
     try:
         return future.result()
-    except BrokenProcessPool:
-        return DIED
     except CancelledError as error:
         raise ConnectionError("the connection to the scheduler was lost: what is finished is in the store") from error
     except Exception as error:
-        if type(error).__name__ == "KilledWorker":  # perhaps another population's fault, as in a pool of processes
-            return DIED
+        if isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker":
+            return DIED  # perhaps by another population's fault
         raise
 
 

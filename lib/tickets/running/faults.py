@@ -1,7 +1,6 @@
 """What can go wrong with the files of a store, and with a population: named, kept, and never in the way of the rest."""
 
 import json
-import os
 import subprocess
 import time
 import uuid
@@ -120,7 +119,7 @@ def set_aside(store: Store, cells: list[Cell], say) -> None:
                 target = store.local / "set-aside" / f"{path.name}.{uuid.uuid4().hex[:8]}"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with suppress(FileNotFoundError):  # another run was faster, and has said it
-                    os.replace(path, target)
+                    path.replace(target)
                     say(f"{error}: set aside as {target.parent.name}/{target.name}, to be trained again")
 
 

@@ -2,8 +2,6 @@
 
 import statistics
 
-import pandas as pd
-
 from .. import chapters
 from ..arms import ARMS, measures
 from ..cells import Cell
@@ -45,11 +43,6 @@ def hours_of(missing: list[Cell], rates: dict) -> float | None:
     if None in cost:
         return None
     return round(sum(rate * cell.steps for rate, cell in zip(cost, trained, strict=True)) / 3600, 2)
-
-
-def as_text(rows: list[dict]) -> str:
-    """The rows as a table for a terminal."""
-    return pd.DataFrame(rows).astype({"hours": float}).to_string(index=False, na_rep="?")
 
 
 def seconds_per_step(store: Store, cells: list[Cell]) -> dict[tuple, float]:
