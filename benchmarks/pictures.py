@@ -55,7 +55,8 @@ CAPTIONS = {
     "cost-by-density": "Milliseconds of a network-step of LeNet against weights kept: ours, with all layers dense, "
     "with all by kept weights, and the plain loop.",
     "cost-images": "How many times faster than the plain loop a step of four image networks is, against weights kept.",
-    "cost-growth": "Milliseconds of a network-step of LeNet against networks trained at once, and against their width.",
+    "cost-growth": "Milliseconds of a network-step of LeNet against networks trained at once, and against their width. "
+    "More networks than cores take turns: that part of the line is computed. Stacked ones do without validation.",
     "cost-roofline": "Roofline: operations a second against operations for each byte that a step must move, and what "
     "the machine reaches at most.",
     "cost-parts": "Milliseconds of the parts of a step of four image networks, by weights kept; the mark is the whole.",

@@ -22,9 +22,10 @@ TABLE = BOOK / "results" / "error_rates.csv"
 
 def rates(times: int = TIMES) -> pd.DataFrame:
     """One row a rule, truth and n: percentages of supporting, refuting and open verdicts."""
-    generator, rows = stream("sample", draw=8), []
+    rows = []
     for n in NUMBERS:
-        for (rule, truth), draw in cases(n).items():
+        for place, ((rule, truth), draw) in enumerate(cases(n).items()):
+            generator = stream("sample", place, n, draw=8)  # of its own, so that one row can be simulated alone
             words = [draw(generator).word for _ in range(times)]
             share = lambda family, words=words: 100 * sum(word in family for word in words) / times  # noqa: E731
             row = {

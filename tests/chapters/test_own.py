@@ -269,6 +269,8 @@ BAD = {
     "two shapes": ({"test": (TEST[0].flatten(1), TEST[1])}, "of two shapes"),
     "too few": ({"train": (X[:9], Y[:9])}, "too few"),
     "no level": ({"level": 0}, "level 0: must be 1 or more"),
+    "what is set already": ({"arm": "random"}, "arm: is set here, for all networks of the study"),
+    "a loader's scaling": ({"inputs": "unit"}, "inputs: is set here"),
     "a setting": ({"optimizer": "lion"}, "unknown optimizer 'lion'"),
 }
 

@@ -32,6 +32,13 @@ def test_gate_2_a_match_needs_arms_that_differ():
     assert judged(claim, dense_and_ticket(-1.0))["verdict"].startswith("contradicted")  # no gate saves a refuted match
 
 
+def test_gate_2_asks_as_many_replicates_as_a_verdict_needs():
+    claim, frame = entry(kind="match", margin=0.15, assay=ASSAY), with_random(1.0)
+    of_random = lambda n: frame[(frame["arm"] != "random") | (frame["replicate"] < n)]  # noqa: E731
+    assert judged(claim, of_random(5))["verdict"] == "reproduced"
+    assert judged(claim, of_random(4))["verdict"] == "inconclusive: gate G2, the known-worse arm is not recorded"
+
+
 def test_gate_2_wants_the_whole_interval_beyond_the_margin():
     """And asks how far the arms are apart, not how far from a threshold that the claim itself compares with."""
     claim = entry(kind="match", margin=0.15, assay=ASSAY)
@@ -139,3 +146,22 @@ def test_gate_4_early_stops_inside_the_budget():
     at_the_end = {**ENTRY["contrast"], "stat": "test_accuracy_end"}
     frame = late.assign(test_accuracy_end=late["test_accuracy"])
     assert judged(entry(contrast=at_the_end), frame)["verdict"] == "reproduced"
+
+
+def test_gate_4_a_loss_that_neither_side_reaches_refutes_nothing():
+    """Both then have taken the whole budget, and equal times would say that neither is faster."""
+    timed = entry(contrast={**ENTRY["contrast"], "stat": "tt", "log": True}, kind="effect", size=0.5)
+    reached = dense_and_ticket().assign(best_step=[[100, 5000]] * 20, best_loss=[[0.5, 0.1]] * 20)
+    assert judged(timed, reached)["verdict"] == "not reproduced"  # equally soon
+    never = reached.assign(best_loss=[[0.5, 0.1] if level == 0 else [0.5, 0.4] for level in reached["level"]])
+    sooner = entry(
+        contrast={"stat": "tt", "log": True, "plus": TICKET, "minus": {"arm": "ticket", "level": 8}}, size=0.5
+    )
+    eight = never[never["level"] == 7].assign(level=8, cell=lambda f: [cell.but(level=8) for cell in f["cell"]])
+    both = judged(sooner, pd.concat([never, eight]))["verdict"]
+    assert both.startswith("inconclusive: gate G4, at least 100% on either side never reach that loss")
+    one_in_ten = eight.assign(best_loss=[[0.5, 0.1]] * 9 + [[0.5, 0.4]])
+    half = never[never["level"] == 0]
+    tickets = one_in_ten.assign(level=7, cell=lambda f: [cell.but(level=7) for cell in f["cell"]])
+    few = judged(sooner, pd.concat([half, tickets, one_in_ten]))["verdict"]
+    assert few.startswith("not reproduced")

@@ -33,8 +33,21 @@ def test_forks_that_turn_a_verdict_around():
     assert judged(claim, dense_and_ticket())["verdict"] == "reproduced"  # its other value was not run
 
 
+def test_a_fork_that_decides_what_is_open_says_so():
+    claim = entry(forks={"inputs": "LeNet, standardized pixels"})
+    open_ = dense_and_ticket().assign(
+        test_accuracy=lambda f: 98 + 5 * f["replicate"].mod(2) * (f["level"] > 0) - f["level"] / 3
+    )
+    assert judged(claim, open_)["verdict"] == "inconclusive"
+    for gain in (0.3, -0.3):
+        both = pd.concat([open_, dense_and_ticket(gain, n=6, inputs="standard")])
+        assert judged(claim, both)["verdict"] == "inconclusive (depends on inputs)"
+    undecided = open_.assign(inputs="standard", cell=[cell.but(inputs="standard") for cell in open_["cell"]])
+    assert judged(claim, pd.concat([open_, undecided]))["verdict"] == "inconclusive"
+
+
 def test_a_fork_needs_as_many_replicates_as_the_claim_or_six():
-    """And turns nothing around that is open."""
+    """And turns nothing around that waits for replicates."""
     forks = {"inputs": "LeNet, standardized pixels"}
     other = lambda n: dense_and_ticket(-0.3, n=n, inputs="standard")  # noqa: E731
     said = lambda n, many: judged(entry(forks=forks, n=n), pd.concat([dense_and_ticket(), other(many)]))["verdict"]  # noqa: E731

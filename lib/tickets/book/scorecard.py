@@ -34,8 +34,8 @@ DEFAULT = (lambda x: math.asinh(4 * x), -2, 2, 0)
 TERMS = {
     "n": "replicates: initializations with a split of the data of their own",
     "q": "share of claims with a q as small that would be expected to be wrong by chance",
-    "fragile": "another choice that cannot matter, such as a twin of the dense network, changes the verdict",
-    "post hoc": "a rule or an estimand was changed after the runs that it judges",
+    "fragile": "a choice that should not matter turns it: the dense network's twin, an exact test, other images",
+    "post hoc": "the claim, or a rule that judges it, was changed or written after its runs",
     "records older than the claim": "networks of an earlier chapter are compared with new ones: the outcome was open",
     "densities differ": "the claim is on an average over densities, and one of them alone decides otherwise",
     "censored": "a step was not reached within the budget and is counted as its end",

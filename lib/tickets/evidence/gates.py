@@ -6,7 +6,7 @@ import pandas as pd
 from ..arms import ARMS
 from ..networks import Scene
 from .contrasts import LATE, Records
-from .verdicts import Sample
+from .verdicts import LEAST_N, REFUTING, Sample, Verdict
 
 EARLY_STOP = ("early_stop_step", "test_accuracy", "validation_accuracy")
 """Statistics read at the step of minimum validation loss."""
@@ -34,7 +34,7 @@ def arms_differ(records: Records, scene: Scene, entry: dict, margin: float) -> s
     """
     shared = {name: value for name, value in entry["contrast"].items() if name in ("stat", "log")}
     sample = Sample.of(records.read({**shared, **entry["assay"]}, scene).values)
-    if sample.n < 2:
+    if sample.n < min(entry["n"], LEAST_N):
         return "G2, the known-worse arm is not recorded"
     low = sample.interval()[0]
     return "" if low > margin else f"G2, the known-worse arm is not told apart, interval from {low:.3g}"
@@ -49,9 +49,14 @@ def equal_arms(rows: pd.DataFrame) -> str:
     return "G3, numbers of kept weights differ between arms" if (kept["max"] > (1 + SAME) * kept["min"]).any() else ""
 
 
-def stop_is_early(entry: dict, rows: pd.DataFrame) -> str:
-    """G4: not more than one run in ten has its minimum validation loss in the last twentieth of the budget."""
-    if entry["contrast"].get("stat") not in EARLY_STOP:
-        return ""
-    late = (rows["early_stop_step"] > LATE * rows["steps"]).mean()
+def stop_is_early(entry: dict, verdict: Verdict, rows: pd.DataFrame) -> str:
+    """G4: not more than one run in ten has its minimum validation loss in the last twentieth of the budget.
+
+    Of times to a loss: what is refuted because neither side reaches it, rather than equally soon, is not refuted.
+    """
+    stat = entry["contrast"].get("stat")
+    if stat == "tt" and verdict.word in REFUTING:
+        never = rows.groupby(["arm", "level"])["censored"].mean().min()
+        return f"G4, at least {never:.0%} on either side never reach that loss" if never > MOST_LATE else ""
+    late = (rows["early_stop_step"] > LATE * rows["steps"]).mean() if stat in EARLY_STOP else 0
     return f"G4, {late:.0%} of the early stops are at the end of the budget" if late > MOST_LATE else ""

@@ -132,7 +132,7 @@ class Judge:
             holds = partial(verdicts.effect, x.values, 0, least_n=part["n"])
             matches = partial(verdicts.match, y.values, case["margin"], least_n=part["n"])
             if "assay" in part and matches().holds:  # G2: no match where a worse arm would be one too
-                asked = {"contrast": part["matching"], "assay": filled(part["assay"], case)}
+                asked = {**part, "contrast": part["matching"], "assay": filled(part["assay"], case)}
                 if gates.arms_differ(self.records, scene, asked, case["margin"]):
                     matches = partial(matches, least_n=inf)
             sides.append((holds, matches))
@@ -163,7 +163,7 @@ class Judge:
             (anchored and gates.dense_accuracy(self.records, self.scene(part), part, replicates))
             or self._assay(part, finding)
             or gates.equal_arms(finding.rows)
-            or gates.stop_is_early(part, finding.rows)
+            or gates.stop_is_early(part, finding.verdict, finding.rows)
         )
 
     def _assay(self, part: dict, finding: Finding) -> str:
@@ -237,12 +237,13 @@ class Judge:
         return [f"post hoc: the {len(fresh)} registered replicates alone say {_brief(part, alone)}"]
 
     def _turning_forks(self, part: dict, finding: Finding) -> list[str]:
-        """Fields that the paper leaves open and whose other value turns a decided verdict around."""
-        if not finding.verdict.decided:
+        """Fields that the paper leaves open and whose other value turns a verdict around, or decides what is open."""
+        if finding.verdict.n < part["n"]:
             return []
         forks, fewer = part.get("forks", {}), {**part, "n": min(FORK_N, part["n"])}
         others = {name: self.rule({**fewer, "network": network}).verdict for name, network in forks.items()}
-        return [name for name, other in others.items() if other.decided and other.holds != finding.verdict.holds]
+        ours = finding.verdict.holds if finding.verdict.decided else None
+        return [name for name, other in others.items() if other.decided and other.holds != ours]
 
 
 def _brief(part: dict, finding: Finding) -> str:

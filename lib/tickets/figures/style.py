@@ -79,8 +79,9 @@ def interval(values) -> tuple[float, float, float]:
 def replicates(rows: pd.DataFrame) -> str:
     """How many replicates the settings of some rows have, for a caption: "20 replicates", "10 to 20 replicates"."""
     keys = ("network", "arm", "criterion", "level", "rewind", *("target", "source") * ("target" in rows))
-    counts = rows.groupby([name for name in keys if name in rows], dropna=False)["replicate"].nunique()
-    few, many = (counts.min(), counts.max()) if len(counts) else (0, 0)
+    named = [name for name in keys if name in rows]
+    counts = rows.groupby(named, dropna=False)["replicate"].nunique() if len(rows) else [0]
+    few, many = min(counts), max(counts)
     return f"{f'{few} to ' if few < many else ''}{many} replicate{'s' if many != 1 else ''}"
 
 

@@ -17,6 +17,7 @@ from ...networks import Networks
 from .module import Module
 
 Part = tuple[torch.Tensor, torch.Tensor]
+SET_HERE = {"dataset", "inputs", "model", "init", "arm", "replicate", "draw", "order"}
 HELD_OUT = 0.1
 """Share of the training data that each replicate holds out as its validation data."""
 
@@ -33,6 +34,8 @@ class Own:
     """
 
     def __init__(self, module, train: Part, test: Part, level: int, least: float = 0.5, margin: float = 0.5, **fields):
+        if taken := sorted({*fields} & SET_HERE):
+            raise BadInput(f"{taken[0]}: is set here, for all networks of the study")
         data = _dataset(train, test)
         self.model = Module(module, data.shape, data.classes)
         self.ticket = Cell(dataset=data.name, model=self.model.name, inputs="given", level=level, **fields)

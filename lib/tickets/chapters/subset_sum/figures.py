@@ -51,14 +51,14 @@ def course(rows: pd.DataFrame, field: str, kinds: dict, x: str, y: str, lines=No
 
 
 def shown(rows: pd.DataFrame, field: str, kinds: dict, x: str, y: str, name: str, said: str, **how) -> HTML:
-    """`course` on a page, where anything is recorded; said: what it shows, for its caption."""
+    """`course` on a page, where anything is recorded; said: what it shows, for its caption. Formulas have no arm."""
     return show.figure(
         len(rows),
         lambda: (course(rows, field, kinds, x, y, **how), rows[[field, x, "replicate", y]]),
         name,
         f"Lines against {how['xlabel']}, a line each for {', '.join(label for label, _ in kinds.values())}: {said}",
         "tickets.chapters.subset_sum.figures.course",
-        f"{said} Lines are means over {style.replicates(rows)}, bands 95 % intervals.",
+        f"{said} Lines are means over {style.replicates(rows.dropna(subset='arm'))}, bands 95 % intervals.",
     )
 
 

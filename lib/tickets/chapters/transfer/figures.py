@@ -54,7 +54,7 @@ def shown(rows: pd.DataFrame, pairs, name: str, what: str) -> HTML:
         lambda: (by_target(rows, pairs), here[columns]),
         name,
         f"One panel a direction of transfer between {what}: test accuracy at the last step against weights kept, for "
-        "the target's own tickets, transferred tickets and random tickets.",
+        "the target's own tickets, transferred and random tickets, and what is carried over alone where that was run.",
         "tickets.chapters.transfer.figures.by_target",
         f"Test accuracy against the weights kept, {style.replicates(here[here['arm'] == 'transferred'])}: means, "
         "replicates as dots, 95 % intervals as bands; across lies the dense network of the target.",

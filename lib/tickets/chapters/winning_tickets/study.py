@@ -187,11 +187,13 @@ def conv2(net: Cell, r: int, last: int = 17) -> Iterator[Cell]:
     yield from chain_and_reinit(net, last, [*range(2, 8), 11, 17], r)
     yield from arm(net, "random", [7, 11], [r])
     yield from arm(net, "dense_path", [11], [r])
+    yield net.but(replicate=r, order=1)
 
 
 def conv4(net: Cell, r: int, last: int = 21) -> Iterator[Cell]:
     """L6 to L8 on Conv-4; `last`: the last rung above 2 %."""
     yield from chain_and_reinit(net, last, [*range(2, 7), last], r)
+    yield net.but(replicate=r, order=1)
 
 
 def _quick() -> Iterator[Cell]:
