@@ -70,10 +70,11 @@ def test_stacked_panels_have_labels_of_their_own():
     assert lower.yaxis.get_tick_params()["labelleft"]
 
 
-def test_a_legend_is_no_wider_than_a_phone():
+@pytest.mark.parametrize(("name", "columns"), [("a longer name", 2), ("a name too long for two to stand in a row", 1)])
+def test_a_legend_is_no_wider_than_a_phone(name, columns):
     figure = drawn(2)
     for i in range(4):
-        figure.axes[0].plot([1], [1], label=f"a longer name {i}")
+        figure.axes[0].plot([1], [1], label=f"{name} {i}")
     style.legend_below(figure, figure.axes)
     figure.legends[0].remove()  # that of `drawn`
     figure.canvas.draw()
@@ -82,6 +83,7 @@ def test_a_legend_is_no_wider_than_a_phone():
     figure.canvas.draw()
     narrow = figure.legends[0].get_window_extent().width / figure.dpi
     assert wide > show.NARROW > narrow
+    assert figure.legends[0]._ncols == columns
 
 
 def test_pictures_stand_two_in_a_row():
