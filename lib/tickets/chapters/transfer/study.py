@@ -32,7 +32,7 @@ RESNET = images(90, drops=(50, 65, 80), model="resnet-20")
 RESNET_HALF = images(90, 22_500, (50, 65, 80), model="resnet-20")
 ADAM = {"optimizer": "adam", "learning_rate": 3e-4, "momentum": 0.0}
 EPOCH, HALF_EPOCH = 88, 44
-"""Steps: what tickets of image networks return to is the end of the first epoch."""
+"""Steps: what tickets of image networks return to is the end of CIFAR's first epoch, whatever the data."""
 
 
 def _lenets(net: Cell, one: str, other: str, halved: str) -> dict[str, Cell]:
