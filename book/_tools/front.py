@@ -68,8 +68,9 @@ def cards(root: Path, rows: dict[str, dict]) -> str:
 
 def against_dense() -> set[str]:
     """Claims that compare something with the dense network, of which there is a twin."""
-    contrasts = [(entry["id"], part["contrast"]) for entry in claims.load().values() for part in parts(entry)]
-    terms = [(name, term) for name, contrast in contrasts for term in contrast.values() if isinstance(term, dict)]
+    asked = [(entry["id"], part) for entry in claims.load().values() for part in parts(entry)]
+    sides = [(name, part.get(side, {})) for name, part in asked for side in ("contrast", "matching")]
+    terms = [(name, term) for name, side in sides for term in side.values() if isinstance(term, dict)]
     return {name for name, term in terms if 0 in np.ravel(term.get("level")).tolist() and not measures(term["arm"])}
 
 

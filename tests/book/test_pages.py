@@ -180,7 +180,7 @@ def test_settings_are_written_out():
     net = Cell(dataset="cifar10", model="vgg-19", optimizer="sgd", learning_rate=0.1, drops=(56, 84_000), warmup=10_000)
     assert pages.setting(net)["optimizer, rate"] == "SGD, 0.1, /10 at 56 and 84,000, 10,000 steps of warmup"
     assert "convolutions 20%" in pages.setting(net)["pruned per round"]
-    assert pages.setting(net.but(scope="global"))["pruned per round"] == "20% over all layers at once"
+    assert pages.setting(net.but(scope="global"))["pruned per round"] == "20% over all that is pruned, at once"
 
 
 def test_every_dataset_and_network_has_a_name_to_print():

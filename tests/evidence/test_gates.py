@@ -26,17 +26,18 @@ def test_gate_2_a_match_needs_arms_that_differ():
     assert judged(claim, with_random(1.0))["verdict"] == "reproduced"
     assert "gate G2" in judged(claim, with_random(0.1))["verdict"]
     found = judged(claim, dense_and_ticket(0.0))
-    assert found["verdict"] == "inconclusive: gate G2, the known-worse arm is not recorded"
+    assert found["verdict"] == "inconclusive: gate G2, the known-worse arm is not recorded in 5 replicates"
     assert found["ours"] == pytest.approx(0)
     assert np.isnan(found["q"])
     assert judged(claim, dense_and_ticket(-1.0))["verdict"].startswith("contradicted")  # no gate saves a refuted match
 
 
-def test_gate_2_asks_as_many_replicates_as_a_verdict_needs():
-    claim, frame = entry(kind="match", margin=0.15, assay=ASSAY), with_random(1.0)
+def test_gate_2_asks_five_replicates():
+    claim, frame = entry(kind="match", margin=0.15, assay=ASSAY, n=10), with_random(1.0)
     of_random = lambda n: frame[(frame["arm"] != "random") | (frame["replicate"] < n)]  # noqa: E731
     assert judged(claim, of_random(5))["verdict"] == "reproduced"
-    assert judged(claim, of_random(4))["verdict"] == "inconclusive: gate G2, the known-worse arm is not recorded"
+    few = judged(claim, of_random(4))["verdict"]
+    assert few == "inconclusive: gate G2, the known-worse arm is not recorded in 5 replicates"
 
 
 def test_gate_2_wants_the_whole_interval_beyond_the_margin():
@@ -54,7 +55,7 @@ def test_gate_2_by_another_network():
     """The known-worse arm may be shown where the arms are known to differ."""
     there = {"network": "LeNet, standardized pixels"}
     claim = entry(kind="match", margin=0.15, assay={name: {**term, **there} for name, term in ASSAY.items()})
-    assert judged(claim, with_random(0.1))["verdict"].endswith("the known-worse arm is not recorded")
+    assert judged(claim, with_random(0.1))["verdict"].endswith("the known-worse arm is not recorded in 5 replicates")
     both = pd.concat([with_random(0.1), with_random(1.0, inputs="standard")])
     assert judged(claim, both)["verdict"] == "reproduced"
 
@@ -159,9 +160,19 @@ def test_gate_4_a_loss_that_neither_side_reaches_refutes_nothing():
     )
     eight = never[never["level"] == 7].assign(level=8, cell=lambda f: [cell.but(level=8) for cell in f["cell"]])
     both = judged(sooner, pd.concat([never, eight]))["verdict"]
-    assert both.startswith("inconclusive: gate G4, at least 100% on either side never reach that loss")
+    assert both.startswith("inconclusive: gate G4, at least 100% on both sides never reach that loss")
     one_in_ten = eight.assign(best_loss=[[0.5, 0.1]] * 9 + [[0.5, 0.4]])
     half = never[never["level"] == 0]
     tickets = one_in_ten.assign(level=7, cell=lambda f: [cell.but(level=7) for cell in f["cell"]])
     few = judged(sooner, pd.concat([half, tickets, one_in_ten]))["verdict"]
     assert few.startswith("not reproduced")
+    none = eight.assign(best_loss=[[0.5, 0.1]] * 10)
+    every = never[never["level"] == 7]
+    for share, word in (
+        (1, "contradicted"),
+        (0.2, "contradicted"),
+    ):  # of one side: it is the slower one, whoever never arrives
+        some = every.assign(best_loss=[[0.5, 0.4] if r < 10 * share else [0.5, 0.1] for r in range(10)])
+        said_ = judged(sooner, pd.concat([half, some, none]))["verdict"]
+        assert said_.split(" (")[0] != "reproduced"
+        assert "gate G4" not in said_, word

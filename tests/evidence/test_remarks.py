@@ -17,6 +17,7 @@ from handmade import (
     table,
     unsized,
     verdicts_on,
+    with_random,
 )
 from tickets.cells import FIELDS, Cell
 from tickets.evidence.claims import entry_hash
@@ -42,6 +43,11 @@ def test_a_fork_that_decides_what_is_open_says_so():
     for gain in (0.3, -0.3):
         both = pd.concat([open_, dense_and_ticket(gain, n=6, inputs="standard")])
         assert judged(claim, both)["verdict"] == "inconclusive (depends on inputs)"
+    assay = {"plus": TICKET, "minus": {"arm": "random", "level": 7}}
+    match = entry(forks=claim["forks"], kind="match", margin=0.15, assay=assay)
+    both = pd.concat([with_random(0.1), with_random(0.1, inputs="standard")])
+    assert judged(match, both)["verdict"].startswith("inconclusive: gate G2")
+    assert "depends" not in judged(match, both)["verdict"]  # the same gate is shut there
     undecided = open_.assign(inputs="standard", cell=[cell.but(inputs="standard") for cell in open_["cell"]])
     assert judged(claim, pd.concat([open_, undecided]))["verdict"] == "inconclusive"
 

@@ -88,7 +88,7 @@ def setting(cell: Cell) -> dict[str, str]:
     each = ", ".join(f"{name} {share:.0%}" for name, share in parts.items())
     return {
         "data": WORDS[cell.dataset], "steps": f"{cell.steps:,}", "batch": f"{cell.batch:,}", "optimizer, rate": rate,
-        "pruned per round": each if cell.scope == "layerwise" else f"{cell.rate:.0%} over all layers at once",
+        "pruned per round": each if cell.scope == "layerwise" else f"{cell.rate:.0%} over all that is pruned, at once",
     }  # fmt: skip
 
 

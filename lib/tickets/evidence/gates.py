@@ -35,7 +35,7 @@ def arms_differ(records: Records, scene: Scene, entry: dict, margin: float) -> s
     shared = {name: value for name, value in entry["contrast"].items() if name in ("stat", "log")}
     sample = Sample.of(records.read({**shared, **entry["assay"]}, scene).values)
     if sample.n < min(entry["n"], LEAST_N):
-        return "G2, the known-worse arm is not recorded"
+        return f"G2, the known-worse arm is not recorded in {LEAST_N} replicates"
     low = sample.interval()[0]
     return "" if low > margin else f"G2, the known-worse arm is not told apart, interval from {low:.3g}"
 
@@ -52,11 +52,12 @@ def equal_arms(rows: pd.DataFrame) -> str:
 def stop_is_early(entry: dict, verdict: Verdict, rows: pd.DataFrame) -> str:
     """G4: not more than one run in ten has its minimum validation loss in the last twentieth of the budget.
 
-    Of times to a loss: what is refuted because neither side reaches it, rather than equally soon, is not refuted.
+    Of times to a loss: what is refuted because neither side reaches it, rather than equally soon, is not refuted. The
+    dense network reaches its own, so that this is nothing for slopes from there on.
     """
     stat = entry["contrast"].get("stat")
     if stat == "tt" and verdict.word in REFUTING:
         never = rows.groupby(["arm", "level"])["censored"].mean().min()
-        return f"G4, at least {never:.0%} on either side never reach that loss" if never > MOST_LATE else ""
+        return f"G4, at least {never:.0%} on both sides never reach that loss" if never > MOST_LATE else ""
     late = (rows["early_stop_step"] > LATE * rows["steps"]).mean() if stat in EARLY_STOP else 0
     return f"G4, {late:.0%} of the early stops are at the end of the budget" if late > MOST_LATE else ""

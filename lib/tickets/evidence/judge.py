@@ -241,7 +241,7 @@ class Judge:
         if finding.verdict.n < part["n"]:
             return []
         forks, fewer = part.get("forks", {}), {**part, "n": min(FORK_N, part["n"])}
-        others = {name: self.rule({**fewer, "network": network}).verdict for name, network in forks.items()}
+        others = {name: self._gated({**fewer, "network": network}).verdict for name, network in forks.items()}
         ours = finding.verdict.holds if finding.verdict.decided else None
         return [name for name, other in others.items() if other.decided and other.holds != ours]
 

@@ -78,7 +78,7 @@ def interval(values) -> tuple[float, float, float]:
 
 def replicates(rows: pd.DataFrame) -> str:
     """How many replicates the settings of some rows have, for a caption: "20 replicates", "10 to 20 replicates"."""
-    keys = ("network", "arm", "criterion", "level", "rewind", *("target", "source") * ("target" in rows))
+    keys = ("network", "arm", "criterion", "level", "rewind", "apart", *("target", "source") * ("target" in rows))
     named = [name for name in keys if name in rows]
     counts = rows.groupby(named, dropna=False)["replicate"].nunique() if len(rows) else [0]
     few, many = min(counts), max(counts)
