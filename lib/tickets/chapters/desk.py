@@ -1,12 +1,11 @@
 """The desk profile of every chapter: real images, smaller networks and full statistics; two cores' half a day or more.
 
 Images are CIFAR's at 16x16; networks are half as wide in every layer; batches and rates are the papers'. There is one
-ResNet-20, with batches and schedule of chapter 2, the latter scaled by one factor, and chapters 1, 4 and 5 share its
-chains (chapter 4's paper has batches of 512, other drops, and returns to the end of the first epoch). That it is a fair
-stage a pilot on another seed had shown: between two dense networks that part at the start lies a barrier, and none
-between two that part at step 1000. Conv-2 is trained for all of the paper's steps and Conv-4 for half of them, not for
-the 8,000 and 10,000 first planned: claims read accuracy at the minimum of validation loss, and dense networks of a
-pilot, replicate 99, had it at steps 12,000 and 8,250.
+ResNet-20, with batches and scaled schedule of chapter 2, and chapters 1, 4 and 5 share its chains (the paper of chapter
+4 has others). That it is a fair stage a pilot on another seed had shown: between two dense networks that part at the
+start lies a barrier, and none between two that part at step 1000. Conv-2 is trained for all of the paper's steps and
+Conv-4 for half of them, not for the 8,000 and 10,000 first planned: claims read accuracy at the minimum of validation
+loss, and dense networks of a pilot, replicate 99, had it at steps 12,000 and 8,250.
 """
 
 from collections.abc import Callable, Iterator
