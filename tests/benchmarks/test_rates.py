@@ -7,7 +7,6 @@ from tickets.evidence.claims import KINDS
 
 from benchmarks import rates
 
-TIMES = 200
 FALSE_SUPPORT = [
     ("effect", "no effect"),
     ("match", "worse by the margin"),
@@ -33,65 +32,59 @@ FALSE_REFUTATION = [
 ]
 
 
-@pytest.fixture(scope="module")
-def simulated():
-    """The table at n = 10, from a few simulations of each case; the draws are the same every time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rates, "NUMBERS", (10,))
-        return rates.rates(TIMES).set_index(["rule", "truth"])
+RECORDED = pd.read_csv(rates.TABLE).set_index(["rule", "truth"])
+KNOWN_TO = 0.7
+"""Points: one standard deviation, in as many simulations as a row has, of a rate of 5 %."""
 
 
-def test_every_row_is_whole(simulated):
-    assert list(simulated) == ["n", "reproduced", "partly", "refuted", "open"]
-    assert set(simulated["n"]) == {10}
-    assert simulated[["reproduced", "partly", "refuted", "open"]].sum(axis=1).to_numpy() == pytest.approx(100)
-    assert simulated.index.is_unique
-    assert {rule for rule, _ in simulated.index} <= {*KINDS, "match, two-sided"}
+def test_every_row_is_whole():
+    assert list(RECORDED) == ["n", "reproduced", "partly", "refuted", "open"]
+    assert set(RECORDED["n"]) == {5, 10, 20}
+    assert RECORDED[["reproduced", "partly", "refuted", "open"]].sum(axis=1).to_numpy() == pytest.approx(100, abs=0.21)
+    assert RECORDED.set_index("n", append=True).index.is_unique
+    assert {*RECORDED.index} == {*rates.cases(5)}
+    assert {rule for rule, _ in RECORDED.index} <= {*KINDS, "match, two-sided"}
 
 
-def test_every_rule_has_rates(simulated):
-    assert {rule for rule, _ in simulated.index} >= {*KINDS} - {"none"}
-
-
-@pytest.mark.parametrize(("rule", "truth"), FALSE_SUPPORT)
-def test_where_there_is_nothing_to_find_hardly_anything_is_found(simulated, rule, truth):
-    row = simulated.loc[(rule, truth)]
-    assert row["reproduced"] < 5
-    if rule == "effect":  # of a range it says how far the claim holds, of a concordance that one class is missing
-        assert row["reproduced"] + row["partly"] < 5
-
-
-def test_where_two_regions_meet_neither_is_supported(simulated):
-    """Either would be, half of 5 % each; of 200 simulations the rate has a standard deviation of 1.5 points."""
-    assert simulated.loc[("regions", "where two meet"), "reproduced"] < 5 + 2 * 1.5
-
-
-@pytest.mark.parametrize(("rule", "truth"), FALSE_REFUTATION)
-def test_what_is_true_is_hardly_ever_refuted(simulated, rule, truth):
-    assert simulated.loc[(rule, truth), "refuted"] < 5
-
-
-def test_what_is_clear_is_found(simulated):
-    """The rules do not keep their errors low by never deciding."""
-    for rule, truth in (("effect", "as claimed"), ("range", "as claimed"), ("concordance", "true everywhere")):
-        assert simulated.loc[(rule, truth), "reproduced"] > 90
-    for rule, truth in (("onset", "a step later"), ("concordance", "false in half of the settings")):
-        assert simulated.loc[(rule, truth), "refuted"] > 90
-    assert simulated.loc[("regions", "in the middle of one"), "open"] < 5
+def test_every_rule_has_rates():
+    assert {rule for rule, _ in RECORDED.index} >= {*KINDS} - {"none"}
 
 
 def test_the_recorded_table_is_what_the_rules_of_today_say(monkeypatch):
-    """Of the rules on several things, which have changed most, the rows of five replicates come out as recorded."""
-    every = rates.cases(5)
-    several = {case: draw for case, draw in every.items() if case[0] in ("range", "onset", "concordance")}
-    assert [*every][-len(several) :] == [*several]
-    skipped = dict.fromkeys([*every][: -len(several)], lambda generator: verdicts.Verdict("inconclusive"))
+    """All rows of five replicates come out as they are recorded."""
     monkeypatch.setattr(rates, "NUMBERS", (5,))
-    monkeypatch.setattr(rates, "cases", lambda n: skipped | several)
-    again = rates.rates().round(1).set_index(["rule", "truth", "n"])
-    recorded = pd.read_csv(rates.TABLE, index_col=["rule", "truth", "n"])
-    same = [row for row in again.index if row[:2] in several]
-    assert recorded.loc[same].to_numpy() == pytest.approx(again.loc[same].to_numpy())
+    again = rates.rates().round(1).set_index(["rule", "truth"])
+    recorded = RECORDED[RECORDED["n"] == 5]
+    assert [*again.index] == [*recorded.index]
+    assert again.to_numpy() == pytest.approx(recorded.to_numpy())
+
+
+@pytest.mark.parametrize(("rule", "truth"), FALSE_SUPPORT)
+def test_where_there_is_nothing_to_find_hardly_anything_is_found(rule, truth):
+    rows = RECORDED.loc[(rule, truth)]
+    assert rows["reproduced"].max() < 5
+    if rule == "effect":  # of a range it says how far the claim holds, of a concordance that one class is missing
+        assert (rows["reproduced"] + rows["partly"]).max() < 5
+
+
+def test_where_two_regions_meet_neither_is_supported():
+    """Either would be, half of 5 % each."""
+    assert RECORDED.loc[("regions", "where two meet"), "reproduced"].max() < 5 + 3 * KNOWN_TO
+
+
+@pytest.mark.parametrize(("rule", "truth"), FALSE_REFUTATION)
+def test_what_is_true_is_hardly_ever_refuted(rule, truth):
+    assert RECORDED.loc[(rule, truth), "refuted"].max() < 5
+
+
+def test_what_is_clear_is_found():
+    """The rules do not keep their errors low by never deciding."""
+    ten = RECORDED[RECORDED["n"] == 10]
+    for rule, truth in (("effect", "as claimed"), ("range", "as claimed"), ("concordance", "true everywhere")):
+        assert ten.loc[(rule, truth), "reproduced"] > 90
+    for rule, truth in (("onset", "a step later"), ("concordance", "false in half of the settings")):
+        assert ten.loc[(rule, truth), "refuted"] > 90
+    assert ten.loc[("regions", "in the middle of one"), "open"] < 5
 
 
 def test_every_case_is_simulated_for_every_number_of_replicates(monkeypatch):
