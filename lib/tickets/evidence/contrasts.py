@@ -141,8 +141,9 @@ class Records:
         """(values, censored) of the rows. A diverged network has not reached its step: it gets the whole budget."""
         budget = self._budgets[rows]
         if stat == "tt":
-            reached = self._time_to_loss(rows, self.at(scene, level=0))
-            return np.where(np.isnan(reached), budget, reached), np.isnan(reached)
+            reached = self._time_to_loss(rows, dense := self.at(scene, level=0))
+            censored = np.isnan(reached) & np.isin(self.replicates[rows], self.replicates[dense])  # it had a goal
+            return np.where(censored, budget, reached), censored
         if stat not in self.table:
             raise BadInput(f"statistic {stat!r}: no such column in the results")
         values = self.table[stat].to_numpy(float)[rows]

@@ -52,8 +52,7 @@ def equal_arms(rows: pd.DataFrame) -> str:
 def stop_is_early(entry: dict, verdict: Verdict, rows: pd.DataFrame) -> str:
     """G4: not more than one run in ten has its minimum validation loss in the last twentieth of the budget.
 
-    Of times to a loss: what is refuted because neither side reaches it, rather than equally soon, is not refuted. The
-    dense network reaches its own, so that this is nothing for slopes from there on.
+    Of times to a loss: what is refuted because neither side reaches it, rather than equally soon, is not refuted.
     """
     stat = entry["contrast"].get("stat")
     if stat == "tt" and verdict.word in REFUTING:

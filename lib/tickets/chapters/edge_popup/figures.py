@@ -24,8 +24,8 @@ def over_shares(searched: pd.DataFrame, sized: pd.DataFrame, trained: pd.DataFra
     """Left, accuracy against the share of the weights that a search keeps; right, that above guessing against P5.
 
     searched: share, accuracy, gained and replicate; sized: share, gained (bits) and replicate, of the best subsets of
-    fixed size; trained: rows of dense networks. On the right
-    a search is a part of each replicate's largest, the subsets are parts of their largest mean.
+    fixed size; trained: rows of dense networks. On the right a search is a
+    part of each replicate's largest, the subsets are parts of their largest mean.
     """
     figure, grid = style.panels(2)
     left, right = grid.flat

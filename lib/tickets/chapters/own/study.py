@@ -18,6 +18,7 @@ from .module import Module
 
 Part = tuple[torch.Tensor, torch.Tensor]
 SET_HERE = {"dataset", "inputs", "model", "init", "arm", "replicate", "draw", "order"}
+"""Fields of a cell that tell the networks of the study apart, or are given by module and tensors."""
 HELD_OUT = 0.1
 """Share of the training data that each replicate holds out as its validation data."""
 
