@@ -204,6 +204,8 @@ def test_time_to_loss_and_what_is_not_reached():
     missed = records.read({"stat": "tt", "plus": {"arm": "ticket", "level": 8}}, scene())
     assert set(missed.values) == {50_000}
     assert missed.rows["censored"].all()
+    alone = Records(records.table[records.table["level"] > 0])
+    assert alone.read({"stat": "tt", "plus": TICKET}, scene()).values.empty  # without a dense network there is no goal
 
 
 def test_a_diverged_network_is_an_outcome():
